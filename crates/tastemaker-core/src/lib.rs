@@ -1,0 +1,33 @@
+//! The nouns of tastemaker and the ways in.
+//!
+//! Read in this order: [`ids`] → [`interactions`] → [`catalog`] and [`people`] → [`dataset`] →
+//! [`sources`] (how a data set comes in) → [`prepare`] (cleaned, mapped and saved) →
+//! [`splits`] (train, validation, test) → [`query`], [`ranked`] and [`recommender`]
+//! (what everything that recommends answers).
+//!
+//! This crate does not know the tensor library.
+
+pub mod artifact;
+pub mod catalog;
+pub mod dataset;
+mod error;
+pub mod graph;
+pub mod ids;
+pub mod interactions;
+pub mod people;
+pub mod query;
+pub mod ranked;
+pub mod recommender;
+pub mod registry;
+pub mod rng;
+pub mod splits;
+pub mod suggest;
+
+pub use dataset::Dataset;
+pub use error::{Error, Result};
+pub use ids::{ItemId, UserId, Vocabulary};
+pub use interactions::Interactions;
+pub use query::RecQuery;
+pub use ranked::{RankedList, TieOrder};
+pub use recommender::{RankOptions, Recommender};
+pub use rng::SeedTree;

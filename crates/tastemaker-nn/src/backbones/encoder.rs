@@ -1,0 +1,50 @@
+//! A bidirectional transformer over tokens.
+
+use serde::{Deserialize, Serialize};
+
+use super::shape::Overrides;
+use super::{Backbone, Shape, Size};
+use crate::Result;
+
+/// A bidirectional transformer over tokens. What is absent follows from `size`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Encoder {
+    /// How large; the one dial.
+    pub size: Size,
+    /// Transformer blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
+    /// Attention heads a block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Width of the residual stream, and of the embeddings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_size: Option<usize>,
+    /// Width of the feed-forward layer; four times the embedding size where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner_size: Option<usize>,
+    /// The longest sequence, 50 where absent; of longer ones the end is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+    /// Share of activations dropped in training, 0.2 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f32>,
+}
+
+impl Backbone for Encoder {
+    fn shape(&self) -> Result<Shape> {
+        self.size.shape(Overrides {
+            layers: self.layers,
+            heads: self.heads,
+            embedding_size: self.embedding_size,
+            inner_size: self.inner_size,
+            max_length: self.max_length,
+            dropout: self.dropout,
+        })
+    }
+
+    fn is_bidirectional(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,30 @@
+//! Language models without task parts.
+
+use tastemaker_core::registry;
+
+mod decoder;
+mod encoder;
+mod shape;
+
+pub use decoder::Decoder;
+pub use encoder::Encoder;
+pub use shape::{Shape, Size};
+
+/// A language model's architecture.
+pub trait Backbone {
+    /// The architecture with every number filled in.
+    fn shape(&self) -> crate::Result<Shape>;
+
+    /// Whether a position may look at later ones.
+    fn is_bidirectional(&self) -> bool;
+}
+
+registry! {
+    /// Every backbone a study can name.
+    pub enum AnyBackbone: Backbone {
+        /// Causal transformer: each position sees itself and what came before (SASRec, GPT).
+        "decoder" => Decoder(Decoder),
+        /// Bidirectional transformer: each position sees the whole sequence (BERT4Rec, BERT).
+        "encoder" => Encoder(Encoder),
+    }
+}

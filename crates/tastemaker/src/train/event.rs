@@ -1,0 +1,68 @@
+//! What training tells while it runs.
+
+use serde::Serialize;
+
+/// Something that happened in training. Nothing in it depends on the clock, so the events of a
+/// repeated run are the same bytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Event {
+    /// Training starts or goes on from a checkpoint.
+    Started {
+        /// The first epoch that will run, from 0; above 0 after a resume.
+        epoch: usize,
+        /// The most epochs that can run.
+        epochs: usize,
+        /// Optimiser steps an epoch.
+        steps_per_epoch: usize,
+        /// How many weights learn.
+        trained_parameters: usize,
+    },
+    /// One optimiser step was taken.
+    Step {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// Optimiser steps so far, over all epochs.
+        step: usize,
+        /// The batch's mean loss.
+        loss: f64,
+        /// Norm of the gradient before clipping.
+        gradient_norm: f64,
+        /// The learning rate of this step.
+        learning_rate: f64,
+    },
+    /// An epoch ended.
+    Epoch {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// Mean loss over the epoch.
+        loss: f64,
+        /// The validation metric, where this epoch was validated.
+        validation: Option<f64>,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// Training ended.
+    Finished {
+        /// The epoch whose weights are kept, from 0.
+        best_epoch: usize,
+        /// Its validation metric.
+        validation: f64,
+        /// Whether patience ended it before the last epoch.
+        stopped_early: bool,
+    },
+}
+
+/// Is told what happens in training.
+pub trait Observer: Sync {
+    /// Something happened.
+    fn observe(&self, event: &Event);
+}
+
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn observe(&self, _event: &Event) {}
+}

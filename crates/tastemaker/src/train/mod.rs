@@ -1,0 +1,7 @@
+//! The one training loop.
+
+mod event;
+mod settings;
+
+pub use event::{Event, Observer, Silent};
+pub use settings::{Decay, Training};
