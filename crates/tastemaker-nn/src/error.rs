@@ -27,6 +27,20 @@ pub enum Error {
         /// What was found and what was expected.
         problem: String,
     },
+    /// A parameter that should learn is not reached by the loss.
+    #[error("the loss does not depend on parameter {parameter}, so it cannot learn")]
+    NoGradient {
+        /// The parameter's name.
+        parameter: String,
+    },
+    /// Training left the finite numbers.
+    #[error(
+        "the gradient is not finite after {steps} steps; try a smaller learning-rate or gradient-clip"
+    )]
+    Diverged {
+        /// Optimiser steps taken before.
+        steps: u64,
+    },
     /// A file could not be read or written.
     #[error(transparent)]
     Core(#[from] tastemaker_core::Error),
@@ -37,7 +51,8 @@ pub enum Error {
 
 impl Error {
     /// A setting that cannot be used.
-    pub fn setting(name: &str, found: impl ToString, expected: impl Into<String>) -> Self {
-        Self::Setting { name: name.to_owned(), found: found.to_string(), expected: expected.into() }
+    pub fn setting(name: &str, found: impl std::fmt::Display, expected: impl Into<String>) -> Self {
+        let found = format!("{found}");
+        Self::Setting { name: name.to_owned(), found, expected: expected.into() }
     }
 }

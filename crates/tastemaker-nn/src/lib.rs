@@ -3,7 +3,13 @@
 //! This crate knows tokens and sequences of them; what a token stands for is the business of the
 //! crates above.
 
+pub mod adamw;
 pub mod backbones;
+pub mod checkpoint;
+pub mod composite;
 mod error;
+pub mod fused;
+pub mod parameters;
+pub mod transformer;
 
 pub use error::{Error, Result};

@@ -1,0 +1,182 @@
+//! `AdamW` (Loshchilov and Hutter 2019), one pass over weights, moments and gradient.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::fused::{simd, slice, with_slice};
+use crate::parameters::Parameters;
+use crate::{Error, Result};
+
+const BETA1: f32 = 0.9;
+const BETA2: f32 = 0.999;
+const EPSILON: f32 = 1e-8;
+
+/// Numbers one task updates.
+const PIECE: usize = 1 << 14;
+
+/// The optimiser with its two moments of each parameter:
+///
+/// `m = β₁m + (1−β₁)g`, `v = β₂v + (1−β₂)g²`,
+/// `w = w − η (m / (1−β₁ᵗ)) / (√(v / (1−β₂ᵗ)) + ε) − η λ w`,
+///
+/// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8. The decay λ is for matrices of blocks only: not for
+/// embeddings, norms and biases.
+#[derive(Debug)]
+pub struct AdamW {
+    weight_decay: f64,
+    steps: u64,
+    moments: BTreeMap<String, Moments>,
+}
+
+/// The moving averages of a parameter's gradient and of its square.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// Of the gradient.
+    pub first: Vec<f32>,
+    /// Of its square.
+    pub second: Vec<f32>,
+}
+
+impl AdamW {
+    /// An optimiser of `parameters` that has not taken a step.
+    pub fn new(parameters: &Parameters, weight_decay: f64) -> Self {
+        let moments = parameters.iter().map(|(name, variable)| {
+            let zeros = vec![0.0; variable.elem_count()];
+            (name.to_owned(), Moments { first: zeros.clone(), second: zeros })
+        });
+        Self { weight_decay, steps: 0, moments: moments.collect() }
+    }
+
+    /// Goes on where an optimiser with these moments stopped after `steps` steps.
+    pub fn resume(&mut self, steps: u64, moments: BTreeMap<String, Moments>) {
+        (self.steps, self.moments) = (steps, moments);
+    }
+
+    /// The moments, by parameter.
+    pub fn moments(&self) -> &BTreeMap<String, Moments> {
+        &self.moments
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Takes a step against `gradients`, which are scaled down so that their norm is at most
+    /// `clip` (0 clips nothing). Returns the norm before.
+    ///
+    /// # Errors
+    /// If the gradient is not finite; then no parameter is changed.
+    pub fn step(
+        &mut self,
+        parameters: &Parameters,
+        gradients: &GradStore,
+        learning_rate: f64,
+        clip: f64,
+    ) -> Result<f64> {
+        let mut total = 0.0;
+        for (name, variable) in parameters.iter() {
+            let Some(gradient) = gradients.get(variable) else {
+                return Err(Error::NoGradient { parameter: name.to_owned() });
+            };
+            total += square_norm(gradient)?;
+        }
+        let norm = total.sqrt();
+        if !norm.is_finite() {
+            return Err(Error::Diverged { steps: self.steps });
+        }
+        self.steps += 1;
+        let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
+        for ((name, variable), moments) in parameters.iter().zip(self.moments.values_mut()) {
+            let decays = variable.rank() == 2 && !name.starts_with("embedding.");
+            let decay = if decays { learning_rate * self.weight_decay } else { 0.0 };
+            let update = Update::new(moments, self.steps, learning_rate, (scale, decay));
+            if let Some(gradient) = gradients.get(variable) {
+                variable.inplace_op2(&gradient.contiguous()?, &update)?;
+            }
+        }
+        Ok(norm)
+    }
+}
+
+/// Σ g², in a fixed order.
+fn square_norm(gradient: &Tensor) -> Result<f64> {
+    Ok(with_slice(gradient, |values| {
+        let square =
+            |values: &[f32]| values.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+        let pieces: Vec<f64> = values.par_chunks(PIECE).map(square).collect();
+        Ok(pieces.iter().sum())
+    })?)
+}
+
+/// One parameter's part of a step.
+struct Update<'a> {
+    moments: Mutex<&'a mut Moments>,
+    rate: f32,
+    second_scale: f32,
+    gradient_scale: f32,
+    decay: f32,
+}
+
+impl<'a> Update<'a> {
+    #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+    fn new(moments: &'a mut Moments, steps: u64, rate: f64, (scale, decay): (f64, f64)) -> Self {
+        let steps = i32::try_from(steps).unwrap_or(i32::MAX);
+        Self {
+            moments: Mutex::new(moments),
+            rate: (rate / (1.0 - f64::from(BETA1).powi(steps))) as f32,
+            second_scale: (1.0 / (1.0 - f64::from(BETA2).powi(steps))) as f32,
+            gradient_scale: scale as f32,
+            decay: decay as f32,
+        }
+    }
+
+    #[expect(
+        clippy::inline_always,
+        reason = "it gains from the machine's registers inside `simd` only"
+    )]
+    #[inline(always)]
+    fn apply(&self, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let numbers = weights.iter_mut().zip(first).zip(second).zip(gradient);
+        for (((weight, first), second), gradient) in numbers {
+            let gradient = gradient * self.gradient_scale;
+            *first = BETA1 * *first + (1.0 - BETA1) * gradient;
+            *second = BETA2 * *second + (1.0 - BETA2) * gradient * gradient;
+            let step = self.rate * *first / ((*second * self.second_scale).sqrt() + EPSILON);
+            *weight -= step + self.decay * *weight;
+        }
+    }
+}
+
+impl InplaceOp2 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weights: &mut CpuStorage,
+        layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let gradient = slice(gradient, gradient_layout)?;
+        let (CpuStorage::F32(weights), Some((start, end))) = (weights, layout.contiguous_offsets())
+        else {
+            bail!("AdamW needs contiguous f32 weights");
+        };
+        let mut moments = self.moments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Moments { first, second } = &mut **moments;
+        let pieces = first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE));
+        let pieces =
+            weights[start..end].par_chunks_mut(PIECE).zip(pieces).zip(gradient.par_chunks(PIECE));
+        pieces.for_each(|((weights, (first, second)), gradient)| {
+            simd(|| self.apply(weights, first, second, gradient));
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! The fused operations in plain, differentiable tensor operations.
+//!
+//! They are the oracle of the fused operations' tests, and what runs on devices that the fused
+//! operations do not know. (`candle_nn`'s layer norm and softmax have no backward pass and would
+//! cut the gradient without a word, so they are not used.)
+
+use std::sync::Arc;
+
+use candle_core::{D, DType, Device, Result, Tensor};
+
+use crate::fused::{BlockShape, Dropout, Lanes, SampledKind};
+
+/// `x` with dropout's mask for its activations.
+fn drop(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
+    if dropout.is_none() {
+        return Ok(x.clone());
+    }
+    let n = u32::try_from(x.elem_count()).map_err(candle_core::Error::wrap)?;
+    let mask: Vec<f32> = (0..n).map(|i| dropout.factor(i)).collect();
+    x.mul(&Tensor::from_vec(mask, x.shape(), x.device())?)
+}
+
+/// Layer normalisation of the rows of `x`.
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let normal = centred.broadcast_div(&(variance + f64::from(crate::fused::EPSILON))?.sqrt()?)?;
+    normal.broadcast_mul(weight)?.broadcast_add(bias)
+}
+
+/// Embeddings of `tokens` and their places.
+pub fn embedding(
+    table: &Tensor,
+    positions: &Tensor,
+    (tokens, lanes): (&[u32], &Lanes),
+    dropout: Dropout,
+) -> Result<Tensor> {
+    let device = table.device();
+    let tokens = Tensor::from_slice(tokens, tokens.len(), device)?;
+    let places = Tensor::from_vec(lanes.positions(), tokens.elem_count(), device)?;
+    drop(&table.index_select(&tokens, 0)?.add(&positions.index_select(&places, 0)?)?, dropout)
+}
+
+/// A pre-norm transformer block; see [`crate::fused::Block`].
+pub fn block(
+    shape: BlockShape,
+    x: &Tensor,
+    weights: &Tensor,
+    lanes: &Arc<Lanes>,
+    dropout: Dropout,
+) -> Result<Tensor> {
+    let mut start = 0;
+    let mut part = Vec::with_capacity(12);
+    for (_, dimensions) in shape.parameters() {
+        let n = dimensions.iter().product();
+        part.push(weights.narrow(0, start, n)?.reshape(dimensions)?);
+        start += n;
+    }
+    let linear = |x: &Tensor, i: usize| x.matmul(&part[i].t()?)?.broadcast_add(&part[i + 1]);
+    let (n, size) = (lanes.n_tokens(), shape.width / shape.heads);
+    let qkv = linear(&layer_norm(x, &part[0], &part[1])?, 2)?;
+    let qkv = qkv.reshape((n, 3, shape.heads, size))?.permute((1, 2, 0, 3))?.contiguous()?;
+    let [q, k, v] = [qkv.get(0)?, qkv.get(1)?, qkv.get(2)?];
+    let scores = (q.matmul(&k.t()?)? / (size as f64).sqrt())?;
+    let scores = scores.broadcast_add(&mask(lanes, shape.causal, x.device())?)?;
+    let attended =
+        softmax(&scores)?.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((n, shape.width))?;
+    let middle = x.add(&drop(&linear(&attended, 4)?, dropout.at(0))?)?;
+    let inner = linear(&layer_norm(&middle, &part[6], &part[7])?, 8)?.gelu_erf()?;
+    middle.add(&drop(&linear(&inner, 10)?, dropout.at(1))?)
+}
+
+/// 0 where a token sees another, −∞ (nearly) where it does not.
+fn mask(lanes: &Lanes, causal: bool, device: &Device) -> Result<Tensor> {
+    let n = lanes.n_tokens();
+    let mut mask = vec![-1e30_f32; n * n];
+    let mut start = 0;
+    for &length in lanes.lengths() {
+        for row in start..start + length {
+            let end = if causal { row + 1 } else { start + length };
+            mask[row * n + start..row * n + end].fill(0.0);
+        }
+        start += length;
+    }
+    Tensor::from_vec(mask, (n, n), device)
+}
+
+fn softmax(x: &Tensor) -> Result<Tensor> {
+    let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
+}
+
+/// Mean of −log softmax(h · Eᵀ)[target] over the first `classes` rows of the table.
+pub fn catalog_softmax(
+    hidden: &Tensor,
+    table: &Tensor,
+    targets: &[u32],
+    classes: usize,
+) -> Result<Tensor> {
+    let logits = hidden.matmul(&table.narrow(0, 0, classes)?.t()?)?;
+    first_log_softmax(&logits, targets)
+}
+
+fn first_log_softmax(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+    let log_total = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let targets = Tensor::from_slice(targets, (targets.len(), 1), logits.device())?;
+    log_total.sub(&shifted.gather(&targets, 1)?)?.mean_all()
+}
+
+/// The mean over rows of a loss against sampled negatives; see [`crate::fused::SampledLoss`].
+pub fn sampled_loss(
+    kind: SampledKind,
+    hidden: &Tensor,
+    table: &Tensor,
+    classes: &[u32],
+) -> Result<Tensor> {
+    let (rows, width) = hidden.dims2()?;
+    let n = classes.len() / rows;
+    let classes = Tensor::from_slice(classes, classes.len(), table.device())?;
+    let of_classes = table.index_select(&classes, 0)?.reshape((rows, n, width))?;
+    let scores = of_classes.matmul(&hidden.unsqueeze(2)?)?.squeeze(2)?;
+    match kind {
+        SampledKind::Softmax => first_log_softmax(&scores, &vec![0; rows]),
+        SampledKind::Binary { beta } => {
+            let target = (softplus(&scores.narrow(1, 0, 1)?.neg()?)? * f64::from(beta))?;
+            let negatives = softplus(&scores.narrow(1, 1, n - 1)?)?;
+            (target.sum_all()?.add(&negatives.sum_all()?)? / (rows * n) as f64)?
+                .to_dtype(DType::F32)
+        }
+    }
+}
+
+/// log(1 + eˣ).
+fn softplus(x: &Tensor) -> Result<Tensor> {
+    x.relu()?.add(&(x.abs()?.neg()?.exp()? + 1.0)?.log()?)
+}

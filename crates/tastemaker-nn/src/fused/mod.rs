@@ -1,0 +1,64 @@
+//! The operations where training and ranking spend their time, each with its backward pass.
+//!
+//! A tensor library spends most of a small transformer's step on element-wise passes, copies and
+//! fresh buffers between its operations. Each operation here does in one go what would be many
+//! there. Its twin in [`crate::composite`], written in plain tensor operations, is the oracle of
+//! its tests and stands in for it on devices other than the CPU.
+//!
+//! Sequences of a batch are *packed*: their tokens stand one after the other in a matrix of one
+//! row a token, without padding.
+//!
+//! Results do not depend on the number of threads: work is divided into [`Lanes`] by the batch
+//! alone, and sums over lanes are taken in their order.
+
+#![expect(
+    clippy::inline_always,
+    reason = "a helper gains from the machine's registers only inside the caller that asked for them"
+)]
+
+mod attention;
+mod block;
+mod catalog_softmax;
+mod embedding;
+mod lanes;
+mod matrix;
+mod norm;
+mod sampled;
+mod simd;
+
+pub use block::{Block, BlockShape};
+pub use catalog_softmax::CatalogSoftmax;
+pub use embedding::{Embedding, scatter_add};
+pub use lanes::Lanes;
+pub use matrix::{View, multiply, multiply_add};
+pub(crate) use norm::EPSILON;
+pub use norm::LayerNorm;
+pub use sampled::{SampledKind, SampledLoss};
+pub use simd::Dropout;
+pub(crate) use simd::simd;
+
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+
+/// The numbers of a contiguous f32 tensor, as a custom operation receives it.
+pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
+        (CpuStorage::F32(_), None) => bail!("a fused operation needs contiguous tensors"),
+        _ => bail!("a fused operation needs f32 tensors"),
+    }
+}
+
+/// Calls `f` with the numbers of a CPU f32 tensor.
+pub(crate) fn with_slice<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => f(slice(storage, layout)?),
+        _ => bail!("a fused operation runs on the CPU only"),
+    }
+}
+
+/// A tensor of `values` with the shape of `like`.
+pub(crate) fn tensor_like(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(values, like.shape(), like.device())
+}

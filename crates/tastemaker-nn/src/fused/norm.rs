@@ -1,0 +1,160 @@
+//! Layer normalisation (Ba, Kiros and Hinton 2016): each row to mean 0 and variance 1, then
+//! scaled and shifted.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::simd::{dot, simd, sum};
+use super::{slice, tensor_like, with_slice};
+
+/// Added to the variance.
+pub(crate) const EPSILON: f32 = 1e-5;
+
+/// Rows a task takes; fixed, so that sums over tasks do not depend on the threads.
+const ROWS: usize = 128;
+
+/// `out` = norm of the rows of `x`, with scale `weight` and shift `bias`; mean and reciprocal
+/// deviation of each row go to `stats`.
+#[inline(always)]
+pub(crate) fn forward(
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    out: &mut [f32],
+    stats: &mut [[f32; 2]],
+) {
+    let width = weight.len();
+    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(stats);
+    for ((x, out), stats) in rows {
+        let mean = sum(x) / width as f32;
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = x - mean;
+        }
+        let scale = 1.0 / (dot(out, out) / width as f32 + EPSILON).sqrt();
+        for ((out, weight), bias) in out.iter_mut().zip(weight).zip(bias) {
+            *out = *out * scale * weight + bias;
+        }
+        *stats = [mean, scale];
+    }
+}
+
+/// The gradients of [`forward`]: `dx` is added to, and so are `d_weight` and `d_bias` if `learns`.
+#[inline(always)]
+pub(crate) fn backward(
+    (x, stats): (&[f32], &[[f32; 2]]),
+    weight: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    learns: Option<(&mut [f32], &mut [f32])>,
+) {
+    let width = weight.len();
+    if let Some((d_weight, d_bias)) = learns {
+        for ((x, dy), [mean, scale]) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(stats)
+        {
+            for i in 0..width {
+                d_weight[i] += dy[i] * (x[i] - mean) * scale;
+                d_bias[i] += dy[i];
+            }
+        }
+    }
+    let mut gradient = vec![0.0; width];
+    let mut normal = vec![0.0; width];
+    let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+    for (((x, dy), dx), [mean, scale]) in rows.zip(stats) {
+        for i in 0..width {
+            gradient[i] = dy[i] * weight[i];
+            normal[i] = (x[i] - mean) * scale;
+        }
+        let mean_gradient = sum(&gradient) / width as f32;
+        let mean_product = dot(&gradient, &normal) / width as f32;
+        for i in 0..width {
+            dx[i] += scale * (gradient[i] - mean_gradient - normal[i] * mean_product);
+        }
+    }
+}
+
+/// Layer normalisation as one operation: `x` [tokens, width], `weight` [width], `bias` [width].
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm;
+
+impl LayerNorm {
+    /// The norms of the rows of `x`.
+    pub(crate) fn run(x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+        let piece = ROWS * weight.len();
+        let mut out = vec![0.0; x.len()];
+        out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {
+            let mut stats = [[0.0; 2]; ROWS];
+            simd(|| forward(x, weight, bias, out, &mut stats));
+        });
+        out
+    }
+}
+
+impl CustomOp3 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer-norm"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (x, weight) = (slice(x, x_layout)?, slice(weight, weight_layout)?);
+        let bias = slice(bias, bias_layout)?;
+        Ok((CpuStorage::F32(Self::run(x, weight, bias)), x_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _result: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, d_weight, d_bias) = with_slice(x, |x| {
+            with_slice(weight, |weight| with_slice(gradient, |dy| Ok(gradients(x, weight, dy))))
+        })?;
+        Ok((
+            Some(tensor_like(dx, x)?),
+            Some(tensor_like(d_weight, weight)?),
+            Some(tensor_like(d_bias, bias)?),
+        ))
+    }
+}
+
+fn gradients(x: &[f32], weight: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let width = weight.len();
+    let piece = ROWS * width;
+    let mut dx = vec![0.0; x.len()];
+    let tasks = dx.par_chunks_mut(piece).zip(x.par_chunks(piece)).zip(dy.par_chunks(piece));
+    let partial: Vec<(Vec<f32>, Vec<f32>)> = tasks
+        .map(|((dx, x), dy)| {
+            let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
+            let (mut stats, mut out) = ([[0.0; 2]; ROWS], vec![0.0; x.len()]);
+            simd(|| {
+                forward(x, weight, weight, &mut out, &mut stats);
+                backward((x, &stats), weight, dy, dx, Some((&mut d_weight, &mut d_bias)));
+            });
+            (d_weight, d_bias)
+        })
+        .collect();
+    let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
+    for (weight, bias) in partial {
+        add(&mut d_weight, &weight);
+        add(&mut d_bias, &bias);
+    }
+    (dx, d_weight, d_bias)
+}
+
+/// `sum += values`.
+pub(crate) fn add(sum: &mut [f32], values: &[f32]) {
+    for (sum, value) in sum.iter_mut().zip(values) {
+        *sum += value;
+    }
+}

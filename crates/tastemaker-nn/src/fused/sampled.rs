@@ -1,0 +1,169 @@
+//! Losses against sampled negatives.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use super::catalog_softmax::scale;
+use super::embedding::scatter_add;
+use super::simd::{dot, exp, max, simd};
+use super::{slice, tensor_like};
+
+/// Which loss is taken of the score s⁺ of a target and the scores sᵢ of its n negatives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SampledKind {
+    /// −log( e^s⁺ / (e^s⁺ + Σ e^sᵢ) ).
+    Softmax,
+    /// −( log σ(s⁺)^β + Σ log(1 − σ(sᵢ)) ) / (n + 1); β = 1 is binary cross-entropy, other β
+    /// are generalised binary cross-entropy (Petrov and Macdonald 2023, gSASRec).
+    Binary {
+        /// The exponent β of the target's probability.
+        beta: f32,
+    },
+}
+
+/// The mean of a [`SampledKind`] over rows, as an operation on the hidden states [rows, width]
+/// and the table [vocabulary, width], where a score is a dot product of the two.
+///
+/// The gradients are made with the loss.
+pub struct SampledLoss {
+    kind: SampledKind,
+    classes: Vec<u32>,
+    rows: usize,
+    gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
+}
+
+impl SampledLoss {
+    /// The loss of `rows` rows, whose `classes` are, row after row, the target and then its
+    /// negatives.
+    pub fn new(kind: SampledKind, classes: Vec<u32>, rows: usize) -> Self {
+        Self { kind, classes, rows, gradients: Mutex::default() }
+    }
+
+    fn run(&self, hidden: &[f32], table: &[f32], width: usize) -> (f64, Vec<f32>, Vec<f32>) {
+        let n = self.classes.len() / self.rows;
+        let mut slopes = vec![0.0; self.classes.len()];
+        let mut d_hidden = vec![0.0; hidden.len()];
+        let inputs = hidden.par_chunks_exact(width).zip(self.classes.par_chunks_exact(n));
+        let outputs = d_hidden.par_chunks_exact_mut(width).zip(slopes.par_chunks_exact_mut(n));
+        let losses: Vec<f32> = inputs
+            .zip(outputs)
+            .map(|((hidden, classes), (d_hidden, slopes))| {
+                simd(|| {
+                    for (score, &class) in slopes.iter_mut().zip(classes) {
+                        *score = dot(hidden, &table[class as usize * width..][..width]);
+                    }
+                    let loss = self.kind.loss(slopes, self.rows as f32);
+                    for (slope, &class) in slopes.iter().zip(classes) {
+                        add_scaled(d_hidden, *slope, &table[class as usize * width..][..width]);
+                    }
+                    loss
+                })
+            })
+            .collect();
+        let mut d_table = vec![0.0; table.len()];
+        scatter_add(&mut d_table, width, &self.classes, |entry, out| {
+            add_scaled(out, slopes[entry], &hidden[entry / n * width..][..width]);
+        });
+        let loss = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / self.rows as f64;
+        (loss, d_hidden, d_table)
+    }
+}
+
+impl SampledKind {
+    /// A row's loss; its scores, the target's first, become the slopes of the mean over `rows`.
+    #[inline(always)]
+    fn loss(self, scores: &mut [f32], rows: f32) -> f32 {
+        match self {
+            Self::Softmax => {
+                let (target, largest) = (scores[0], max(scores));
+                let mut total = 0.0;
+                for score in scores.iter_mut() {
+                    *score = exp(*score - largest);
+                    total += *score;
+                }
+                for score in scores.iter_mut() {
+                    *score /= total * rows;
+                }
+                scores[0] -= 1.0 / rows;
+                total.ln() + largest - target
+            }
+            Self::Binary { beta } => {
+                let n = scores.len() as f32;
+                let mut loss = beta * softplus(-scores[0]);
+                scores[0] = -beta * sigmoid(-scores[0]) / (n * rows);
+                for score in &mut scores[1..] {
+                    loss += softplus(*score);
+                    *score = sigmoid(*score) / (n * rows);
+                }
+                loss / n
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// log(1 + eˣ).
+#[inline(always)]
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + exp(-x.abs()).ln_1p()
+}
+
+#[inline(always)]
+fn add_scaled(out: &mut [f32], factor: f32, values: &[f32]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out += factor * value;
+    }
+}
+
+impl CustomOp2 for SampledLoss {
+    fn name(&self) -> &'static str {
+        "sampled-loss"
+    }
+
+    fn cpu_fwd(
+        &self,
+        hidden: &CpuStorage,
+        hidden_layout: &Layout,
+        table: &CpuStorage,
+        table_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = hidden_layout.shape().dims2()?;
+        let (vocabulary, table_width) = table_layout.shape().dims2()?;
+        let whole = rows > 0 && rows == self.rows && self.classes.len().is_multiple_of(rows);
+        let in_range = self.classes.iter().all(|&class| (class as usize) < vocabulary);
+        if !whole || !in_range || width != table_width {
+            bail!(
+                "{} classes for {} rows do not fit hidden states {rows} × {width} and a table {vocabulary} × {table_width}",
+                self.classes.len(),
+                self.rows
+            );
+        }
+        let (loss, d_hidden, d_table) =
+            self.run(slice(hidden, hidden_layout)?, slice(table, table_layout)?, width);
+        *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = Some((d_hidden, d_table));
+        #[expect(clippy::cast_possible_truncation, reason = "a loss needs no more digits")]
+        Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        hidden: &Tensor,
+        table: &Tensor,
+        _result: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let kept = self.gradients.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((mut d_hidden, mut d_table)) = kept else {
+            bail!("a loss's backward pass follows one forward pass");
+        };
+        scale(&mut d_hidden, gradient.to_scalar()?);
+        scale(&mut d_table, gradient.to_scalar()?);
+        Ok((Some(tensor_like(d_hidden, hidden)?), Some(tensor_like(d_table, table)?)))
+    }
+}

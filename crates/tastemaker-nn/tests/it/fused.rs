@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use candle_core::{Device, Result, Tensor, Var};
+use tastemaker_core::SeedTree;
+use tastemaker_nn::composite;
+use tastemaker_nn::fused::{
+    Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Lanes, LayerNorm, SampledKind,
+    SampledLoss,
+};
+use tastemaker_nn::parameters::{Init, Parameters};
+
+const SHAPE: BlockShape = BlockShape { width: 16, heads: 2, inner: 32, causal: true };
+
+/// Random numbers with a name, so that each test has its own and always the same.
+fn random(name: &str, dimensions: &[usize], deviation: f64) -> Var {
+    let mut parameters = Parameters::default();
+    parameters.add(name, dimensions, Init::Normal(deviation), &SeedTree::new(1)).unwrap();
+    parameters.iter().next().unwrap().1.clone()
+}
+
+fn lanes() -> Arc<Lanes> {
+    Arc::new(Lanes::new(vec![1, 7, 3, 40, 2, 90, 5, 1, 30, 64, 12]))
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Largest difference, relative to the largest number.
+fn difference(a: &Tensor, b: &Tensor) -> f32 {
+    let (a, b) = (values(a), values(b));
+    let largest = b.iter().fold(1e-6_f32, |m, x| m.max(x.abs()));
+    a.iter().zip(&b).fold(0.0_f32, |m, (x, y)| m.max((x - y).abs())) / largest
+}
+
+/// The fused and the composite operation have the same result and the same gradients.
+fn agree(
+    name: &str,
+    inputs: &[&Var],
+    fused: impl Fn() -> Result<Tensor>,
+    composite: impl Fn() -> Result<Tensor>,
+) {
+    let (fused, composite) = (fused().unwrap(), composite().unwrap());
+    assert!(difference(&fused, &composite) < 2e-5, "{name}: {}", difference(&fused, &composite));
+    // A loss that weighs every output differently.
+    let weigh = |y: &Tensor| -> Result<Tensor> {
+        let n = u32::try_from(y.elem_count()).unwrap();
+        let weights: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin()).collect();
+        y.flatten_all()?.mul(&Tensor::from_vec(weights, n as usize, &Device::Cpu)?)?.sum_all()
+    };
+    let weigh = |y: &Tensor| if y.rank() == 0 { y.affine(0.7, 0.0) } else { weigh(y) };
+    let of_fused = weigh(&fused).unwrap().backward().unwrap();
+    let of_composite = weigh(&composite).unwrap().backward().unwrap();
+    for (i, input) in inputs.iter().enumerate() {
+        let (a, b) = (of_fused.get(input).unwrap(), of_composite.get(input).unwrap());
+        assert!(difference(a, b) < 1e-4, "{name}, gradient of input {i}: {}", difference(a, b));
+    }
+}
+
+fn n_weights() -> usize {
+    SHAPE.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum()
+}
+
+#[test]
+fn a_block_is_its_composite_with_and_without_dropout() {
+    let lanes = lanes();
+    let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
+    let weights = random("weights", &[n_weights()], 0.3);
+    for (causal, share) in [(true, 0.0), (false, 0.0), (true, 0.3)] {
+        let (shape, dropout) = (BlockShape { causal, ..SHAPE }, Dropout::new(share, 9));
+        agree(
+            "block",
+            &[&x, &weights],
+            || x.apply_op2(&weights, Block::new(shape, lanes.clone(), dropout)),
+            || composite::block(shape, &x, &weights, &lanes, dropout),
+        );
+    }
+}
+
+#[test]
+fn a_layer_norm_is_its_composite() {
+    let x = random("x", &[300, 24], 2.0);
+    let (weight, bias) = (random("weight", &[24], 1.0), random("bias", &[24], 1.0));
+    agree(
+        "norm",
+        &[&x, &weight, &bias],
+        || x.apply_op3(&weight, &bias, LayerNorm),
+        || composite::layer_norm(&x, &weight, &bias),
+    );
+}
+
+#[test]
+fn an_embedding_is_its_composite() {
+    let lanes = lanes();
+    let tokens: Arc<[u32]> = (0..lanes.n_tokens()).map(|i| (i * 7 % 50) as u32).collect();
+    let (table, places) = (random("table", &[50, 16], 1.0), random("places", &[90, 16], 1.0));
+    let dropout = Dropout::new(0.25, 3);
+    agree(
+        "embedding",
+        &[&table, &places],
+        || table.apply_op2(&places, Embedding::new(tokens.clone(), &lanes, dropout)),
+        || composite::embedding(&table, &places, (&tokens, &lanes), dropout),
+    );
+}
+
+#[test]
+fn a_catalog_softmax_is_its_composite() {
+    // More rows and classes than one task takes, a partial one of each, and rows that are no class.
+    let (rows, classes) = (300, 1300);
+    let hidden = random("hidden", &[rows, 16], 1.0);
+    let table = random("table", &[classes + 2, 16], 1.0);
+    let targets: Vec<u32> = (0..rows).map(|i| (i * 97 % classes) as u32).collect();
+    agree(
+        "softmax",
+        &[&hidden, &table],
+        || hidden.apply_op2(&table, CatalogSoftmax::new(targets.clone(), classes)),
+        || composite::catalog_softmax(&hidden, &table, &targets, classes),
+    );
+}
+
+#[test]
+fn sampled_losses_are_their_composites() {
+    let (rows, n) = (70, 9);
+    let hidden = random("hidden", &[rows, 16], 1.0);
+    let table = random("table", &[40, 16], 1.0);
+    let classes: Vec<u32> = (0..rows * n).map(|i| (i * 31 % 40) as u32).collect();
+    for kind in
+        [SampledKind::Softmax, SampledKind::Binary { beta: 1.0 }, SampledKind::Binary { beta: 0.3 }]
+    {
+        agree(
+            "sampled",
+            &[&hidden, &table],
+            || hidden.apply_op2(&table, SampledLoss::new(kind, classes.clone(), rows)),
+            || composite::sampled_loss(kind, &hidden, &table, &classes),
+        );
+    }
+}
+
+#[test]
+fn a_block_learns_along_its_difference_quotient() {
+    let lanes = Arc::new(Lanes::new(vec![3, 5]));
+    let x = random("x", &[8, SHAPE.width], 1.0);
+    let weights = random("weights", &[n_weights()], 0.3);
+    let loss = |weights: &Tensor| {
+        let y =
+            x.apply_op2(weights, Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 5))).unwrap();
+        (y.sqr().unwrap().sum_all().unwrap() * 0.5).unwrap()
+    };
+    let gradient = values(loss(&weights).backward().unwrap().get(&weights).unwrap());
+    let start = values(&weights);
+    for (i, slope) in gradient.iter().enumerate().step_by(37) {
+        let shifted = |by: f32| {
+            let mut numbers = start.clone();
+            numbers[i] += by;
+            f64::from(
+                loss(&Tensor::new(numbers, &Device::Cpu).unwrap()).to_scalar::<f32>().unwrap(),
+            )
+        };
+        let quotient = (shifted(1e-2) - shifted(-1e-2)) / 2e-2;
+        let error = (quotient - f64::from(*slope)).abs();
+        assert!(error < 0.02 * (1.0 + quotient.abs()), "weight {i}: {slope} against {quotient}");
+    }
+}
+
+#[test]
+fn one_thread_and_three_give_the_same_bytes() {
+    let lanes = lanes();
+    let tokens: Arc<[u32]> = (0..lanes.n_tokens()).map(|i| (i * 7 % 1000) as u32).collect();
+    let table = random("table", &[1000, 16], 0.5);
+    let places = random("places", &[90, 16], 0.5);
+    let weights = random("weights", &[n_weights()], 0.3);
+    let step = || -> Result<Vec<Vec<f32>>> {
+        let x = table
+            .apply_op2(&places, Embedding::new(tokens.clone(), &lanes, Dropout::new(0.2, 1)))?;
+        let x = x.apply_op2(&weights, Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 2)))?;
+        let loss = x.apply_op2(&table, CatalogSoftmax::new(tokens.to_vec(), 1000))?;
+        let classes = tokens.iter().flat_map(|&t| [t, (t + 5) % 1000]).collect();
+        let sampled = SampledLoss::new(SampledKind::Softmax, classes, tokens.len());
+        let loss = loss.add(&x.apply_op2(&table, sampled)?)?;
+        let gradients = loss.backward()?;
+        Ok([&table, &places, &weights].iter().map(|v| values(gradients.get(v).unwrap())).collect())
+    };
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| step().unwrap())
+    };
+    assert!(with(1) == with(3));
+}

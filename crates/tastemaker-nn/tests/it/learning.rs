@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use tastemaker_core::SeedTree;
+use tastemaker_nn::adamw::AdamW;
+use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker_nn::fused::{CatalogSoftmax, Lanes};
+use tastemaker_nn::transformer::Transformer;
+
+fn backbones() -> [AnyBackbone; 2] {
+    let (layers, embedding_size, max_length) = (Some(2), Some(32), Some(12));
+    [
+        AnyBackbone::Decoder(Decoder { layers, embedding_size, max_length, ..Decoder::default() }),
+        AnyBackbone::Encoder(Encoder { layers, embedding_size, max_length, ..Encoder::default() }),
+    ]
+}
+
+/// The losses of `steps` steps on eight sequences, and the model after them.
+fn train(backbone: &AnyBackbone, steps: u64) -> (Vec<f32>, Transformer) {
+    let model = Transformer::new(backbone, 30, &SeedTree::new(5)).unwrap();
+    let mut optimiser = AdamW::new(model.parameters(), 0.0);
+    let lanes = Arc::new(Lanes::new(vec![12; 8]));
+    let tokens: Arc<[u32]> = (0..96).map(|i| i * i % 29).collect();
+    let targets: Vec<u32> = (0..96).map(|i| (i + 1) * (i + 1) % 29).collect();
+    let mut losses = Vec::new();
+    for step in 0..steps {
+        let hidden = model.forward(tokens.clone(), &lanes, step).unwrap();
+        let loss =
+            hidden.apply_op2(model.table(), CatalogSoftmax::new(targets.clone(), 30)).unwrap();
+        losses.push(loss.to_scalar().unwrap());
+        let gradients = loss.backward().unwrap();
+        optimiser.step(model.parameters(), &gradients, 3e-3, 5.0).unwrap();
+    }
+    (losses, model)
+}
+
+#[test]
+fn every_parameter_of_every_backbone_moves() {
+    for backbone in backbones() {
+        let (_, before) = train(&backbone, 0);
+        let (_, after) = train(&backbone, 1);
+        for (name, _) in before.parameters().iter() {
+            let (old, new) = (before.parameters().values(name), after.parameters().values(name));
+            assert_ne!(
+                old.unwrap(),
+                new.unwrap(),
+                "{name} of the {} did not move",
+                backbone.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn eight_sequences_are_learnt_by_heart() {
+    for backbone in backbones() {
+        let (losses, _) = train(&backbone, 300);
+        let last = losses[losses.len() - 1];
+        assert!(
+            losses[0] > 3.0 && last < 0.35,
+            "{}: from {} to {last}",
+            backbone.name(),
+            losses[0]
+        );
+    }
+}
+
+#[test]
+fn a_frozen_decoder_scores_as_the_learning_one() {
+    let (_, model) = train(&backbones()[0], 20);
+    let mut scores = vec![0.0; 2 * 30];
+    let sequences = [vec![1, 4, 9], vec![16, 25, 7, 20, 6]];
+    model.frozen().unwrap().score(&sequences, 30, &mut scores).unwrap();
+    let lanes = Arc::new(Lanes::new(vec![3, 5]));
+    let frozen = Transformer::new(
+        &AnyBackbone::Decoder(Decoder {
+            layers: Some(2),
+            embedding_size: Some(32),
+            max_length: Some(12),
+            dropout: Some(0.0),
+            ..Decoder::default()
+        }),
+        30,
+        &SeedTree::new(5),
+    )
+    .unwrap();
+    let values: Vec<(String, Vec<f32>)> = model
+        .parameters()
+        .iter()
+        .map(|(name, _)| (name.to_owned(), model.parameters().values(name).unwrap()))
+        .collect();
+    let find =
+        |name: &str, _: &[usize]| Ok(values.iter().find(|v| v.0 == name).unwrap().1.as_slice());
+    frozen.parameters().set(find).unwrap();
+    let hidden = frozen.forward(sequences.concat().into(), &lanes, 0).unwrap();
+    let expected: Vec<Vec<f32>> =
+        hidden.matmul(&frozen.table().t().unwrap()).unwrap().to_vec2().unwrap();
+    for (a, b) in scores.iter().zip(expected[2].iter().chain(&expected[7])) {
+        assert!((a - b).abs() < 1e-4, "{a} against {b}");
+    }
+}
