@@ -13,4 +13,13 @@ pub enum Error {
     /// Something about the model.
     #[error(transparent)]
     Nn(#[from] tastemaker_nn::Error),
+    /// A checkpoint belongs to something else than what is to be trained.
+    #[error("{} is the checkpoint of another run: its model, data, split or seed differ; use another output folder or delete it", path.display())]
+    OtherRun {
+        /// The checkpoint.
+        path: std::path::PathBuf,
+    },
+    /// Training ended before its first validation.
+    #[error("training ended before its first validation")]
+    NeverValidated,
 }

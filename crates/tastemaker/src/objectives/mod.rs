@@ -1,12 +1,46 @@
-//! What a batch is asked to learn.
+//! What a model is asked to learn from a sequence.
 
-use serde::{Deserialize, Serialize};
-use tastemaker_core::registry;
+use candle_core::Tensor;
+use rand_chacha::ChaCha8Rng;
+use tastemaker_core::{ItemId, registry};
 
-/// Turns hidden states and targets into a loss.
+use crate::Result;
+use crate::train::{Batch, BatchBuilder};
+
+mod bce;
+mod gbce;
+mod masked_items;
+mod next_item;
+mod sampled_softmax;
+mod softmax;
+
+pub use bce::Bce;
+pub use gbce::Gbce;
+pub use masked_items::MaskedItems;
+pub use sampled_softmax::SampledSoftmax;
+pub use softmax::Softmax;
+
+/// Turns sequences into questions, and a model's answers into a loss.
 pub trait Objective {
-    /// Whether the objective hides items and needs a bidirectional backbone.
+    /// Whether items are hidden, so that the model must see both sides and knows one more token,
+    /// the mask, after the items.
     fn masks_items(&self) -> bool;
+
+    /// Whether every number of the settings can be used.
+    fn check(&self) -> tastemaker_core::Result<()>;
+
+    /// Puts a user's items, oldest first, into a batch.
+    fn ask(&self, items: &[ItemId], rng: &mut ChaCha8Rng, batch: &mut BatchBuilder);
+
+    /// The batch's mean loss, of what the model found at the asked places, `hidden`
+    /// [targets, width], and the embedding `table` [vocabulary, width].
+    fn loss(
+        &self,
+        hidden: &Tensor,
+        table: &Tensor,
+        batch: &Batch,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Tensor>;
 }
 
 registry! {
@@ -14,93 +48,13 @@ registry! {
     pub enum AnyObjective: Objective {
         /// Next item, binary cross-entropy against sampled negatives (SASRec).
         "bce" => Bce(Bce),
-        /// Next item, binary cross-entropy corrected for sampling (gSASRec).
+        /// Next item, binary cross-entropy corrected for its sampling (gSASRec).
         "gbce" => Gbce(Gbce),
-        /// Hidden items from both sides, softmax over the catalog (BERT4Rec).
+        /// Hidden items from both sides, softmax over the whole catalog (BERT4Rec).
         "masked-items" => MaskedItems(MaskedItems),
         /// Next item, softmax over the target and sampled negatives.
         "sampled-softmax" => SampledSoftmax(SampledSoftmax),
-        /// Next item, softmax cross-entropy over the whole catalog.
+        /// Next item, softmax over the whole catalog.
         "softmax" => Softmax(Softmax),
-    }
-}
-
-/// placeholder
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Softmax {}
-/// placeholder
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Bce {
-    /// Negatives a position, drawn uniformly.
-    pub negatives: usize,
-}
-/// placeholder
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Gbce {
-    /// Negatives a position, drawn uniformly.
-    pub negatives: usize,
-    /// Calibration from 0 (plain BCE) to 1 (fully corrected).
-    pub calibration: f64,
-}
-/// placeholder
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct SampledSoftmax {
-    /// Negatives a position, drawn uniformly.
-    pub negatives: usize,
-}
-/// placeholder
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct MaskedItems {
-    /// The share of positions that are hidden.
-    pub probability: f64,
-}
-impl Default for Bce {
-    fn default() -> Self {
-        Self { negatives: 1 }
-    }
-}
-impl Default for Gbce {
-    fn default() -> Self {
-        Self { negatives: 256, calibration: 0.75 }
-    }
-}
-impl Default for SampledSoftmax {
-    fn default() -> Self {
-        Self { negatives: 256 }
-    }
-}
-impl Default for MaskedItems {
-    fn default() -> Self {
-        Self { probability: 0.2 }
-    }
-}
-impl Objective for Softmax {
-    fn masks_items(&self) -> bool {
-        false
-    }
-}
-impl Objective for Bce {
-    fn masks_items(&self) -> bool {
-        false
-    }
-}
-impl Objective for Gbce {
-    fn masks_items(&self) -> bool {
-        false
-    }
-}
-impl Objective for SampledSoftmax {
-    fn masks_items(&self) -> bool {
-        false
-    }
-}
-impl Objective for MaskedItems {
-    fn masks_items(&self) -> bool {
-        true
     }
 }

@@ -57,3 +57,67 @@ impl Default for Training {
         }
     }
 }
+
+impl Training {
+    /// The learning rate of step `step` of at most `steps`, both from 0.
+    pub fn learning_rate_at(&self, step: usize, steps: usize) -> f64 {
+        if step < self.warmup_steps {
+            return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
+        }
+        let left = steps.saturating_sub(self.warmup_steps).max(1);
+        let done = ((step - self.warmup_steps) as f64 / left as f64).min(1.0);
+        self.learning_rate
+            * match self.decay {
+                Decay::Constant => 1.0,
+                Decay::Linear => 1.0 - done,
+                Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
+            }
+    }
+
+    /// Whether every number can be used; all that cannot, each with what was expected.
+    pub fn problems(&self) -> Vec<tastemaker_core::Error> {
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch-size", self.batch_size),
+            ("validate-every", self.validate_every),
+            ("patience", self.patience),
+            ("validation-k", self.validation_k),
+        ];
+        let problem = |name: &str, found: String, expected: &str| tastemaker_core::Error::Setting {
+            name: name.to_owned(),
+            found,
+            expected: expected.to_owned(),
+        };
+        let counts = counts.into_iter().filter(|(_, count)| *count == 0);
+        let mut problems: Vec<_> =
+            counts.map(|(name, count)| problem(name, count.to_string(), "1 or more")).collect();
+        let rate = self.learning_rate;
+        if !(rate.is_finite() && rate > 0.0) {
+            problems.push(problem("learning-rate", rate.to_string(), "a number above 0"));
+        }
+        for (name, value) in
+            [("weight-decay", self.weight_decay), ("gradient-clip", self.gradient_clip)]
+        {
+            if !(value.is_finite() && value >= 0.0) {
+                problems.push(problem(name, value.to_string(), "0 or a number above it"));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let training = Training { learning_rate: 1.0, warmup_steps: 10, ..Training::default() };
+        let linear = Training { decay: Decay::Linear, ..training.clone() };
+        let cosine = Training { decay: Decay::Cosine, ..training.clone() };
+        assert_eq!([0, 9, 10].map(|step| linear.learning_rate_at(step, 110)), [0.1, 1.0, 1.0]);
+        assert!((linear.learning_rate_at(60, 110) - 0.5).abs() < 1e-12);
+        assert!((cosine.learning_rate_at(60, 110) - 0.5).abs() < 1e-12);
+        assert!((training.learning_rate_at(109, 110) - 1.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,61 @@
+//! Binary cross-entropy of the next item.
+
+use candle_core::Tensor;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use tastemaker_core::ItemId;
+use tastemaker_nn::fused::SampledKind;
+
+use super::{Objective, next_item};
+use crate::Result;
+use crate::train::{Batch, BatchBuilder};
+
+/// Binary cross-entropy of the next item against sampled negatives.
+///
+/// # Formula
+/// −( log σ(s⁺) + Σ log(1 − σ(sᵢ)) ) / (n + 1), averaged over places, with s⁺ the score of the
+/// next item and sᵢ those of n negatives.
+///
+/// # When not to use it
+/// With few negatives it is overconfident and ranks worse than softmax; see `gbce`.
+///
+/// # References
+/// Kang and McAuley 2018, *Self-attentive sequential recommendation* (one negative; the constant
+/// 1/(n+1) is ours, so that learning rates carry over between numbers of negatives).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Bce {
+    /// Negatives a place.
+    pub negatives: usize,
+}
+
+impl Default for Bce {
+    fn default() -> Self {
+        Self { negatives: 1 }
+    }
+}
+
+impl Objective for Bce {
+    fn masks_items(&self) -> bool {
+        false
+    }
+
+    fn check(&self) -> tastemaker_core::Result<()> {
+        next_item::check_negatives(self.negatives)
+    }
+
+    fn ask(&self, items: &[ItemId], _rng: &mut ChaCha8Rng, batch: &mut BatchBuilder) {
+        next_item::ask(items, batch);
+    }
+
+    fn loss(
+        &self,
+        hidden: &Tensor,
+        table: &Tensor,
+        batch: &Batch,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Tensor> {
+        let kind = SampledKind::Binary { beta: 1.0 };
+        next_item::sampled_loss(kind, self.negatives, (hidden, table), batch, rng)
+    }
+}
