@@ -22,4 +22,7 @@ pub enum Error {
     /// Training ended before its first validation.
     #[error("training ended before its first validation")]
     NeverValidated,
+    /// Settings could not be written down.
+    #[error("settings could not be written as JSON")]
+    Serialise(#[source] serde_json::Error),
 }

@@ -1,15 +1,41 @@
 //! A language model over item sequences.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
-use tastemaker_core::Recommender;
-use tastemaker_nn::backbones::AnyBackbone;
+use tastemaker_core::recommender::{RankOptions, rank_by_scores};
+use tastemaker_core::{RankedList, RecQuery, Recommender, artifact};
+use tastemaker_nn::backbones::{AnyBackbone, Decoder};
+use tastemaker_nn::checkpoint::Checkpoint;
+use tastemaker_nn::transformer::{Frozen, Transformer};
 
 use super::{FitContext, FitRecommender};
-use crate::Result;
-use crate::objectives::AnyObjective;
-use crate::train::Training;
+use crate::objectives::{AnyObjective, Softmax};
+use crate::train::{Outcome, Trainer, Training, Windows};
+use crate::{Error, Result};
 
-/// A backbone trained with an objective to foretell items.
+/// The file of a trained model, in the run's folder.
+pub const MODEL_FILE: &str = "model.safetensors";
+
+/// The file that an interrupted training goes on from; gone once training has ended.
+pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+
+/// The version of the model file; raised when its meaning changes.
+const VERSION: u32 = 1;
+
+/// A backbone that reads a history as a sequence of item tokens and foretells the next one.
+///
+/// # What it does
+/// Trains the backbone with the objective on the training part and keeps the epoch with the best
+/// NDCG over the validation targets. It recommends from a history alone, so it serves users it
+/// has never seen.
+///
+/// # When not to use it
+/// Items that nobody met in training have embeddings that learnt nothing.
+///
+/// # References
+/// Kang and McAuley 2018 (SASRec); Sun et al. 2019 (BERT4Rec); Klenitskiy and Vasilev 2023.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LanguageModel {
@@ -24,15 +50,191 @@ pub struct LanguageModel {
 impl Default for LanguageModel {
     fn default() -> Self {
         Self {
-            backbone: AnyBackbone::Decoder(tastemaker_nn::backbones::Decoder::default()),
-            objective: AnyObjective::Softmax(crate::objectives::Softmax::default()),
+            backbone: AnyBackbone::Decoder(Decoder::default()),
+            objective: AnyObjective::Softmax(Softmax::default()),
             training: Training::default(),
         }
     }
 }
 
+/// What a model file says about itself.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct About {
+    version: u32,
+    run: String,
+    model: LanguageModel,
+    n_items: usize,
+    best_epoch: usize,
+    validation: f64,
+}
+
+impl LanguageModel {
+    /// Everything about the settings that cannot be used.
+    pub fn problems(&self) -> Vec<Error> {
+        let mut problems: Vec<Error> = Vec::new();
+        problems.extend(self.backbone.as_dyn().shape().err().map(Error::from));
+        problems.extend(self.objective.as_dyn().check().err().map(Error::from));
+        problems.extend(self.training.problems().into_iter().map(Error::from));
+        let (masks, both_sides) =
+            (self.objective.as_dyn().masks_items(), self.backbone.as_dyn().is_bidirectional());
+        if masks != both_sides {
+            let expected = if masks { "a bidirectional backbone: encoder" } else { "a causal backbone: decoder" };
+            problems.push(Error::Core(tastemaker_core::Error::Setting {
+                name: format!("the backbone of objective {}", self.objective.name()),
+                found: self.backbone.name().to_owned(),
+                expected: expected.to_owned(),
+            }));
+        }
+        problems
+    }
+
+    /// Items and, if the objective hides items, the mask.
+    fn vocabulary(&self, n_items: usize) -> usize {
+        n_items + usize::from(self.objective.as_dyn().masks_items())
+    }
+
+    /// Tells this run from every other, in a checkpoint's own words.
+    fn run(&self, context: &FitContext<'_>) -> Result<String> {
+        let settings = serde_json::to_string(self).map_err(Error::Serialise)?;
+        let parts = [
+            settings.as_str(),
+            context.data.hash.as_str(),
+            context.split.hash(),
+            &context.seeds.seed().to_string(),
+        ];
+        Ok(artifact::sha256(parts.join("\n").as_bytes()))
+    }
+
+    fn train(&self, model: &Transformer, context: &FitContext<'_>, run: &str) -> Result<Outcome> {
+        let n_items = context.data.n_items();
+        let objective = self.objective.as_dyn();
+        // The last item of a window is a target only, unless it can be hidden in its place.
+        let longest = model.shape().max_length + usize::from(!objective.masks_items());
+        let windows = Windows::new(context.data, context.split, longest);
+        if windows.is_empty() {
+            return Err(Error::Core(tastemaker_core::Error::Unsuitable {
+                recommender: "language-model",
+                reason: "no user has two interactions in the training part".to_owned(),
+            }));
+        }
+        let checkpoint = context.checkpoints.map(|folder| folder.join(CHECKPOINT_FILE));
+        let trainer = Trainer {
+            settings: &self.training,
+            objective,
+            windows: &windows,
+            n_items: u32::try_from(n_items).expect("items are numbered in 32 bits"),
+            seeds: context.seeds.child("train"),
+            checkpoint: checkpoint.as_deref().map(|path| (path, run)),
+            observer: context.observer,
+        };
+        trainer.run(model, |model| {
+            let recommender = Trained::new(model.frozen()?, objective.masks_items(), n_items);
+            super::validate(&recommender, context, self.training.validation_k)
+        })
+    }
+
+    /// Reads the model of a run that has ended.
+    fn read(&self, path: &Path, model: &Transformer, run: &str) -> Result<()> {
+        let checkpoint = Checkpoint::<About>::read(path)?;
+        let about = &checkpoint.about;
+        if about.version != VERSION {
+            let problem = format!("this is version {} of a model file, expected {VERSION}", about.version);
+            return Err(tastemaker_nn::Error::Checkpoint { path: path.to_owned(), problem }.into());
+        }
+        if about.run != run {
+            return Err(Error::OtherRun { path: path.to_owned() });
+        }
+        Ok(model.parameters().set(|name, dimensions| checkpoint.tensor(path, name, dimensions))?)
+    }
+
+    fn write(&self, path: &Path, model: &Transformer, about: About) -> Result<()> {
+        let mut tensors = BTreeMap::new();
+        for (name, variable) in model.parameters().iter() {
+            let values = model.parameters().values(name)?;
+            tensors.insert(name.to_owned(), (variable.dims().to_vec(), values));
+        }
+        Ok(Checkpoint { about, tensors }.write(path)?)
+    }
+}
+
 impl FitRecommender for LanguageModel {
-    fn fit(&self, _context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
-        unimplemented!("being written")
+    fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
+        if let Some(problem) = self.problems().into_iter().next() {
+            return Err(problem);
+        }
+        let n_items = context.data.n_items();
+        let weights = context.seeds.child("weights");
+        let model = Transformer::new(&self.backbone, self.vocabulary(n_items), &weights)?;
+        let run = self.run(context)?;
+        let file = context.checkpoints.map(|folder| folder.join(MODEL_FILE));
+        match &file {
+            Some(path) if path.exists() => self.read(path, &model, &run)?,
+            _ => {
+                let Outcome { best_epoch, validation } = self.train(&model, context, &run)?;
+                if let (Some(path), Some(folder)) = (&file, context.checkpoints) {
+                    let (version, settings) = (VERSION, self.clone());
+                    let about = About { version, run, model: settings, n_items, best_epoch, validation };
+                    self.write(path, &model, about)?;
+                    let checkpoint = folder.join(CHECKPOINT_FILE);
+                    fs_err::remove_file(&checkpoint)
+                        .map_err(|source| tastemaker_core::Error::Write { path: checkpoint, source })?;
+                }
+            }
+        }
+        Ok(Box::new(Trained::new(model.frozen()?, self.objective.as_dyn().masks_items(), n_items)))
+    }
+}
+
+/// A trained language model as a recommender.
+struct Trained {
+    model: Frozen,
+    masks_items: bool,
+    n_items: usize,
+}
+
+impl Trained {
+    fn new(model: Frozen, masks_items: bool, n_items: usize) -> Self {
+        Self { model, masks_items, n_items }
+    }
+
+    /// The end of a history as the model reads it; a model that hides items finds the mask in the
+    /// place of the next one. To an empty history a decoder has nothing to say: its items score
+    /// alike, and the tie order decides.
+    fn tokens(&self, query: &RecQuery<'_>) -> Vec<u32> {
+        let room = self.model.max_length() - usize::from(self.masks_items);
+        let start = query.history.len().saturating_sub(room);
+        let mut tokens: Vec<u32> = query.history[start..].iter().map(|item| item.0).collect();
+        if self.masks_items {
+            tokens.push(u32::try_from(self.n_items).expect("items are numbered in 32 bits"));
+        }
+        tokens
+    }
+}
+
+impl Recommender for Trained {
+    fn name(&self) -> &'static str {
+        "language-model"
+    }
+
+    fn recommend(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_core::Result<Vec<RankedList>> {
+        rank_by_scores(queries, options, |queries, scores| {
+            let mut sequences: Vec<Vec<u32>> = queries.iter().map(|query| self.tokens(query)).collect();
+            let empty: Vec<usize> = (0..sequences.len()).filter(|&i| sequences[i].is_empty()).collect();
+            for &i in &empty {
+                sequences[i].push(0);
+            }
+            self.model.score(&sequences, self.n_items, scores).map_err(|error| {
+                tastemaker_core::Error::Recommender { recommender: "language-model", source: error.into() }
+            })?;
+            for i in empty {
+                scores[i * self.n_items..(i + 1) * self.n_items].fill(0.0);
+            }
+            Ok(())
+        })
     }
 }
