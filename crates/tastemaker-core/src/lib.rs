@@ -15,11 +15,14 @@ pub mod graph;
 pub mod ids;
 pub mod interactions;
 pub mod people;
+pub mod prepare;
 pub mod query;
 pub mod ranked;
+mod reading;
 pub mod recommender;
 pub mod registry;
 pub mod rng;
+pub mod sources;
 pub mod splits;
 pub mod suggest;
 

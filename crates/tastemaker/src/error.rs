@@ -1,5 +1,7 @@
 //! What can go wrong in a study.
 
+use crate::study::Problem;
+
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -22,7 +24,27 @@ pub enum Error {
     /// Training ended before its first validation.
     #[error("training ended before its first validation")]
     NeverValidated,
+    /// A study has mistakes.
+    #[error("{}", problems(.0))]
+    Study(Vec<Problem>),
     /// Settings could not be written down.
-    #[error("settings could not be written as JSON")]
-    Serialise(#[source] serde_json::Error),
+    #[error("settings cannot be written down: {0}")]
+    Serialise(String),
+    /// A run's folder is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Run {
+        /// The folder or a file in it.
+        path: std::path::PathBuf,
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// An item of a history was not found.
+    #[error("{0}")]
+    History(String),
+}
+
+fn problems(problems: &[Problem]) -> String {
+    let one_each: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let s = if problems.len() == 1 { "" } else { "s" };
+    format!("the study has {} mistake{s}:\n{}", problems.len(), one_each.join("\n"))
 }

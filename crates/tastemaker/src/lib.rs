@@ -1,11 +1,22 @@
 //! Trains, compares, audits and serves recommenders built on language models.
+//!
+//! The main path: a [`study::Study`] names a source, a split, arms and metrics; [`train`] reads
+//! and divides the data, fits every arm with every seed and evaluates it once;
+//! [`recommend`] answers with what was trained. Everything below this crate is here too, as
+//! [`core`], [`eval`] and [`nn`].
 
 mod error;
 pub mod objectives;
 pub mod recommenders;
+pub mod study;
 pub mod train;
+mod verbs;
 
 pub use error::{Error, Result};
 pub use tastemaker_core as core;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
+pub use verbs::{
+    ArmReport, Cell, Listed, Matched, Recommendation, Report, StudyObserver, TitleIndex, Whose, evaluate, recommend,
+    train,
+};

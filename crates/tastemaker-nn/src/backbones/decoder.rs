@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::shape::Overrides;
-use super::{Backbone, Shape, Size};
+use super::{AnyBackbone, Backbone, Shape, Size};
 use crate::Result;
 
 /// A causal transformer over tokens. What is absent follows from `size`.
@@ -42,6 +42,19 @@ impl Backbone for Decoder {
             max_length: self.max_length,
             dropout: self.dropout,
         })
+    }
+
+    fn resolved(&self) -> Result<AnyBackbone> {
+        let shape = self.shape()?;
+        Ok(AnyBackbone::Decoder(Self {
+            size: self.size,
+            layers: Some(shape.layers),
+            heads: Some(shape.heads),
+            embedding_size: Some(shape.embedding_size),
+            inner_size: Some(shape.inner_size),
+            max_length: Some(shape.max_length),
+            dropout: Some(shape.dropout),
+        }))
     }
 
     fn is_bidirectional(&self) -> bool {

@@ -2,6 +2,8 @@
 
 use tastemaker_core::registry;
 
+use crate::Result;
+
 mod decoder;
 mod encoder;
 mod shape;
@@ -13,7 +15,10 @@ pub use shape::{Shape, Size};
 /// A language model's architecture.
 pub trait Backbone {
     /// The architecture with every number filled in.
-    fn shape(&self) -> crate::Result<Shape>;
+    fn shape(&self) -> Result<Shape>;
+
+    /// The same architecture with every number written out.
+    fn resolved(&self) -> Result<AnyBackbone>;
 
     /// Whether a position may look at later ones.
     fn is_bidirectional(&self) -> bool;

@@ -79,7 +79,11 @@ impl LanguageModel {
         let (masks, both_sides) =
             (self.objective.as_dyn().masks_items(), self.backbone.as_dyn().is_bidirectional());
         if masks != both_sides {
-            let expected = if masks { "a bidirectional backbone: encoder" } else { "a causal backbone: decoder" };
+            let expected = if masks {
+                "a bidirectional backbone: encoder"
+            } else {
+                "a causal backbone: decoder"
+            };
             problems.push(Error::Core(tastemaker_core::Error::Setting {
                 name: format!("the backbone of objective {}", self.objective.name()),
                 found: self.backbone.name().to_owned(),
@@ -96,7 +100,7 @@ impl LanguageModel {
 
     /// Tells this run from every other, in a checkpoint's own words.
     fn run(&self, context: &FitContext<'_>) -> Result<String> {
-        let settings = serde_json::to_string(self).map_err(Error::Serialise)?;
+        let settings = serde_json::to_string(self).map_err(|error| Error::Serialise(error.to_string()))?;
         let parts = [
             settings.as_str(),
             context.data.hash.as_str(),
@@ -139,7 +143,8 @@ impl LanguageModel {
         let checkpoint = Checkpoint::<About>::read(path)?;
         let about = &checkpoint.about;
         if about.version != VERSION {
-            let problem = format!("this is version {} of a model file, expected {VERSION}", about.version);
+            let problem =
+                format!("this is version {} of a model file, expected {VERSION}", about.version);
             return Err(tastemaker_nn::Error::Checkpoint { path: path.to_owned(), problem }.into());
         }
         if about.run != run {
@@ -174,11 +179,13 @@ impl FitRecommender for LanguageModel {
                 let Outcome { best_epoch, validation } = self.train(&model, context, &run)?;
                 if let (Some(path), Some(folder)) = (&file, context.checkpoints) {
                     let (version, settings) = (VERSION, self.clone());
-                    let about = About { version, run, model: settings, n_items, best_epoch, validation };
+                    let about =
+                        About { version, run, model: settings, n_items, best_epoch, validation };
                     self.write(path, &model, about)?;
                     let checkpoint = folder.join(CHECKPOINT_FILE);
-                    fs_err::remove_file(&checkpoint)
-                        .map_err(|source| tastemaker_core::Error::Write { path: checkpoint, source })?;
+                    fs_err::remove_file(&checkpoint).map_err(|source| {
+                        tastemaker_core::Error::Write { path: checkpoint, source }
+                    })?;
                 }
             }
         }
@@ -223,13 +230,18 @@ impl Recommender for Trained {
         options: &RankOptions<'_>,
     ) -> tastemaker_core::Result<Vec<RankedList>> {
         rank_by_scores(queries, options, |queries, scores| {
-            let mut sequences: Vec<Vec<u32>> = queries.iter().map(|query| self.tokens(query)).collect();
-            let empty: Vec<usize> = (0..sequences.len()).filter(|&i| sequences[i].is_empty()).collect();
+            let mut sequences: Vec<Vec<u32>> =
+                queries.iter().map(|query| self.tokens(query)).collect();
+            let empty: Vec<usize> =
+                (0..sequences.len()).filter(|&i| sequences[i].is_empty()).collect();
             for &i in &empty {
                 sequences[i].push(0);
             }
             self.model.score(&sequences, self.n_items, scores).map_err(|error| {
-                tastemaker_core::Error::Recommender { recommender: "language-model", source: error.into() }
+                tastemaker_core::Error::Recommender {
+                    recommender: "language-model",
+                    source: error.into(),
+                }
             })?;
             for i in empty {
                 scores[i * self.n_items..(i + 1) * self.n_items].fill(0.0);

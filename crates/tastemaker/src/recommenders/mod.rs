@@ -48,9 +48,18 @@ fn validate(recommender: &dyn Recommender, context: &FitContext<'_>, k: usize) -
     let options = tastemaker_core::RankOptions { n: k, allow_seen: false, ties: &ties };
     let mut total = 0.0;
     for block in cases.chunks(1024) {
-        let queries: Vec<_> = block.iter().map(|c| tastemaker_core::RecQuery { user: Some(c.user), history: c.history, candidates: None }).collect();
+        let queries: Vec<_> = block
+            .iter()
+            .map(|c| tastemaker_core::RecQuery {
+                user: Some(c.user),
+                history: c.history,
+                candidates: None,
+            })
+            .collect();
         for (list, case) in recommender.recommend(&queries, &options)?.iter().zip(block) {
-            if let Some(rank) = list.items.iter().position(|i| *i == case.targets[0]) { total += 1.0 / ((rank + 2) as f64).log2(); }
+            if let Some(rank) = list.items.iter().position(|i| *i == case.targets[0]) {
+                total += 1.0 / ((rank + 2) as f64).log2();
+            }
         }
     }
     Ok(total / cases.len() as f64)

@@ -1,0 +1,42 @@
+//! The verbs.
+
+use std::process::ExitCode;
+
+use crate::Global;
+
+mod data;
+mod doctor;
+mod evaluate;
+mod list;
+mod recommend;
+mod train;
+
+/// The verbs.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Prepare or describe data
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Train every arm of a study and evaluate it once
+    Train(train::Arguments),
+    /// Evaluate a run again, by other metrics or another protocol
+    Evaluate(evaluate::Arguments),
+    /// Recommend with a trained run
+    Recommend(recommend::Arguments),
+    /// List what a study can name
+    List(list::Arguments),
+    /// Say what this machine and this build have
+    Doctor(doctor::Arguments),
+}
+
+/// Runs a verb.
+pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Data(command) => data::run(command, global),
+        Command::Train(arguments) => train::run(&arguments, global),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, global),
+        Command::Recommend(arguments) => recommend::run(&arguments, global),
+        Command::List(arguments) => list::run(&arguments, global),
+        Command::Doctor(arguments) => doctor::run(&arguments, global),
+    }
+}

@@ -1,0 +1,107 @@
+//! What a person sees while a study runs.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tastemaker::StudyObserver;
+use tastemaker::core::prepare::Prepared;
+use tastemaker::core::splits::SplitSets;
+use tastemaker::train::{Event, Observer};
+
+/// Tells each epoch as a line and, on a terminal, the steps between as a bar with rate and
+/// remaining time.
+pub(crate) struct Progress {
+    state: Mutex<State>,
+}
+
+struct State {
+    bar: ProgressBar,
+    steps_per_epoch: usize,
+}
+
+impl Progress {
+    /// A bar if standard error is a terminal and not everything is to be `quiet`.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let style = ProgressStyle::with_template(
+            "{bar:30} step {pos} of at most {len}, {per_sec}, {eta} left at most  {msg}",
+        );
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { state: Mutex::new(State { bar, steps_per_epoch: 0 }) }
+    }
+
+    fn with(&self, f: impl FnOnce(&mut State)) {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl State {
+    /// A line above the bar.
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| tracing::info!("{line}"));
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Started { epoch, epochs, steps_per_epoch, trained_parameters } => {
+                self.steps_per_epoch = *steps_per_epoch;
+                self.bar.set_length((epochs * steps_per_epoch) as u64);
+                self.bar.set_position((epoch * steps_per_epoch) as u64);
+                self.bar.reset_eta();
+                let from = if *epoch > 0 { format!(", goes on from epoch {epoch}") } else { String::new() };
+                self.say(&format!(
+                    "  {trained_parameters} parameters learn, at most {epochs} epochs of {steps_per_epoch} steps{from}"
+                ));
+            }
+            Event::Step { step, loss, .. } => {
+                self.bar.set_position((step + 1) as u64);
+                self.bar.set_message(format!("loss {loss:.4}"));
+            }
+            Event::Epoch { epoch, loss, validation, best } => {
+                let validation =
+                    validation.map(|value| format!("  validation {value:.4}{}", if *best { " (best)" } else { "" }));
+                self.say(&format!("  epoch {epoch:>3}  loss {loss:.4}{}", validation.unwrap_or_default()));
+            }
+            Event::Finished { best_epoch, validation, stopped_early } => {
+                self.bar.finish_and_clear();
+                let why = if *stopped_early { ", stopped early" } else { "" };
+                self.say(&format!("  kept epoch {best_epoch}, validation {validation:.4}{why}"));
+            }
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&self, event: &Event) {
+        self.with(|state| state.event(event));
+    }
+}
+
+impl StudyObserver for Progress {
+    fn data(&self, data: &Prepared, split: &SplitSets) {
+        let manifest = &data.manifest;
+        let counts = manifest.counts;
+        self.with(|state| {
+            state.say(&format!("{}: {}", manifest.name, manifest.format));
+            for note in &manifest.notes {
+                state.say(&format!("  note: {note}"));
+            }
+            state.say(&format!(
+                "  {} users, {} items, {} interactions; split {} ({})",
+                counts.users,
+                counts.items,
+                counts.interactions,
+                split.name(),
+                &split.hash()[..12]
+            ));
+        });
+    }
+
+    fn run(&self, arm: &str, seed: u64, folder: &Path, ended: bool) {
+        let folder = folder.display();
+        let what = if ended { format!("has ended before, see {folder}") } else { format!("in {folder}") };
+        self.with(|state| state.say(&format!("{arm}, seed {seed}, {what}")));
+    }
+}

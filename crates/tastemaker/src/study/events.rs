@@ -1,0 +1,94 @@
+//! What happened in training, a line an event.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Deserialize;
+use tastemaker_core::artifact::write_atomically;
+
+use crate::train::{Event, Observer};
+use crate::{Error, Result};
+
+/// Writes the events of a run to a file and passes them on.
+///
+/// The steps of an epoch are written with its end. A training that goes on from a checkpoint
+/// takes back what is told again, so the file of an interrupted run ends in the same bytes.
+pub struct EventLog<'a> {
+    path: PathBuf,
+    next: &'a dyn Observer,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<String>,
+    unwritten: usize,
+    failure: Option<Error>,
+}
+
+/// As much of an event as tells its epoch.
+#[derive(Deserialize)]
+struct OfEpoch {
+    epoch: Option<usize>,
+    event: String,
+}
+
+impl<'a> EventLog<'a> {
+    /// Writes to `path` and passes on to `next`.
+    pub fn new(path: &Path, next: &'a dyn Observer) -> Self {
+        Self { path: path.to_owned(), next, state: Mutex::default() }
+    }
+
+    /// Writes what is left; fails if any event could not be written.
+    pub fn finish(self) -> Result<()> {
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if state.failure.is_none() && state.unwritten > 0 {
+            state.write(&self.path);
+        }
+        state.failure.map_or(Ok(()), Err)
+    }
+}
+
+impl State {
+    /// Keeps of an earlier run's events those before `epoch`.
+    fn resume(&mut self, path: &Path, epoch: usize) {
+        let text = fs_err::read_to_string(path).unwrap_or_default();
+        let before = |line: &&str| {
+            serde_json::from_str::<OfEpoch>(line)
+                .is_ok_and(|of| of.event == "started" || of.epoch.is_some_and(|of| of < epoch))
+        };
+        self.lines = text.lines().filter(before).map(str::to_owned).collect();
+    }
+
+    fn write(&mut self, path: &Path) {
+        let lines = &self.lines;
+        let written = write_atomically(path, |out| lines.iter().try_for_each(|line| writeln!(out, "{line}")));
+        self.unwritten = 0;
+        if let Err(error) = written {
+            self.failure.get_or_insert(error.into());
+        }
+    }
+}
+
+impl Observer for EventLog<'_> {
+    fn observe(&self, event: &Event) {
+        self.next.observe(event);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::Started { epoch, .. } = event
+            && *epoch > 0
+        {
+            return state.resume(&self.path, *epoch);
+        }
+        match serde_json::to_string(event) {
+            Ok(line) => state.lines.push(line),
+            Err(error) => {
+                state.failure.get_or_insert(Error::Serialise(error.to_string()));
+            }
+        }
+        state.unwritten += 1;
+        if !matches!(event, Event::Step { .. }) {
+            state.write(&self.path);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A run's folder: everything that its result says, and everything needed to repeat it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `study.toml` | the resolved study with this arm and seed only |
+//! | `data/` | the prepared data, hard links to the study's where the file system has them |
+//! | `events.jsonl` | what happened in training, a line an event |
+//! | `checkpoint.safetensors` | where an interrupted training goes on; gone afterwards |
+//! | `model.safetensors` | a trained language model (controls are learnt again from `data/`) |
+//! | `metrics.json` | the result; written last, so that a run that has it has ended |
+//! | `users.parquet` | the test metrics of every user |
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::artifact::write_atomically;
+use tastemaker_core::prepare::{self, Prepared};
+use tastemaker_eval::Summary;
+
+use super::{Arm, Study};
+use crate::{Error, Result};
+
+/// The study of a run, in its folder.
+const STUDY_FILE: &str = "study.toml";
+
+/// The result of a run, in its folder.
+const METRICS_FILE: &str = "metrics.json";
+
+/// The version of `metrics.json`; raised when its meaning changes.
+const VERSION: u32 = 1;
+
+/// What came out of a run. It holds no clock and no machine, so a repeated run gives the same
+/// bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RunResult {
+    /// The version of this file.
+    pub version: u32,
+    /// The version of tastemaker that made it.
+    pub tastemaker: String,
+    /// The arm.
+    pub arm: String,
+    /// The recommender's name.
+    pub recommender: String,
+    /// The seed.
+    pub seed: u64,
+    /// SHA-256 of the resolved study of this run.
+    pub study_hash: String,
+    /// SHA-256 of the data.
+    pub data_hash: String,
+    /// SHA-256 of the split.
+    pub split_hash: String,
+    /// The metrics over the validation targets, which chose.
+    pub validation: Summary,
+    /// The metrics over the test targets, which were looked at once.
+    pub test: Summary,
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder of a study's arm and seed below `out`.
+    pub fn of(out: &Path, study: &Study, arm: &Arm, seed: u64) -> Self {
+        let path = out.join(&study.study.name).join(&arm.name).join(format!("seed-{seed}"));
+        Self { path }
+    }
+
+    /// The folder at `path`, which must be one of ours.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path.join(STUDY_FILE).is_file() {
+            return Ok(Self { path: path.to_owned() });
+        }
+        let inside = runs_below(path);
+        let problem = match (path.is_dir(), inside.first()) {
+            (false, _) => "there is no such folder, expected the folder of a run".to_owned(),
+            (true, None) => format!("there is no {STUDY_FILE} in it, expected the folder of a run"),
+            (true, Some(first)) => format!(
+                "there is no {STUDY_FILE} in it, expected the folder of a run; it holds {}, such as {}",
+                inside.len(),
+                first.display()
+            ),
+        };
+        Err(Error::Run { path: path.to_owned(), problem })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Where the events are told.
+    pub fn events(&self) -> PathBuf {
+        self.file("events.jsonl")
+    }
+
+    /// Writes what is known before the run: its study and its data.
+    pub fn begin(&self, study: &Study, data: &Prepared, shared: &Path) -> Result<()> {
+        let text = study.to_toml()?;
+        let file = self.file(STUDY_FILE);
+        if file.exists() && fs_err::read_to_string(&file).is_ok_and(|before| before != text) {
+            let problem = format!(
+                "it is the run of another study (its {STUDY_FILE} differs); give the study another name or \
+                 delete the folder"
+            );
+            return Err(Error::Run { path: self.path.clone(), problem });
+        }
+        let own = self.file("data");
+        if !own.exists() {
+            if !shared.exists() {
+                prepare::write(data, shared, false)?;
+            }
+            link(shared, &own)?;
+        }
+        Ok(write_atomically(&file, |out| out.write_all(text.as_bytes()))?)
+    }
+
+    /// The study of the run.
+    pub fn study(&self) -> Result<Study> {
+        super::read(&self.file(STUDY_FILE), &[])
+    }
+
+    /// The data of the run.
+    pub fn data(&self) -> Result<Prepared> {
+        Ok(prepare::read(&self.file("data"))?)
+    }
+
+    /// The result, if the run has ended.
+    pub fn result(&self) -> Result<Option<RunResult>> {
+        let path = self.file(METRICS_FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs_err::read_to_string(&path).map_err(|source| tastemaker_core::Error::read(&path, source))?;
+        let broken = |problem: String| Error::Run { path: path.clone(), problem };
+        let result: RunResult =
+            serde_json::from_str(&text).map_err(|error| broken(format!("this is no result of ours: {error}")))?;
+        if result.version != VERSION {
+            return Err(broken(format!("this is version {} of a result, expected {VERSION}", result.version)));
+        }
+        Ok(Some(result))
+    }
+
+    /// Writes the result; the run has ended.
+    pub fn end(&self, result: &RunResult) -> Result<()> {
+        let text = serde_json::to_string_pretty(result).map_err(|error| Error::Serialise(error.to_string()))?;
+        Ok(write_atomically(&self.file(METRICS_FILE), |out| writeln!(out, "{text}"))?)
+    }
+
+    /// The file with the values of every user.
+    pub fn users(&self) -> PathBuf {
+        self.file("users.parquet")
+    }
+}
+
+impl RunResult {
+    /// The version that is written now.
+    pub(crate) const VERSION: u32 = VERSION;
+}
+
+/// Gives the files of folder `from` a second name in `to`, or copies them where that cannot be.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    let failed = |source: std::io::Error| tastemaker_core::Error::Write { path: to.to_owned(), source };
+    let staged = to.with_file_name(".tastemaker-data");
+    if staged.exists() {
+        fs_err::remove_dir_all(&staged).map_err(failed)?;
+    }
+    fs_err::create_dir_all(&staged).map_err(failed)?;
+    for entry in fs_err::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let target = staged.join(entry.file_name());
+        if fs_err::hard_link(entry.path(), &target).is_err() {
+            fs_err::copy(entry.path(), &target).map_err(failed)?;
+        }
+    }
+    fs_err::rename(&staged, to).map_err(failed)?;
+    Ok(())
+}
+
+/// The runs in and below `path`, three folders deep (study, arm, seed), by name.
+fn runs_below(path: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut level = vec![path.to_owned()];
+    for _ in 0..3 {
+        let folders = level.iter().filter_map(|path| fs_err::read_dir(path).ok()).flatten().flatten();
+        let mut next: Vec<PathBuf> = folders.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        next.sort();
+        found.extend(next.iter().filter(|path| path.join(STUDY_FILE).is_file()).cloned());
+        level = next;
+    }
+    found
+}

@@ -1,0 +1,105 @@
+//! What is compared with what: one file that says everything that influences a number.
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::prepare::PrepareOptions;
+use tastemaker_core::sources::AnySource;
+use tastemaker_core::splits::AnySplit;
+use tastemaker_eval::metrics::AnyMetric;
+use tastemaker_eval::{Candidates, Evaluator};
+
+use crate::recommenders::AnyRecommender;
+use crate::{Error, Result};
+
+mod document;
+mod events;
+mod folder;
+mod problem;
+mod resolve;
+
+pub use events::EventLog;
+pub use folder::{RunFolder, RunResult};
+pub use problem::{Place, Problem};
+pub use resolve::{parse, read};
+
+/// A study, complete and checked: nothing in it still means "the default".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Study {
+    /// Name and seeds.
+    pub study: About,
+    /// Where the data comes from.
+    pub dataset: AnySource,
+    /// How it is cleaned.
+    pub prepare: PrepareOptions,
+    /// Which interactions are learnt from, which choose, which test.
+    pub split: AnySplit,
+    /// What is compared.
+    pub arm: Vec<Arm>,
+    /// How it is measured.
+    pub evaluate: Evaluate,
+}
+
+/// A study's name and seeds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct About {
+    /// The name, also of the folder with its runs.
+    pub name: String,
+    /// Every arm is run once with each seed.
+    pub seeds: Vec<u64>,
+}
+
+/// One named recommender of a study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Arm {
+    /// The name in results, also of the folder with its runs.
+    pub name: String,
+    /// What recommends.
+    pub recommender: AnyRecommender,
+}
+
+/// How recommendations are measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Evaluate {
+    /// The metrics, in the order of the table.
+    pub metrics: Vec<AnyMetric>,
+    /// Rank the targets among this many sampled items instead of the whole catalog; 0 is the
+    /// whole catalog. Metrics then carry `sampled-N` in their names.
+    pub sampled: usize,
+    /// Whether items of the history may be recommended again.
+    pub allow_seen: bool,
+}
+
+impl Default for Evaluate {
+    fn default() -> Self {
+        Self { metrics: AnyMetric::usual(), sampled: 0, allow_seen: false }
+    }
+}
+
+impl Evaluate {
+    /// The evaluator that these settings describe.
+    pub fn evaluator(&self) -> Result<Evaluator> {
+        let candidates = match self.sampled {
+            0 => Candidates::Full,
+            n => Candidates::Sampled { n },
+        };
+        let evaluator = Evaluator::new(self.metrics.clone())?;
+        Ok(evaluator.candidates(candidates).allow_seen(self.allow_seen))
+    }
+}
+
+impl Study {
+    /// The study as a TOML document that reads back as the same study.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::Serialise(error.to_string()))
+    }
+
+    /// The study with one arm and one seed only.
+    #[must_use]
+    pub fn one(&self, arm: &Arm, seed: u64) -> Self {
+        let study = About { name: self.study.name.clone(), seeds: vec![seed] };
+        Self { study, arm: vec![arm.clone()], ..self.clone() }
+    }
+}

@@ -1,0 +1,237 @@
+//! From what was written to a complete study, with everything wrong reported at once.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use tastemaker_core::prepare::PrepareOptions;
+use tastemaker_core::splits::{AnySplit, LeaveLastOut};
+use tastemaker_core::suggest;
+use tastemaker_eval::metrics::AnyMetric;
+use tastemaker_nn::backbones::AnyBackbone;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::document::{Document, Texts};
+use super::{About, Arm, Evaluate, Problem, Study};
+use crate::objectives::AnyObjective;
+use crate::recommenders::{AnyRecommender, LanguageModel};
+use crate::train::Training;
+use crate::{Error, Result};
+
+/// Everything a study file can say at its top.
+const SECTIONS: [&str; 8] =
+    ["study", "dataset", "prepare", "split", "backbone", "training", "arm", "evaluate"];
+
+/// The key of an arm that is a language model.
+const LANGUAGE_MODEL: &str = "language-model";
+
+/// Reads the study file at `path` with `overrides`, each `a.b=c`, put into it.
+pub fn read(path: &Path, overrides: &[String]) -> Result<Study> {
+    let text = fs_err::read_to_string(path).map_err(|source| tastemaker_core::Error::read(path, source))?;
+    parse(&path.display().to_string(), &text, overrides)
+}
+
+/// Resolves `text`, the content of `file`, with `overrides`, each `a.b=c`, put into it.
+///
+/// # Errors
+/// [`Error::Study`] with every mistake that was found.
+pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Study> {
+    let texts = Texts::new(file, text, overrides);
+    let mut document = Document::parse(&texts);
+    let study = resolve(&mut document);
+    match study {
+        Some(study) if document.problems.is_empty() => Ok(study),
+        _ => Err(Error::Study(document.problems)),
+    }
+}
+
+fn resolve(document: &mut Document<'_>) -> Option<Study> {
+    unknown_keys(document);
+    let about = section::<About>(document, "study").or_else(|| missing(document, "study", "[study] with name and seeds"));
+    if let Some(about) = &about {
+        check_about(document, about);
+    }
+    let dataset = section(document, "dataset")
+        .or_else(|| missing(document, "dataset", "for example [dataset.demo]"));
+    let prepare = optional(document, "prepare", PrepareOptions::default);
+    let split = optional(document, "split", || AnySplit::LeaveLastOut(LeaveLastOut::default()));
+    let arm = arms(document);
+    let evaluate = evaluate(document);
+    Some(Study { study: about?, dataset: dataset?, prepare: prepare?, split: split?, arm: arm?, evaluate: evaluate? })
+}
+
+fn unknown_keys(document: &mut Document<'_>) {
+    let unknown = document.table.keys().filter(|key| !SECTIONS.contains(&key.get_ref().as_ref()));
+    let unknown: Vec<(String, Range<usize>)> =
+        unknown.map(|key| (key.get_ref().to_string(), key.span())).collect();
+    for (key, span) in unknown {
+        let hint = suggest::hint(&key, SECTIONS);
+        let known = SECTIONS.map(|section| format!("`{section}`")).join(", ");
+        document.report(format!("unknown section `{key}`, expected one of {known}{hint}"), span);
+    }
+}
+
+/// The section `name`, if it is there and right.
+fn section<T: DeserializeOwned>(document: &mut Document<'_>, name: &str) -> Option<T> {
+    let value = document.table.get(name)?.clone();
+    document.read(value)
+}
+
+/// The section `name`, or what it is where it is absent; nothing if it is wrong.
+fn optional<T: DeserializeOwned>(document: &mut Document<'_>, name: &str, absent: impl FnOnce() -> T) -> Option<T> {
+    if document.table.contains_key(name) { section(document, name) } else { Some(absent()) }
+}
+
+fn missing<T>(document: &mut Document<'_>, name: &str, expected: &str) -> Option<T> {
+    if !document.table.contains_key(name) {
+        document.problems.push(Problem::new(format!("there is no section `{name}`, expected {expected}")));
+    }
+    None
+}
+
+fn check_about(document: &mut Document<'_>, about: &About) {
+    let span = document.table.get("study").map_or(0..0, Spanned::span);
+    if !is_file_name(&about.name) {
+        document.report(format!("the study's name is {:?}, expected a name that a folder can have", about.name), span.clone());
+    }
+    let distinct: BTreeSet<u64> = about.seeds.iter().copied().collect();
+    if about.seeds.is_empty() || distinct.len() < about.seeds.len() {
+        document.report(format!("seeds are {:?}, expected one or more, all different", about.seeds), span);
+    }
+}
+
+fn is_file_name(name: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '+' | '@');
+    !name.is_empty() && !name.starts_with('.') && name.len() <= 100 && name.chars().all(plain)
+}
+
+/// The metrics one by one, so that each mistake is reported.
+fn evaluate(document: &mut Document<'_>) -> Option<Evaluate> {
+    let Some(value) = document.table.get("evaluate").cloned() else {
+        return Some(Evaluate::default());
+    };
+    let before = document.problems.len();
+    let metrics = value.get_ref().as_table().and_then(|table| table.get("metrics"));
+    if let Some(DeValue::Array(metrics)) = metrics.map(Spanned::get_ref) {
+        for metric in metrics.iter().cloned() {
+            document.read::<AnyMetric>(metric);
+        }
+    }
+    if document.problems.len() > before {
+        return None;
+    }
+    let span = value.span();
+    let evaluate: Evaluate = document.read(value)?;
+    if let Err(error) = evaluate.evaluator() {
+        document.report(error.to_string(), span);
+        return None;
+    }
+    Some(evaluate)
+}
+
+fn arms(document: &mut Document<'_>) -> Option<Vec<Arm>> {
+    let expected = "[[arm]] with a name and a recommender";
+    let arms = match document.table.get("arm") {
+        None => return missing(document, "arm", expected),
+        Some(value) => match value.get_ref() {
+            DeValue::Array(arms) if !arms.is_empty() => arms.clone(),
+            _ => {
+                let span = value.span();
+                document.report(format!("arm is no list of tables, expected {expected}"), span);
+                return None;
+            }
+        },
+    };
+    let resolved: Vec<Option<Arm>> = arms.into_iter().map(|arm| resolve_arm(document, arm)).collect();
+    let arms = resolved.into_iter().collect::<Option<Vec<Arm>>>()?;
+    let mut names = BTreeSet::new();
+    for arm in &arms {
+        if !names.insert(arm.name.as_str()) {
+            document.problems.push(Problem::new(format!("two arms are called {:?}", arm.name)));
+        }
+        if !is_file_name(&arm.name) {
+            let message = format!("an arm's name is {:?}, expected a name that a folder can have", arm.name);
+            document.problems.push(Problem::new(message));
+        }
+    }
+    Some(arms)
+}
+
+fn resolve_arm<'t>(document: &mut Document<'t>, mut arm: Spanned<DeValue<'t>>) -> Option<Arm> {
+    let before = document.problems.len();
+    let span = arm.span();
+    if let Some(model) = language_model(&mut arm) {
+        inherit(document, model);
+        check_parts(document, model);
+    }
+    if document.problems.len() > before {
+        return None;
+    }
+    let mut arm: Arm = document.read(arm)?;
+    if let AnyRecommender::LanguageModel(model) = &mut arm.recommender {
+        for problem in model.problems() {
+            document.report(format!("arm {:?}: {problem}", arm.name), span.clone());
+        }
+        model.resolve();
+    }
+    Some(arm)
+}
+
+/// The settings of an arm that is a language model.
+fn language_model<'a, 't>(arm: &'a mut Spanned<DeValue<'t>>) -> Option<&'a mut DeTable<'t>> {
+    let DeValue::Table(arm) = arm.get_mut() else { return None };
+    let DeValue::Table(recommender) = arm.get_mut("recommender")?.get_mut() else { return None };
+    match recommender.get_mut(LANGUAGE_MODEL)?.get_mut() {
+        DeValue::Table(model) => Some(model),
+        _ => None,
+    }
+}
+
+/// What an arm does not say about backbone and training, the top of the study says.
+fn inherit<'t>(document: &Document<'t>, model: &mut DeTable<'t>) {
+    for name in ["backbone", "training"] {
+        let Some(shared) = document.table.get(name) else { continue };
+        if !model.contains_key(name) {
+            let key = Spanned::new(shared.span(), Cow::Borrowed(name));
+            model.insert(key, shared.clone());
+        } else if name == "training" {
+            fill(model.get_mut(name).map(Spanned::get_mut), shared.get_ref());
+        }
+    }
+}
+
+/// Single numbers of the shared training that the arm's own does not say.
+fn fill<'t>(own: Option<&mut DeValue<'t>>, shared: &DeValue<'t>) {
+    if let (Some(DeValue::Table(own)), DeValue::Table(shared)) = (own, shared) {
+        for (key, value) in shared {
+            if !own.contains_key(key.get_ref().as_ref()) {
+                own.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Reads the parts of a language model one by one, so that each mistake is reported.
+fn check_parts<'t>(document: &mut Document<'t>, model: &DeTable<'t>) {
+    for (key, value) in model {
+        match key.get_ref().as_ref() {
+            "backbone" => drop(document.read::<AnyBackbone>(value.clone())),
+            "objective" => drop(document.read::<AnyObjective>(value.clone())),
+            "training" => drop(document.read::<Training>(value.clone())),
+            // The whole is read afterwards and knows which other keys there are.
+            _ => {}
+        }
+    }
+}
+
+impl LanguageModel {
+    /// Fills in every number that follows from another, so that the study shows them all.
+    fn resolve(&mut self) {
+        if let Ok(backbone) = self.backbone.as_dyn().resolved() {
+            self.backbone = backbone;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Evaluate a run again, by other metrics or another protocol.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+use tastemaker_core::prepare::Prepared;
+use tastemaker_core::splits::Part;
+use tastemaker_core::{SeedTree, artifact};
+use tastemaker_eval::{Evaluation, Summary};
+
+use super::Ended;
+use crate::Result;
+use crate::study::{Evaluate, RunFolder};
+
+/// Evaluates the recommender of the run in `folder` over the targets of `part`, as `settings` say
+/// or, where they say nothing, as its study does.
+pub fn evaluate(folder: &Path, part: Part, settings: Option<&Evaluate>) -> Result<Summary> {
+    let run = Ended::read(&RunFolder::open(folder)?)?;
+    let evaluator = settings.unwrap_or(&run.study.evaluate).evaluator()?;
+    let seeds = SeedTree::new(run.seed);
+    Ok(evaluator.evaluate(&*run.recommender, &run.data.dataset, &run.split, part, &seeds)?.summary)
+}
+
+/// Writes the values of every user to a Parquet file: the outside id and a column a metric.
+pub(super) fn write_users(path: &Path, data: &Prepared, evaluation: &Evaluation) -> Result<()> {
+    let columns: String = evaluation
+        .per_user
+        .iter()
+        .map(|column| format!("required double {};", column.metric.replace(' ', "_")))
+        .collect();
+    let schema = format!("message users {{ required binary user (string); {columns} }}");
+    artifact::write_atomically(path, |file| {
+        let schema = Arc::new(parse_message_type(&schema)?);
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::new()))?;
+        let mut group = writer.next_row_group()?;
+        let id = |user: &tastemaker_core::UserId| data.dataset.users.id(user.index()).unwrap_or_default();
+        let users: Vec<ByteArray> = evaluation.users.iter().map(|user| ByteArray::from(id(user))).collect();
+        if let Some(mut column) = group.next_column()? {
+            column.typed::<ByteArrayType>().write_batch(&users, None, None)?;
+            column.close()?;
+        }
+        for values in &evaluation.per_user {
+            if let Some(mut column) = group.next_column()? {
+                column.typed::<DoubleType>().write_batch(&values.values, None, None)?;
+                column.close()?;
+            }
+        }
+        group.close()?;
+        writer.close()?;
+        Ok(())
+    })?;
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! What a study says, as data.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tastemaker_core::prepare::Prepared;
+use tastemaker_core::splits::{SplitSets, SplitSummary};
+use tastemaker_eval::Summary;
+
+use crate::study::{RunFolder, RunResult, Study};
+
+/// What a study says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// The study's name.
+    pub study: String,
+    /// The data set's name.
+    pub data: String,
+    /// SHA-256 of the data.
+    pub data_hash: String,
+    /// The split: its hash, its counts.
+    pub split: SplitSummary,
+    /// How the numbers were made, in a sentence.
+    pub protocol: String,
+    /// One entry an arm.
+    pub arms: Vec<ArmReport>,
+}
+
+/// What a study says about an arm.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ArmReport {
+    /// The arm's name.
+    pub arm: String,
+    /// The recommender's name.
+    pub recommender: String,
+    /// The seeds, in the order of the values below.
+    pub seeds: Vec<u64>,
+    /// The folders of the runs.
+    pub folders: Vec<PathBuf>,
+    /// The metrics over the validation targets.
+    pub validation: Vec<Cell>,
+    /// The metrics over the test targets.
+    pub test: Vec<Cell>,
+}
+
+/// A metric over the seeds.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cell {
+    /// The metric, with its cut-off and protocol.
+    pub metric: String,
+    /// Mean over seeds.
+    pub mean: f64,
+    /// Standard deviation over seeds (n − 1); `None` of one seed.
+    pub deviation: Option<f64>,
+    /// The value of each seed.
+    pub values: Vec<f64>,
+}
+
+impl Report {
+    pub(super) fn new(
+        study: &Study,
+        (data, split): (&Prepared, &SplitSets),
+        results: Vec<(RunResult, RunFolder)>,
+    ) -> Self {
+        let protocol = results.first().map(|(result, _)| result.test.protocol.clone()).unwrap_or_default();
+        let arms = results.chunk_by(|a, b| a.0.arm == b.0.arm);
+        Self {
+            study: study.study.name.clone(),
+            data: data.dataset.name.clone(),
+            data_hash: data.dataset.hash.clone(),
+            split: split.summary(&data.dataset),
+            protocol,
+            arms: arms.map(ArmReport::new).collect(),
+        }
+    }
+}
+
+impl ArmReport {
+    fn new(runs: &[(RunResult, RunFolder)]) -> Self {
+        let first = &runs[0].0;
+        Self {
+            arm: first.arm.clone(),
+            recommender: first.recommender.clone(),
+            seeds: runs.iter().map(|(run, _)| run.seed).collect(),
+            folders: runs.iter().map(|(_, folder)| folder.path().to_owned()).collect(),
+            validation: cells(runs, |run| &run.validation),
+            test: cells(runs, |run| &run.test),
+        }
+    }
+}
+
+fn cells(runs: &[(RunResult, RunFolder)], of: impl Fn(&RunResult) -> &Summary) -> Vec<Cell> {
+    let cell = |(i, first): (usize, &tastemaker_eval::Value)| {
+        let values: Vec<f64> = runs.iter().map(|(run, _)| of(run).metrics[i].mean).collect();
+        Cell { metric: first.metric.clone(), mean: mean(&values), deviation: deviation(&values), values }
+    };
+    of(&runs[0].0).metrics.iter().enumerate().map(cell).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn deviation(values: &[f64]) -> Option<f64> {
+    let mean = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
+}

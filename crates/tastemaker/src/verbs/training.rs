@@ -1,0 +1,93 @@
+//! Train, and evaluate once.
+
+use std::path::Path;
+
+use tastemaker_core::prepare::{Prepared, prepare};
+use tastemaker_core::splits::{Part, SplitSets};
+use tastemaker_core::{SeedTree, artifact};
+
+use super::report::Report;
+use crate::recommenders::FitContext;
+use crate::study::{Arm, EventLog, RunFolder, RunResult, Study};
+use crate::train::Observer;
+use crate::{Error, Result};
+
+/// Is told how a study gets on.
+pub trait StudyObserver: Observer {
+    /// The data was read, prepared and divided.
+    fn data(&self, data: &Prepared, split: &SplitSets);
+
+    /// A run begins, or was found to have ended before.
+    fn run(&self, arm: &str, seed: u64, folder: &Path, ended: bool);
+}
+
+/// Runs every arm of `study` with every seed, in folders below `out`, and reports the metrics.
+///
+/// Runs that have ended are not repeated; a run that was interrupted goes on from its last epoch.
+/// The test targets are looked at once, when a run ends.
+pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<Report> {
+    let data = prepare(&study.dataset, &study.prepare)?;
+    let split = super::split(study, &data)?;
+    observer.data(&data, &split);
+    let mut results = Vec::new();
+    for arm in &study.arm {
+        for &seed in &study.study.seeds {
+            let folder = RunFolder::of(out, study, arm, seed);
+            results.push((run(study, (arm, seed), (&data, &split), &folder, observer)?, folder));
+        }
+    }
+    Ok(Report::new(study, (&data, &split), results))
+}
+
+fn run(
+    study: &Study,
+    (arm, seed): (&Arm, u64),
+    (data, split): (&Prepared, &SplitSets),
+    folder: &RunFolder,
+    observer: &dyn StudyObserver,
+) -> Result<RunResult> {
+    let one = study.one(arm, seed);
+    let study_hash = artifact::sha256(one.to_toml()?.as_bytes());
+    if let Some(result) = folder.result()?
+        && result.study_hash == study_hash
+    {
+        if result.data_hash != data.dataset.hash {
+            let problem = "its result was made with other data; give the study another name or delete the folder";
+            return Err(Error::Run { path: folder.path().to_owned(), problem: problem.to_owned() });
+        }
+        observer.run(&arm.name, seed, folder.path(), true);
+        return Ok(result);
+    }
+    let shared = folder.path().ancestors().nth(2).unwrap_or(folder.path()).join("data");
+    folder.begin(&one, data, &shared.join(&data.dataset.hash[..16.min(data.dataset.hash.len())]))?;
+    observer.run(&arm.name, seed, folder.path(), false);
+    let seeds = SeedTree::new(seed);
+    let log = EventLog::new(&folder.events(), observer);
+    let context = FitContext {
+        data: &data.dataset,
+        split,
+        seeds,
+        checkpoints: Some(folder.path()),
+        observer: &log,
+    };
+    let recommender = arm.recommender.as_dyn().fit(&context)?;
+    log.finish()?;
+    let evaluator = study.evaluate.evaluator()?;
+    let of = |part| evaluator.evaluate(&*recommender, &data.dataset, split, part, &seeds);
+    let (validation, test) = (of(Part::Validation)?, of(Part::Test)?);
+    super::evaluating::write_users(&folder.users(), data, &test)?;
+    let result = RunResult {
+        version: RunResult::VERSION,
+        tastemaker: env!("CARGO_PKG_VERSION").to_owned(),
+        arm: arm.name.clone(),
+        recommender: arm.recommender.name().to_owned(),
+        seed,
+        study_hash,
+        data_hash: data.dataset.hash.clone(),
+        split_hash: split.hash().to_owned(),
+        validation: validation.summary,
+        test: test.summary,
+    };
+    folder.end(&result)?;
+    Ok(result)
+}

@@ -1,0 +1,177 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
+use tastemaker::core::{
+    Dataset, Interactions, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder,
+    Vocabulary,
+};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker::objectives::{AnyObjective, Bce, Gbce, MaskedItems, SampledSoftmax, Softmax};
+use tastemaker::recommenders::{
+    AnyRecommender, CHECKPOINT_FILE, FitContext, LanguageModel, MODEL_FILE,
+};
+use tastemaker::train::{Decay, Event, Observer, Silent, Training};
+
+const N_ITEMS: u32 = 40;
+
+/// Users that go round the catalog in steps of 1, 3 or 7, from anywhere: two items tell the next.
+fn rounds(n_users: u32, length: u32) -> (Dataset, SplitSets) {
+    let step = |user: u32| [1, 3, 7][user as usize % 3];
+    let sequences = (0..n_users)
+        .map(|u| (0..length).map(|i| ItemId((u * 5 + i * step(u)) % N_ITEMS)).collect::<Vec<_>>());
+    let data = Dataset {
+        name: "rounds".to_owned(),
+        hash: format!("rounds of {n_users} × {length}"),
+        users: (0..n_users).map(|u| u.to_string()).collect::<Vocabulary>(),
+        items: (0..N_ITEMS).map(|i| i.to_string()).collect::<Vocabulary>(),
+        interactions: Interactions::from_sequences(sequences),
+        ..Dataset::default()
+    };
+    let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
+    (data, split)
+}
+
+fn model(objective: AnyObjective, epochs: usize) -> LanguageModel {
+    let (embedding_size, max_length, dropout) = (Some(32), Some(10), Some(0.1));
+    let backbone = if objective.as_dyn().masks_items() {
+        AnyBackbone::Encoder(Encoder { embedding_size, max_length, dropout, ..Encoder::default() })
+    } else {
+        AnyBackbone::Decoder(Decoder { embedding_size, max_length, dropout, ..Decoder::default() })
+    };
+    let training = Training {
+        epochs,
+        batch_size: 16,
+        learning_rate: 3e-3,
+        warmup_steps: 5,
+        decay: Decay::Linear,
+        patience: epochs,
+        ..Training::default()
+    };
+    LanguageModel { backbone, objective, training }
+}
+
+fn fit(
+    model: &LanguageModel,
+    (data, split): &(Dataset, SplitSets),
+    folder: Option<&Path>,
+    observer: &dyn Observer,
+) -> Box<dyn Recommender> {
+    let seeds = SeedTree::new(3);
+    let context = FitContext { data, split, seeds, checkpoints: folder, observer };
+    AnyRecommender::LanguageModel(model.clone()).as_dyn().fit(&context).unwrap()
+}
+
+/// The share of users whose test item comes first.
+fn hits(recommender: &dyn Recommender, (data, split): &(Dataset, SplitSets)) -> f64 {
+    let ties = TieOrder::new(data.n_items(), &SeedTree::new(1));
+    let options = RankOptions { n: 1, allow_seen: true, ties: &ties };
+    let cases = split.cases(data, tastemaker::core::splits::Part::Test);
+    let query = |history| RecQuery { user: None, history, candidates: None };
+    let queries: Vec<RecQuery<'_>> = cases.iter().map(|case| query(case.history)).collect();
+    let lists = recommender.recommend(&queries, &options).unwrap();
+    let right = lists.iter().zip(&cases).filter(|(list, case)| list.items == case.targets);
+    right.count() as f64 / cases.len() as f64
+}
+
+#[test]
+fn every_objective_learns_how_the_rounds_go_on() {
+    let data = rounds(120, 12);
+    let objectives = [
+        AnyObjective::Softmax(Softmax::default()),
+        AnyObjective::SampledSoftmax(SampledSoftmax { negatives: 20 }),
+        AnyObjective::Bce(Bce { negatives: 8 }),
+        AnyObjective::Gbce(Gbce { negatives: 8, calibration: 0.75 }),
+        AnyObjective::MaskedItems(MaskedItems::default()),
+    ];
+    for objective in objectives {
+        let name = objective.name();
+        let share = hits(&*fit(&model(objective, 150), &data, None, &Silent), &data);
+        assert!(share > 0.9, "{name}: {share}");
+    }
+}
+
+/// Dies in the middle of an epoch.
+struct Dies {
+    at_step: usize,
+}
+
+impl Observer for Dies {
+    fn observe(&self, event: &Event) {
+        if let Event::Step { step, .. } = event {
+            assert!(*step != self.at_step, "killed on purpose");
+        }
+    }
+}
+
+#[test]
+fn training_that_was_interrupted_ends_in_the_same_bytes() {
+    let data = rounds(60, 9);
+    for objective in
+        [AnyObjective::Gbce(Gbce::default()), AnyObjective::MaskedItems(MaskedItems::default())]
+    {
+        let model = model(objective, 5);
+        let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fit(&model, &data, Some(whole.path()), &Silent);
+        for at_step in [6, 13] {
+            let killed =
+                AssertUnwindSafe(|| fit(&model, &data, Some(broken.path()), &Dies { at_step }));
+            assert!(catch_unwind(killed).is_err());
+            assert!(broken.path().join(CHECKPOINT_FILE).exists());
+        }
+        fit(&model, &data, Some(broken.path()), &Silent);
+        let bytes = |folder: &Path| fs_err::read(folder.join(MODEL_FILE)).unwrap();
+        assert!(bytes(whole.path()) == bytes(broken.path()));
+        assert!(!broken.path().join(CHECKPOINT_FILE).exists());
+    }
+}
+
+#[test]
+fn one_thread_and_three_train_the_same_bytes() {
+    let data = rounds(60, 12);
+    let bytes = |threads| {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            fit(
+                &model(AnyObjective::Softmax(Softmax::default()), 2),
+                &data,
+                Some(folder.path()),
+                &Silent,
+            )
+        });
+        fs_err::read(folder.path().join(MODEL_FILE)).unwrap()
+    };
+    assert!(bytes(1) == bytes(3));
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let (data, folder) = (rounds(60, 9), tempfile::tempdir().unwrap());
+    let soft = model(AnyObjective::Softmax(Softmax::default()), 1);
+    fit(&soft, &data, Some(folder.path()), &Silent);
+    let other = LanguageModel { training: Training { epochs: 2, ..soft.training.clone() }, ..soft };
+    let (seeds, checkpoints) = (SeedTree::new(3), Some(folder.path()));
+    let context =
+        FitContext { data: &data.0, split: &data.1, seeds, checkpoints, observer: &Silent };
+    let error = match AnyRecommender::LanguageModel(other).as_dyn().fit(&context) {
+        Ok(_) => panic!("the other run's model was taken"),
+        Err(error) => error.to_string(),
+    };
+    assert!(error.contains("another run") && error.contains(MODEL_FILE), "{error}");
+}
+
+#[test]
+fn an_objective_and_a_backbone_that_do_not_fit_are_refused() {
+    let model = LanguageModel {
+        objective: AnyObjective::MaskedItems(MaskedItems::default()),
+        ..LanguageModel::default()
+    };
+    let problems: Vec<String> = model.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        [
+            "the backbone of objective masked-items is decoder, expected a bidirectional backbone: encoder"
+        ]
+    );
+}
