@@ -28,6 +28,15 @@ impl Column {
         self.len() == 0
     }
 
+    /// What it holds, in a word: `text`, `categories` or `number`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Categories(_) => "categories",
+            Self::Number(_) => "number",
+        }
+    }
+
     /// How many rows have a value.
     pub fn n_present(&self) -> usize {
         (0..self.len()).filter(|&row| self.display(row).is_some()).count()

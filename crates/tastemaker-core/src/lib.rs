@@ -10,6 +10,7 @@
 pub mod artifact;
 pub mod catalog;
 pub mod dataset;
+pub mod describe;
 mod error;
 pub mod graph;
 pub mod ids;

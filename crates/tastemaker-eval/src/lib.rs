@@ -1,1 +1,10 @@
-//! placeholder
+//! Metrics, and the one pass over recommendations that takes them.
+//!
+//! This crate measures anything that implements [`tastemaker_core::Recommender`], or lists that
+//! were made elsewhere; it does not know how they were made.
+
+mod evaluator;
+pub mod metrics;
+mod sampled;
+
+pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Value};

@@ -17,6 +17,18 @@ pub use tastemaker_core as core;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
-    ArmReport, Cell, Listed, Matched, Recommendation, Report, StudyObserver, TitleIndex, Whose, evaluate, recommend,
-    train,
+    ArmReport, Cell, Listed, Matched, Recommendation, Report, StudyObserver, TitleIndex, Whose,
+    evaluate, recommend, train,
 };
+
+/// Every table, by the name of its kind.
+pub fn tables() -> Vec<(&'static str, &'static [core::registry::Entry])> {
+    vec![
+        ("backbones", nn::backbones::AnyBackbone::ENTRIES),
+        ("metrics", eval::metrics::AnyMetric::ENTRIES),
+        ("objectives", objectives::AnyObjective::ENTRIES),
+        ("recommenders", recommenders::AnyRecommender::ENTRIES),
+        ("sources", core::sources::AnySource::ENTRIES),
+        ("splits", core::splits::AnySplit::ENTRIES),
+    ]
+}

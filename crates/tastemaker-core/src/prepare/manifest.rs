@@ -143,13 +143,13 @@ impl Manifest {
         let title = data.catalog.title_attribute().map(|title| title.name.as_str());
         let items = data.catalog.attributes().iter().map(|attribute| SavedAttribute {
             name: attribute.name.clone(),
-            kind: kind(&attribute.column).to_owned(),
+            kind: attribute.column.kind().to_owned(),
             title: title == Some(&attribute.name),
             sensitive: false,
         });
         let users = data.people.attributes().iter().map(|known| SavedAttribute {
             name: known.attribute.name.clone(),
-            kind: kind(&known.attribute.column).to_owned(),
+            kind: known.attribute.column.kind().to_owned(),
             title: false,
             sensitive: known.sensitive,
         });
@@ -173,15 +173,6 @@ impl Manifest {
             user_attributes: users.collect(),
             ..Self::default()
         }
-    }
-}
-
-/// The kind of a column as the manifest calls it.
-pub(super) fn kind(column: &crate::catalog::Column) -> &'static str {
-    match column {
-        crate::catalog::Column::Text(_) => "text",
-        crate::catalog::Column::Categories(_) => "categories",
-        crate::catalog::Column::Number(_) => "number",
     }
 }
 

@@ -11,12 +11,14 @@ pub mod demo;
 mod prepared;
 mod recbole;
 mod sequence_lines;
+mod synthetic;
 
 pub use crate::reading::raw::{Input, RawData};
 pub use demo::Demo;
 pub use prepared::PreparedFolder;
 pub use recbole::Recbole;
 pub use sequence_lines::SequenceLines;
+pub use synthetic::Synthetic;
 
 /// Something that reads an outside format.
 pub trait Source {
@@ -36,6 +38,8 @@ registry! {
         "recbole" => Recbole(Recbole),
         /// One user a line with the items in order, as S3-Rec has them.
         "sequence-lines" => SequenceLines(SequenceLines),
+        /// Made-up users who follow series of items: any size, and the best possible result is known.
+        "synthetic" => Synthetic(Synthetic),
     }
 }
 

@@ -70,29 +70,6 @@ struct About {
 }
 
 impl LanguageModel {
-    /// Everything about the settings that cannot be used.
-    pub fn problems(&self) -> Vec<Error> {
-        let mut problems: Vec<Error> = Vec::new();
-        problems.extend(self.backbone.as_dyn().shape().err().map(Error::from));
-        problems.extend(self.objective.as_dyn().check().err().map(Error::from));
-        problems.extend(self.training.problems().into_iter().map(Error::from));
-        let (masks, both_sides) =
-            (self.objective.as_dyn().masks_items(), self.backbone.as_dyn().is_bidirectional());
-        if masks != both_sides {
-            let expected = if masks {
-                "a bidirectional backbone: encoder"
-            } else {
-                "a causal backbone: decoder"
-            };
-            problems.push(Error::Core(tastemaker_core::Error::Setting {
-                name: format!("the backbone of objective {}", self.objective.name()),
-                found: self.backbone.name().to_owned(),
-                expected: expected.to_owned(),
-            }));
-        }
-        problems
-    }
-
     /// Items and, if the objective hides items, the mask.
     fn vocabulary(&self, n_items: usize) -> usize {
         n_items + usize::from(self.objective.as_dyn().masks_items())
@@ -100,7 +77,8 @@ impl LanguageModel {
 
     /// Tells this run from every other, in a checkpoint's own words.
     fn run(&self, context: &FitContext<'_>) -> Result<String> {
-        let settings = serde_json::to_string(self).map_err(|error| Error::Serialise(error.to_string()))?;
+        let settings =
+            serde_json::to_string(self).map_err(|error| Error::Serialise(error.to_string()))?;
         let parts = [
             settings.as_str(),
             context.data.hash.as_str(),
@@ -164,6 +142,28 @@ impl LanguageModel {
 }
 
 impl FitRecommender for LanguageModel {
+    fn problems(&self) -> Vec<Error> {
+        let mut problems: Vec<Error> = Vec::new();
+        problems.extend(self.backbone.as_dyn().shape().err().map(Error::from));
+        problems.extend(self.objective.as_dyn().check().err().map(Error::from));
+        problems.extend(self.training.problems().into_iter().map(Error::from));
+        let (masks, both_sides) =
+            (self.objective.as_dyn().masks_items(), self.backbone.as_dyn().is_bidirectional());
+        if masks != both_sides {
+            let expected = if masks {
+                "a bidirectional backbone: encoder"
+            } else {
+                "a causal backbone: decoder"
+            };
+            problems.push(Error::Core(tastemaker_core::Error::Setting {
+                name: format!("the backbone of objective {}", self.objective.name()),
+                found: self.backbone.name().to_owned(),
+                expected: expected.to_owned(),
+            }));
+        }
+        problems
+    }
+
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
         if let Some(problem) = self.problems().into_iter().next() {
             return Err(problem);
@@ -190,6 +190,17 @@ impl FitRecommender for LanguageModel {
             }
         }
         Ok(Box::new(Trained::new(model.frozen()?, self.objective.as_dyn().masks_items(), n_items)))
+    }
+
+    fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
+        let file = context.checkpoints.map(|folder| folder.join(MODEL_FILE));
+        match file {
+            Some(path) if !path.exists() => {
+                let problem = "the model file of a run that has ended is missing".to_owned();
+                Err(tastemaker_nn::Error::Checkpoint { path, problem }.into())
+            }
+            _ => self.fit(context),
+        }
     }
 }
 

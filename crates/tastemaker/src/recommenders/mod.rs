@@ -2,15 +2,25 @@
 
 use std::path::Path;
 
-use tastemaker_core::splits::SplitSets;
-use tastemaker_core::{Dataset, Recommender, SeedTree, registry};
+use tastemaker_core::splits::{Part, SplitSets};
+use tastemaker_core::{Dataset, ItemId, Recommender, SeedTree, registry};
+use tastemaker_eval::Evaluator;
+use tastemaker_eval::metrics::{AnyMetric, Ndcg};
 
 use crate::Result;
 use crate::train::Observer;
 
+mod bm25;
+mod ease;
+mod item_knn;
 mod language_model;
+mod most_popular;
 
+pub use bm25::Bm25;
+pub use ease::Ease;
+pub use item_knn::ItemKnn;
 pub use language_model::{CHECKPOINT_FILE, LanguageModel, MODEL_FILE};
+pub use most_popular::MostPopular;
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by
 /// validation, which may choose.
@@ -21,7 +31,8 @@ pub struct FitContext<'a> {
     pub split: &'a SplitSets,
     /// The run's seeds.
     pub seeds: SeedTree,
-    /// Where checkpoints are kept, so that an interrupted fit goes on; `None` keeps none.
+    /// The run's folder, where an interrupted fit goes on and a fit that ended is read back;
+    /// `None` keeps nothing.
     pub checkpoints: Option<&'a Path>,
     /// Is told what happens.
     pub observer: &'a dyn Observer,
@@ -31,36 +42,61 @@ pub struct FitContext<'a> {
 pub trait FitRecommender {
     /// Learns from the training part.
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>>;
+
+    /// The recommender of a fit that has ended, from the run's folder. What learns in seconds is
+    /// not kept and learns again.
+    fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
+        self.fit(context)
+    }
+
+    /// Everything about the settings that cannot be used.
+    fn problems(&self) -> Vec<crate::Error> {
+        Vec::new()
+    }
 }
 
 registry! {
     /// Every recommender a study can name.
     pub enum AnyRecommender: FitRecommender {
+        /// Items whose texts are like those of the history (Robertson's BM25).
+        "bm25" => Bm25(Bm25),
+        /// A linear model from items to items in closed form (EASE).
+        "ease" => Ease(Ease),
+        /// Items that were met by the same users as those of the history.
+        "item-knn" => ItemKnn(ItemKnn),
         /// A language model over item sequences.
         "language-model" => LanguageModel(LanguageModel),
+        /// The items met most often in the training part, the same for everybody.
+        "most-popular" => MostPopular(MostPopular),
     }
 }
 
+/// NDCG at `k` over the validation targets, which chooses epochs.
 fn validate(recommender: &dyn Recommender, context: &FitContext<'_>, k: usize) -> Result<f64> {
-    use tastemaker_core::splits::Part;
-    let cases = context.split.cases(context.data, Part::Validation);
-    let ties = tastemaker_core::TieOrder::new(context.data.n_items(), &context.seeds.child("ties"));
-    let options = tastemaker_core::RankOptions { n: k, allow_seen: false, ties: &ties };
-    let mut total = 0.0;
-    for block in cases.chunks(1024) {
-        let queries: Vec<_> = block
-            .iter()
-            .map(|c| tastemaker_core::RecQuery {
-                user: Some(c.user),
-                history: c.history,
-                candidates: None,
-            })
-            .collect();
-        for (list, case) in recommender.recommend(&queries, &options)?.iter().zip(block) {
-            if let Some(rank) = list.items.iter().position(|i| *i == case.targets[0]) {
-                total += 1.0 / ((rank + 2) as f64).log2();
-            }
-        }
-    }
-    Ok(total / cases.len() as f64)
+    let evaluator = Evaluator::new(vec![AnyMetric::Ndcg(Ndcg { k })])?;
+    let (data, split) = (context.data, context.split);
+    let evaluation =
+        evaluator.evaluate(recommender, data, split, Part::Validation, &context.seeds)?;
+    Ok(evaluation.summary.metrics[0].mean)
+}
+
+/// The items of a history once each, by number.
+fn distinct(history: &[ItemId]) -> Vec<ItemId> {
+    let mut items = history.to_vec();
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+/// A setting is one of the numbers that can be used.
+fn check<T: PartialOrd + std::fmt::Display>(
+    name: &str,
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Option<crate::Error> {
+    let expected = || format!("a number from {} to {}", range.start(), range.end());
+    (!range.contains(&value)).then(|| {
+        let (name, found) = (name.to_owned(), value.to_string());
+        tastemaker_core::Error::Setting { name, found, expected: expected() }.into()
+    })
 }

@@ -138,7 +138,11 @@ fn put<'t>(
         Some(DeValue::Table(table)) => put(table, rest, value, span),
         Some(DeValue::Array(items)) => {
             let chosen = item(items, rest[0]).ok_or_else(|| {
-                format!("{first} has no entry {:?}, expected a name or a number from 0 to {}", rest[0], items.len().saturating_sub(1))
+                format!(
+                    "{first} has no entry {:?}, expected a name or a number from 0 to {}",
+                    rest[0],
+                    items.len().saturating_sub(1)
+                )
             })?;
             match items[chosen].get_mut() {
                 DeValue::Table(table) => put(table, &rest[1..], value, span),

@@ -63,7 +63,8 @@ impl State {
 
     fn write(&mut self, path: &Path) {
         let lines = &self.lines;
-        let written = write_atomically(path, |out| lines.iter().try_for_each(|line| writeln!(out, "{line}")));
+        let written =
+            write_atomically(path, |out| lines.iter().try_for_each(|line| writeln!(out, "{line}")));
         self.unwritten = 0;
         if let Err(error) = written {
             self.failure.get_or_insert(error.into());

@@ -139,19 +139,24 @@ impl RunFolder {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs_err::read_to_string(&path).map_err(|source| tastemaker_core::Error::read(&path, source))?;
+        let text = fs_err::read_to_string(&path)
+            .map_err(|source| tastemaker_core::Error::read(&path, source))?;
         let broken = |problem: String| Error::Run { path: path.clone(), problem };
-        let result: RunResult =
-            serde_json::from_str(&text).map_err(|error| broken(format!("this is no result of ours: {error}")))?;
+        let result: RunResult = serde_json::from_str(&text)
+            .map_err(|error| broken(format!("this is no result of ours: {error}")))?;
         if result.version != VERSION {
-            return Err(broken(format!("this is version {} of a result, expected {VERSION}", result.version)));
+            return Err(broken(format!(
+                "this is version {} of a result, expected {VERSION}",
+                result.version
+            )));
         }
         Ok(Some(result))
     }
 
     /// Writes the result; the run has ended.
     pub fn end(&self, result: &RunResult) -> Result<()> {
-        let text = serde_json::to_string_pretty(result).map_err(|error| Error::Serialise(error.to_string()))?;
+        let text = serde_json::to_string_pretty(result)
+            .map_err(|error| Error::Serialise(error.to_string()))?;
         Ok(write_atomically(&self.file(METRICS_FILE), |out| writeln!(out, "{text}"))?)
     }
 
@@ -168,7 +173,8 @@ impl RunResult {
 
 /// Gives the files of folder `from` a second name in `to`, or copies them where that cannot be.
 fn link(from: &Path, to: &Path) -> Result<()> {
-    let failed = |source: std::io::Error| tastemaker_core::Error::Write { path: to.to_owned(), source };
+    let failed =
+        |source: std::io::Error| tastemaker_core::Error::Write { path: to.to_owned(), source };
     let staged = to.with_file_name(".tastemaker-data");
     if staged.exists() {
         fs_err::remove_dir_all(&staged).map_err(failed)?;
@@ -190,8 +196,10 @@ fn runs_below(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut level = vec![path.to_owned()];
     for _ in 0..3 {
-        let folders = level.iter().filter_map(|path| fs_err::read_dir(path).ok()).flatten().flatten();
-        let mut next: Vec<PathBuf> = folders.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        let folders =
+            level.iter().filter_map(|path| fs_err::read_dir(path).ok()).flatten().flatten();
+        let mut next: Vec<PathBuf> =
+            folders.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
         next.sort();
         found.extend(next.iter().filter(|path| path.join(STUDY_FILE).is_file()).cloned());
         level = next;

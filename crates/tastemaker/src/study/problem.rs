@@ -52,7 +52,9 @@ impl Problem {
 impl Place {
     /// The place of the bytes `span` of `text`, the content of `file`.
     pub(super) fn new(file: &str, text: &str, span: Range<usize>) -> Self {
-        let floor = |at: usize| (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let floor = |at: usize| {
+            (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+        };
         let (start, end) = (floor(span.start), floor(span.end));
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();

@@ -30,7 +30,8 @@ const LANGUAGE_MODEL: &str = "language-model";
 
 /// Reads the study file at `path` with `overrides`, each `a.b=c`, put into it.
 pub fn read(path: &Path, overrides: &[String]) -> Result<Study> {
-    let text = fs_err::read_to_string(path).map_err(|source| tastemaker_core::Error::read(path, source))?;
+    let text = fs_err::read_to_string(path)
+        .map_err(|source| tastemaker_core::Error::read(path, source))?;
     parse(&path.display().to_string(), &text, overrides)
 }
 
@@ -50,7 +51,8 @@ pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Study> {
 
 fn resolve(document: &mut Document<'_>) -> Option<Study> {
     unknown_keys(document);
-    let about = section::<About>(document, "study").or_else(|| missing(document, "study", "[study] with name and seeds"));
+    let about = section::<About>(document, "study")
+        .or_else(|| missing(document, "study", "[study] with name and seeds"));
     if let Some(about) = &about {
         check_about(document, about);
     }
@@ -60,7 +62,14 @@ fn resolve(document: &mut Document<'_>) -> Option<Study> {
     let split = optional(document, "split", || AnySplit::LeaveLastOut(LeaveLastOut::default()));
     let arm = arms(document);
     let evaluate = evaluate(document);
-    Some(Study { study: about?, dataset: dataset?, prepare: prepare?, split: split?, arm: arm?, evaluate: evaluate? })
+    Some(Study {
+        study: about?,
+        dataset: dataset?,
+        prepare: prepare?,
+        split: split?,
+        arm: arm?,
+        evaluate: evaluate?,
+    })
 }
 
 fn unknown_keys(document: &mut Document<'_>) {
@@ -81,13 +90,19 @@ fn section<T: DeserializeOwned>(document: &mut Document<'_>, name: &str) -> Opti
 }
 
 /// The section `name`, or what it is where it is absent; nothing if it is wrong.
-fn optional<T: DeserializeOwned>(document: &mut Document<'_>, name: &str, absent: impl FnOnce() -> T) -> Option<T> {
+fn optional<T: DeserializeOwned>(
+    document: &mut Document<'_>,
+    name: &str,
+    absent: impl FnOnce() -> T,
+) -> Option<T> {
     if document.table.contains_key(name) { section(document, name) } else { Some(absent()) }
 }
 
 fn missing<T>(document: &mut Document<'_>, name: &str, expected: &str) -> Option<T> {
     if !document.table.contains_key(name) {
-        document.problems.push(Problem::new(format!("there is no section `{name}`, expected {expected}")));
+        document
+            .problems
+            .push(Problem::new(format!("there is no section `{name}`, expected {expected}")));
     }
     None
 }
@@ -95,11 +110,17 @@ fn missing<T>(document: &mut Document<'_>, name: &str, expected: &str) -> Option
 fn check_about(document: &mut Document<'_>, about: &About) {
     let span = document.table.get("study").map_or(0..0, Spanned::span);
     if !is_file_name(&about.name) {
-        document.report(format!("the study's name is {:?}, expected a name that a folder can have", about.name), span.clone());
+        document.report(
+            format!("the study's name is {:?}, expected a name that a folder can have", about.name),
+            span.clone(),
+        );
     }
     let distinct: BTreeSet<u64> = about.seeds.iter().copied().collect();
     if about.seeds.is_empty() || distinct.len() < about.seeds.len() {
-        document.report(format!("seeds are {:?}, expected one or more, all different", about.seeds), span);
+        document.report(
+            format!("seeds are {:?}, expected one or more, all different", about.seeds),
+            span,
+        );
     }
 }
 
@@ -145,7 +166,8 @@ fn arms(document: &mut Document<'_>) -> Option<Vec<Arm>> {
             }
         },
     };
-    let resolved: Vec<Option<Arm>> = arms.into_iter().map(|arm| resolve_arm(document, arm)).collect();
+    let resolved: Vec<Option<Arm>> =
+        arms.into_iter().map(|arm| resolve_arm(document, arm)).collect();
     let arms = resolved.into_iter().collect::<Option<Vec<Arm>>>()?;
     let mut names = BTreeSet::new();
     for arm in &arms {
@@ -153,7 +175,8 @@ fn arms(document: &mut Document<'_>) -> Option<Vec<Arm>> {
             document.problems.push(Problem::new(format!("two arms are called {:?}", arm.name)));
         }
         if !is_file_name(&arm.name) {
-            let message = format!("an arm's name is {:?}, expected a name that a folder can have", arm.name);
+            let message =
+                format!("an arm's name is {:?}, expected a name that a folder can have", arm.name);
             document.problems.push(Problem::new(message));
         }
     }
@@ -171,10 +194,10 @@ fn resolve_arm<'t>(document: &mut Document<'t>, mut arm: Spanned<DeValue<'t>>) -
         return None;
     }
     let mut arm: Arm = document.read(arm)?;
+    for problem in arm.recommender.as_dyn().problems() {
+        document.report(format!("arm {:?}: {problem}", arm.name), span.clone());
+    }
     if let AnyRecommender::LanguageModel(model) = &mut arm.recommender {
-        for problem in model.problems() {
-            document.report(format!("arm {:?}: {problem}", arm.name), span.clone());
-        }
         model.resolve();
     }
     Some(arm)

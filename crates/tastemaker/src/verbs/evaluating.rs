@@ -35,10 +35,14 @@ pub(super) fn write_users(path: &Path, data: &Prepared, evaluation: &Evaluation)
     let schema = format!("message users {{ required binary user (string); {columns} }}");
     artifact::write_atomically(path, |file| {
         let schema = Arc::new(parse_message_type(&schema)?);
-        let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::new()))?;
+        let mut writer =
+            SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::new()))?;
         let mut group = writer.next_row_group()?;
-        let id = |user: &tastemaker_core::UserId| data.dataset.users.id(user.index()).unwrap_or_default();
-        let users: Vec<ByteArray> = evaluation.users.iter().map(|user| ByteArray::from(id(user))).collect();
+        let id = |user: &tastemaker_core::UserId| {
+            data.dataset.users.id(user.index()).unwrap_or_default()
+        };
+        let users: Vec<ByteArray> =
+            evaluation.users.iter().map(|user| ByteArray::from(id(user))).collect();
         if let Some(mut column) = group.next_column()? {
             column.typed::<ByteArrayType>().write_batch(&users, None, None)?;
             column.close()?;

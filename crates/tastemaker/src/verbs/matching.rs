@@ -63,12 +63,18 @@ impl<'a> TitleIndex<'a> {
 
     /// An item for every entry; all entries without one are named in the error.
     pub fn find_all(&self, entries: &[String]) -> Result<Vec<Matched>, String> {
-        let found: Vec<Result<Matched, String>> = entries.iter().map(|entry| self.find(entry)).collect();
-        let problems: Vec<&str> = found.iter().filter_map(|found| found.as_ref().err()).map(String::as_str).collect();
+        let found: Vec<Result<Matched, String>> =
+            entries.iter().map(|entry| self.find(entry)).collect();
+        let problems: Vec<&str> =
+            found.iter().filter_map(|found| found.as_ref().err()).map(String::as_str).collect();
         if entries.is_empty() {
             return Err("the history is empty, expected one title or id at least".to_owned());
         }
-        if problems.is_empty() { Ok(found.into_iter().flatten().collect()) } else { Err(problems.join("\n")) }
+        if problems.is_empty() {
+            Ok(found.into_iter().flatten().collect())
+        } else {
+            Err(problems.join("\n"))
+        }
     }
 
     /// The item that `written` means.
@@ -90,8 +96,13 @@ impl<'a> TitleIndex<'a> {
                 several => Err(self.ambiguous(written, several)),
             };
         }
-        let mut parts: Vec<ItemId> =
-            self.keys.iter().filter(|(key, _)| has_words(key, &wanted)).flat_map(|(_, items)| items).copied().collect();
+        let mut parts: Vec<ItemId> = self
+            .keys
+            .iter()
+            .filter(|(key, _)| has_words(key, &wanted))
+            .flat_map(|(_, items)| items)
+            .copied()
+            .collect();
         parts.sort_unstable();
         parts.dedup();
         match parts.as_slice() {
@@ -117,20 +128,30 @@ impl<'a> TitleIndex<'a> {
 
     fn name(&self, item: ItemId) -> String {
         let id = self.data.items.id(item.index()).unwrap_or_default();
-        self.data.catalog.title(item).map_or_else(|| id.to_owned(), |title| format!("{title:?} (id {id})"))
+        self.data
+            .catalog
+            .title(item)
+            .map_or_else(|| id.to_owned(), |title| format!("{title:?} (id {id})"))
     }
 
     fn ambiguous(&self, written: &str, items: &[ItemId]) -> String {
         let names: Vec<String> = items.iter().take(NAMED).map(|&item| self.name(item)).collect();
         let more = items.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("{written:?} fits {} items: {}{more}; write more of the title or the id", items.len(), names.join(", "))
+        format!(
+            "{written:?} fits {} items: {}{more}; write more of the title or the id",
+            items.len(),
+            names.join(", ")
+        )
     }
 
     fn unknown(&self, written: &str) -> String {
         if self.keys.is_empty() {
             let ids: Vec<&str> = self.data.items.iter().take(3).collect();
-            return format!("there is no item {written:?}; the data has no titles, only ids such as {}", ids.join(", "));
+            return format!(
+                "there is no item {written:?}; the data has no titles, only ids such as {}",
+                ids.join(", ")
+            );
         }
         let mut names: Vec<String> = Vec::new();
         for (_, item) in self.similar(&key(written)) {
@@ -145,10 +166,23 @@ impl<'a> TitleIndex<'a> {
 
 /// Lower case, letters and digits only, one blank between words, without articles.
 fn key(title: &str) -> String {
-    let plain: String =
-        title.chars().map(|c| if c.is_alphanumeric() { c } else if matches!(c, '\'' | '’') { '\0' } else { ' ' }).filter(|&c| c != '\0').flat_map(char::to_lowercase).collect();
+    let plain: String = title
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() {
+                c
+            } else if matches!(c, '\'' | '’') {
+                '\0'
+            } else {
+                ' '
+            }
+        })
+        .filter(|&c| c != '\0')
+        .flat_map(char::to_lowercase)
+        .collect();
     let words: Vec<&str> = plain.split_whitespace().collect();
-    let kept: Vec<&str> = words.iter().copied().filter(|word| !matches!(*word, "the" | "a" | "an")).collect();
+    let kept: Vec<&str> =
+        words.iter().copied().filter(|word| !matches!(*word, "the" | "a" | "an")).collect();
     // "The The" is a band and "A" a film: what is all articles keeps them.
     if kept.is_empty() { words.join(" ") } else { kept.join(" ") }
 }
@@ -169,7 +203,13 @@ mod tests {
     use tastemaker_core::catalog::{Attribute, Catalog, Column};
 
     fn data() -> Dataset {
-        let titles = ["The Hobbit", "Emma (Penguin Classics)", "Harry Potter I", "Harry Potter II", "Matrix, The (1999)"];
+        let titles = [
+            "The Hobbit",
+            "Emma (Penguin Classics)",
+            "Harry Potter I",
+            "Harry Potter II",
+            "Matrix, The (1999)",
+        ];
         let column = Column::Text(titles.iter().map(|title| Some((*title).to_owned())).collect());
         let title = Attribute { name: "title".to_owned(), column };
         Dataset {

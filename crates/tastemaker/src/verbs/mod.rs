@@ -43,12 +43,17 @@ impl Ended {
     /// Reads the run in `folder`; its recommender is read or, for controls, learnt again.
     fn read(folder: &RunFolder) -> Result<Self> {
         let study = folder.study()?;
-        let problem = |problem: &str| Error::Run { path: folder.path().to_owned(), problem: problem.to_owned() };
+        let problem = |problem: &str| Error::Run {
+            path: folder.path().to_owned(),
+            problem: problem.to_owned(),
+        };
         let (Some(arm), Some(&seed)) = (study.arm.first(), study.study.seeds.first()) else {
             return Err(problem("its study has no arm or no seed"));
         };
         let Some(result) = folder.result()? else {
-            return Err(problem("the run has not ended; run the same train command again and it goes on"));
+            return Err(problem(
+                "the run has not ended; run the same train command again and it goes on",
+            ));
         };
         let data = folder.data()?;
         let split = split(&study, &data)?;

@@ -65,7 +65,8 @@ impl Report {
         (data, split): (&Prepared, &SplitSets),
         results: Vec<(RunResult, RunFolder)>,
     ) -> Self {
-        let protocol = results.first().map(|(result, _)| result.test.protocol.clone()).unwrap_or_default();
+        let protocol =
+            results.first().map(|(result, _)| result.test.protocol.clone()).unwrap_or_default();
         let arms = results.chunk_by(|a, b| a.0.arm == b.0.arm);
         Self {
             study: study.study.name.clone(),
@@ -95,7 +96,12 @@ impl ArmReport {
 fn cells(runs: &[(RunResult, RunFolder)], of: impl Fn(&RunResult) -> &Summary) -> Vec<Cell> {
     let cell = |(i, first): (usize, &tastemaker_eval::Value)| {
         let values: Vec<f64> = runs.iter().map(|(run, _)| of(run).metrics[i].mean).collect();
-        Cell { metric: first.metric.clone(), mean: mean(&values), deviation: deviation(&values), values }
+        Cell {
+            metric: first.metric.clone(),
+            mean: mean(&values),
+            deviation: deviation(&values),
+            values,
+        }
     };
     of(&runs[0].0).metrics.iter().enumerate().map(cell).collect()
 }

@@ -59,7 +59,11 @@ fn run(
         return Ok(result);
     }
     let shared = folder.path().ancestors().nth(2).unwrap_or(folder.path()).join("data");
-    folder.begin(&one, data, &shared.join(&data.dataset.hash[..16.min(data.dataset.hash.len())]))?;
+    folder.begin(
+        &one,
+        data,
+        &shared.join(&data.dataset.hash[..16.min(data.dataset.hash.len())]),
+    )?;
     observer.run(&arm.name, seed, folder.path(), false);
     let seeds = SeedTree::new(seed);
     let log = EventLog::new(&folder.events(), observer);

@@ -9,7 +9,7 @@ use tastemaker::core::{
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
 use tastemaker::objectives::{AnyObjective, Bce, Gbce, MaskedItems, SampledSoftmax, Softmax};
 use tastemaker::recommenders::{
-    AnyRecommender, CHECKPOINT_FILE, FitContext, LanguageModel, MODEL_FILE,
+    AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, LanguageModel, MODEL_FILE,
 };
 use tastemaker::train::{Decay, Event, Observer, Silent, Training};
 

@@ -1,0 +1,271 @@
+//! One pass over ranked lists.
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::splits::{EvalCase, Part, SplitSets};
+use tastemaker_core::{
+    Dataset, Error, ItemId, RankOptions, RankedList, RecQuery, Recommender, Result, SeedTree,
+    TieOrder, UserId,
+};
+
+use crate::metrics::AnyMetric;
+use crate::sampled;
+
+/// Users that are ranked together: memory is this many lists, whatever the number of users.
+const USERS_A_BLOCK: usize = 1024;
+
+/// Among which items the targets are ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidates {
+    /// The whole catalog.
+    Full,
+    /// The targets and this many sampled items. Metrics carry `sampled-N` in their names: they
+    /// are other numbers than those over the whole catalog, and can order recommenders otherwise
+    /// (Krichene and Rendle 2020).
+    Sampled {
+        /// Sampled items a user.
+        n: usize,
+    },
+}
+
+/// Takes metrics of what a recommender answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluator {
+    metrics: Vec<AnyMetric>,
+    candidates: Candidates,
+    allow_seen: bool,
+}
+
+/// Metrics, and every user's values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Means over users and values of all lists together.
+    pub summary: Summary,
+    /// The users, in the order of the values.
+    pub users: Vec<UserId>,
+    /// The metrics of single lists.
+    pub per_user: Vec<PerUser>,
+}
+
+/// One metric of every user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PerUser {
+    /// The metric's label.
+    pub metric: String,
+    /// A value a user.
+    pub values: Vec<f64>,
+}
+
+/// Metrics, and how they were taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Summary {
+    /// How they were taken, in a sentence.
+    pub protocol: String,
+    /// In the order in which they were asked for.
+    pub metrics: Vec<Value>,
+}
+
+/// The value of one metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Value {
+    /// The metric's label.
+    pub metric: String,
+    /// Mean over users, or the value of all lists together.
+    pub mean: f64,
+    /// Standard error of the mean over users; `None` for metrics of all lists together.
+    pub standard_error: Option<f64>,
+    /// Users asked about.
+    pub n_users: usize,
+}
+
+/// What grows while lists come in.
+struct Sums {
+    per_user: Vec<Vec<f64>>,
+    exposure: Vec<Vec<u32>>,
+}
+
+impl Evaluator {
+    /// Takes these metrics over the whole catalog, without what is in the history.
+    pub fn new(metrics: Vec<AnyMetric>) -> Result<Self> {
+        let setting = |name: &str, found: String, expected: &str| Error::Setting {
+            name: name.to_owned(),
+            found,
+            expected: expected.to_owned(),
+        };
+        if metrics.is_empty() {
+            return Err(setting("metrics", "empty".to_owned(), "one or more, such as ndcg at 10"));
+        }
+        for (i, metric) in metrics.iter().enumerate() {
+            let label = metric.as_dyn().label();
+            if metric.as_dyn().k() == 0 {
+                return Err(setting(
+                    &format!("the cut-off of {label}"),
+                    "0".to_owned(),
+                    "1 or more",
+                ));
+            }
+            if metrics[..i].contains(metric) {
+                return Err(setting("metrics", format!("{label} twice"), "each metric once"));
+            }
+        }
+        Ok(Self { metrics, candidates: Candidates::Full, allow_seen: false })
+    }
+
+    /// Ranks among these items.
+    #[must_use]
+    pub fn candidates(self, candidates: Candidates) -> Self {
+        Self { candidates, ..self }
+    }
+
+    /// Whether items of the history may be recommended again.
+    #[must_use]
+    pub fn allow_seen(self, allow_seen: bool) -> Self {
+        Self { allow_seen, ..self }
+    }
+
+    /// Asks `recommender` for every user with targets in `part`. Ties and samples follow from
+    /// `seeds`.
+    pub fn evaluate(
+        &self,
+        recommender: &dyn Recommender,
+        data: &Dataset,
+        split: &SplitSets,
+        part: Part,
+        seeds: &SeedTree,
+    ) -> Result<Evaluation> {
+        let ties = TieOrder::new(data.n_items(), &seeds.child("ties"));
+        let n = self.metrics.iter().map(|metric| metric.as_dyn().k()).max().unwrap_or(1);
+        let options = RankOptions { n, allow_seen: self.allow_seen, ties: &ties };
+        let cases = split.cases(data, part);
+        let mut sums = self.sums(data.n_items());
+        for block in cases.chunks(USERS_A_BLOCK) {
+            let sampled: Vec<Option<Vec<ItemId>>> =
+                block.iter().map(|case| self.sample(case, data.n_items(), seeds)).collect();
+            let mut queries = Vec::with_capacity(block.len());
+            for (case, candidates) in block.iter().zip(&sampled) {
+                let (user, candidates) = (Some(case.user), candidates.as_deref());
+                queries.push(RecQuery { user, history: case.history, candidates });
+            }
+            for (list, case) in recommender.recommend(&queries, &options)?.iter().zip(block) {
+                self.add(&mut sums, list, case.targets);
+            }
+        }
+        let users: Vec<UserId> = cases.iter().map(|case| case.user).collect();
+        self.finish(sums, users, self.protocol(split, part))
+    }
+
+    /// The metrics of lists that were made elsewhere, each with its targets, over a catalog of
+    /// `n_items`.
+    pub fn evaluate_lists<'a>(
+        &self,
+        lists: impl IntoIterator<Item = (UserId, &'a RankedList, &'a [ItemId])>,
+        n_items: usize,
+    ) -> Result<Evaluation> {
+        let (mut sums, mut users) = (self.sums(n_items), Vec::new());
+        for (user, list, targets) in lists {
+            self.add(&mut sums, list, targets);
+            users.push(user);
+        }
+        self.finish(sums, users, "lists as they were given".to_owned())
+    }
+
+    fn sample(&self, case: &EvalCase<'_>, n_items: usize, seeds: &SeedTree) -> Option<Vec<ItemId>> {
+        match self.candidates {
+            Candidates::Full => None,
+            Candidates::Sampled { n } => Some(sampled::candidates(
+                case,
+                n,
+                n_items,
+                self.allow_seen,
+                &seeds.child("sampled"),
+            )),
+        }
+    }
+
+    fn sums(&self, n_items: usize) -> Sums {
+        let exposure = |metric: &AnyMetric| {
+            let aggregate = metric.as_dyn().of_exposure(&[0]).is_some();
+            if aggregate { vec![0; n_items] } else { Vec::new() }
+        };
+        Sums {
+            per_user: vec![Vec::new(); self.metrics.len()],
+            exposure: self.metrics.iter().map(exposure).collect(),
+        }
+    }
+
+    fn add(&self, sums: &mut Sums, list: &RankedList, targets: &[ItemId]) {
+        let columns = sums.per_user.iter_mut().zip(&mut sums.exposure);
+        for (metric, (values, exposure)) in self.metrics.iter().zip(columns) {
+            values.extend(metric.as_dyn().of_list(&list.items, targets));
+            if !exposure.is_empty() {
+                for item in list.items.iter().take(metric.as_dyn().k()) {
+                    exposure[item.index()] += 1;
+                }
+            }
+        }
+    }
+
+    fn finish(&self, sums: Sums, users: Vec<UserId>, protocol: String) -> Result<Evaluation> {
+        if users.is_empty() {
+            return Err(Error::EmptySplit {
+                part: "asked",
+                split: "study's",
+                reason: "no user has anything to foretell in it".to_owned(),
+            });
+        }
+        let (mut metrics, mut per_user) = (Vec::new(), Vec::new());
+        for ((metric, values), exposure) in
+            self.metrics.iter().zip(sums.per_user).zip(sums.exposure)
+        {
+            let label = self.label(metric);
+            let (mean, standard_error) = match metric.as_dyn().of_exposure(&exposure) {
+                Some(value) => (value, None),
+                None => (mean(&values), standard_error(&values)),
+            };
+            metrics.push(Value {
+                metric: label.clone(),
+                mean,
+                standard_error,
+                n_users: users.len(),
+            });
+            if !values.is_empty() {
+                per_user.push(PerUser { metric: label, values });
+            }
+        }
+        Ok(Evaluation { summary: Summary { protocol, metrics }, users, per_user })
+    }
+
+    fn label(&self, metric: &AnyMetric) -> String {
+        match self.candidates {
+            Candidates::Full => metric.as_dyn().label(),
+            Candidates::Sampled { n } => format!("{} sampled-{n}", metric.as_dyn().label()),
+        }
+    }
+
+    fn protocol(&self, split: &SplitSets, part: Part) -> String {
+        let among = match self.candidates {
+            Candidates::Full => "ranked over the whole catalog".to_owned(),
+            Candidates::Sampled { n } => format!("ranked among {n} uniformly sampled items"),
+        };
+        let seen = if self.allow_seen { "seen items included" } else { "seen items excluded" };
+        format!(
+            "{} targets of the {} split ({}), {among}, {seen}, ties in a seeded random order",
+            part.name(),
+            split.name(),
+            split.hash(),
+        )
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Standard deviation (n − 1) over √n; `None` of fewer than two values.
+fn standard_error(values: &[f64]) -> Option<f64> {
+    let n = values.len();
+    let mean = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (n > 1).then(|| (squares / (n - 1) as f64 / n as f64).sqrt())
+}

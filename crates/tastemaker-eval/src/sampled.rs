@@ -1,0 +1,74 @@
+//! Candidates for a sampled ranking.
+
+use std::collections::HashSet;
+
+use rand::Rng;
+use tastemaker_core::splits::EvalCase;
+use tastemaker_core::{ItemId, SeedTree};
+
+/// The targets of `case` and `n` items drawn uniformly, without repetition, from those that are
+/// neither targets nor, unless they may be recommended again, in the history. All of them where
+/// there are fewer. A user's items follow from `seeds` and the user alone.
+pub(crate) fn candidates(
+    case: &EvalCase<'_>,
+    n: usize,
+    n_items: usize,
+    allow_seen: bool,
+    seeds: &SeedTree,
+) -> Vec<ItemId> {
+    let mut taken: HashSet<ItemId> = case.targets.iter().copied().collect();
+    if !allow_seen {
+        taken.extend(case.history);
+    }
+    let mut candidates = case.targets.to_vec();
+    let left = n_items.saturating_sub(taken.len());
+    let all = u32::try_from(n_items).expect("items are numbered in 32 bits");
+    if n >= left {
+        candidates.extend((0..all).map(ItemId).filter(|item| !taken.contains(item)));
+        return candidates;
+    }
+    let mut rng = seeds.index(u64::from(case.user.0)).rng();
+    if n > left / 2 {
+        // Few would be missed: draw those that are left out instead of trying again and again.
+        let mut rest: Vec<ItemId> =
+            (0..all).map(ItemId).filter(|item| !taken.contains(item)).collect();
+        for place in 0..n {
+            let chosen = rng.random_range(place..rest.len());
+            rest.swap(place, chosen);
+        }
+        candidates.extend(&rest[..n]);
+        return candidates;
+    }
+    let wanted = candidates.len() + n;
+    while candidates.len() < wanted {
+        let item = ItemId(rng.random_range(0..all));
+        if taken.insert(item) {
+            candidates.push(item);
+        }
+    }
+    candidates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tastemaker_core::UserId;
+
+    #[test]
+    fn negatives_are_new_distinct_and_the_users_own() {
+        let history: Vec<ItemId> = (0..10).map(ItemId).collect();
+        let seeds = SeedTree::new(1);
+        let of = |user, n| {
+            let case = EvalCase { user: UserId(user), history: &history, targets: &[ItemId(10)] };
+            candidates(&case, n, 100, false, &seeds)
+        };
+        for n in [1, 20, 60, 89, 200] {
+            let drawn = of(1, n);
+            assert_eq!(drawn.len(), 1 + n.min(89));
+            assert!(drawn.iter().all(|item| item.0 >= 10));
+            assert_eq!(drawn.iter().collect::<HashSet<_>>().len(), drawn.len());
+        }
+        assert_eq!(of(1, 20), of(1, 20));
+        assert_ne!(of(1, 20), of(2, 20));
+    }
+}
