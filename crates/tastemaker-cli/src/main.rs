@@ -66,7 +66,8 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
-            let causes: String = causes.iter().map(|cause| format!("\n  caused by: {cause}")).collect();
+            let causes: String =
+                causes.iter().map(|cause| format!("\n  caused by: {cause}")).collect();
             tracing::error!("error: {error}{causes}");
             ExitCode::from(2)
         }
@@ -75,7 +76,9 @@ fn main() -> ExitCode {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let is = |error: &(dyn std::error::Error + 'static)| {
-        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+        error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
     };
     error.chain().any(is)
 }

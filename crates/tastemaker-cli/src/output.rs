@@ -35,7 +35,7 @@ pub(crate) fn write<T: Serialize>(
 /// A table with these headings, whose columns from `numbers` on are aligned to the right.
 pub(crate) fn table(headings: &[String], numbers: usize, rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings);
     for row in rows {
         table.add_row(row);

@@ -23,7 +23,8 @@ struct State {
 impl Progress {
     /// A bar if standard error is a terminal and not everything is to be `quiet`.
     pub(crate) fn new(quiet: bool) -> Self {
-        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target =
+            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let style = ProgressStyle::with_template(
             "{bar:30} step {pos} of at most {len}, {per_sec}, {eta} left at most  {msg}",
@@ -50,7 +51,11 @@ impl State {
                 self.bar.set_length((epochs * steps_per_epoch) as u64);
                 self.bar.set_position((epoch * steps_per_epoch) as u64);
                 self.bar.reset_eta();
-                let from = if *epoch > 0 { format!(", goes on from epoch {epoch}") } else { String::new() };
+                let from = if *epoch > 0 {
+                    format!(", goes on from epoch {epoch}")
+                } else {
+                    String::new()
+                };
                 self.say(&format!(
                     "  {trained_parameters} parameters learn, at most {epochs} epochs of {steps_per_epoch} steps{from}"
                 ));
@@ -60,9 +65,13 @@ impl State {
                 self.bar.set_message(format!("loss {loss:.4}"));
             }
             Event::Epoch { epoch, loss, validation, best } => {
-                let validation =
-                    validation.map(|value| format!("  validation {value:.4}{}", if *best { " (best)" } else { "" }));
-                self.say(&format!("  epoch {epoch:>3}  loss {loss:.4}{}", validation.unwrap_or_default()));
+                let validation = validation.map(|value| {
+                    format!("  validation {value:.4}{}", if *best { " (best)" } else { "" })
+                });
+                self.say(&format!(
+                    "  epoch {epoch:>3}  loss {loss:.4}{}",
+                    validation.unwrap_or_default()
+                ));
             }
             Event::Finished { best_epoch, validation, stopped_early } => {
                 self.bar.finish_and_clear();
@@ -101,7 +110,8 @@ impl StudyObserver for Progress {
 
     fn run(&self, arm: &str, seed: u64, folder: &Path, ended: bool) {
         let folder = folder.display();
-        let what = if ended { format!("has ended before, see {folder}") } else { format!("in {folder}") };
+        let what =
+            if ended { format!("has ended before, see {folder}") } else { format!("in {folder}") };
         self.with(|state| state.say(&format!("{arm}, seed {seed}, {what}")));
     }
 }

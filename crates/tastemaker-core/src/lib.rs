@@ -11,6 +11,7 @@ pub mod artifact;
 pub mod catalog;
 pub mod dataset;
 pub mod describe;
+mod detect;
 mod error;
 pub mod graph;
 pub mod ids;

@@ -13,3 +13,8 @@ pub mod parameters;
 pub mod transformer;
 
 pub use error::{Error, Result};
+
+/// The widest instructions that this machine's operations use.
+pub fn instructions() -> String {
+    format!("{:?}", pulp::Arch::new())
+}

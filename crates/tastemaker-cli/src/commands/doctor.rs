@@ -12,13 +12,18 @@ pub(crate) struct Arguments {}
 pub(crate) fn run(_arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
     let mut facts: BTreeMap<&str, String> = BTreeMap::new();
     facts.insert("version", env!("CARGO_PKG_VERSION").to_owned());
-    facts.insert("build", if cfg!(debug_assertions) { "debug: slow, use --release" } else { "release" }.to_owned());
+    facts.insert(
+        "build",
+        if cfg!(debug_assertions) { "debug: slow, use --release" } else { "release" }.to_owned(),
+    );
     facts.insert("platform", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     facts.insert("threads", rayon::current_num_threads().to_string());
     facts.insert("instructions", tastemaker::nn::instructions());
     facts.insert("gpu", "not in this build".to_owned());
     let folder = std::env::current_dir()?;
-    let writable = tempfile::tempfile_in(&folder).map(|_| "yes".to_owned()).unwrap_or_else(|error| error.to_string());
+    let writable = tempfile::tempfile_in(&folder)
+        .map(|_| "yes".to_owned())
+        .unwrap_or_else(|error| error.to_string());
     facts.insert("working folder", folder.display().to_string());
     facts.insert("working folder can be written to", writable);
     output::write(global.format, &facts, |facts| {

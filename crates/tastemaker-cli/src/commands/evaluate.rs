@@ -52,7 +52,8 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
     }
     let mut settings = Evaluate::default();
     if !arguments.metric.is_empty() {
-        settings.metrics = arguments.metric.iter().map(|metric| metric.parse()).collect::<Result<_, _>>()?;
+        settings.metrics =
+            arguments.metric.iter().map(|metric| metric.parse()).collect::<Result<_, _>>()?;
     }
     settings.sampled = arguments.sampled.unwrap_or(0);
     settings.allow_seen = arguments.allow_seen;

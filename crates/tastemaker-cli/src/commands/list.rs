@@ -26,15 +26,21 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     }
     let named: BTreeMap<&str, BTreeMap<&str, &str>> = tables
         .iter()
-        .map(|(kind, entries)| (*kind, entries.iter().map(|entry| (entry.name, entry.summary)).collect()))
+        .map(|(kind, entries)| {
+            (*kind, entries.iter().map(|entry| (entry.name, entry.summary)).collect())
+        })
         .collect();
-    output::write(global.format, &named, |_| tables.iter().map(|(kind, entries)| text(kind, entries)).collect())?;
+    output::write(global.format, &named, |_| {
+        tables.iter().map(|(kind, entries)| text(kind, entries)).collect()
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn text(kind: &str, entries: &[Entry]) -> String {
     let width = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0);
-    let lines: String =
-        entries.iter().map(|entry| format!("  {:width$}  {}\n", entry.name, entry.summary)).collect();
+    let lines: String = entries
+        .iter()
+        .map(|entry| format!("  {:width$}  {}\n", entry.name, entry.summary))
+        .collect();
     format!("{kind}\n{lines}\n")
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::Global;
 
 mod data;
+mod describe;
 mod doctor;
 mod evaluate;
 mod list;

@@ -32,8 +32,14 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     let recommendation = tastemaker::recommend(&arguments.run, &whose, arguments.number)?;
     if arguments.user.is_none() {
         for matched in &recommendation.history {
-            let title = matched.title.as_ref().map(|title| format!("{title:?} ")).unwrap_or_default();
-            tracing::info!("{:?} was taken for {title}(id {}) by {}", matched.written, matched.id, matched.by);
+            let title =
+                matched.title.as_ref().map(|title| format!("{title:?} ")).unwrap_or_default();
+            tracing::info!(
+                "{:?} was taken for {title}(id {}) by {}",
+                matched.written,
+                matched.id,
+                matched.by
+            );
         }
     }
     output::write(global.format, &recommendation, text)?;

@@ -62,9 +62,12 @@ fn resolve(arguments: &Arguments) -> anyhow::Result<Study> {
             written(data, &arguments.recommender)
         }
     };
-    let file = arguments.study.as_ref().map_or("the usual study".to_owned(), |path| path.display().to_string());
+    let file = arguments
+        .study
+        .as_ref()
+        .map_or("the usual study".to_owned(), |path| path.display().to_string());
     let mut study = study::parse(&file, &text, &arguments.set)?;
-    if let (Some(data), Some(_)) | (Some(data), None) = (&arguments.data, &arguments.study) {
+    if let Some(data) = &arguments.data {
         study.dataset = arguments.input.source(data)?;
     }
     if arguments.input.changes_preparation() {
@@ -77,7 +80,12 @@ fn resolve(arguments: &Arguments) -> anyhow::Result<Study> {
         let known: Vec<String> = study.arm.iter().map(|arm| arm.name.clone()).collect();
         for wanted in &arguments.recommender {
             if !known.contains(wanted) {
-                return Err(tastemaker::core::Error::unknown("arm", wanted, known.iter().map(String::as_str)).into());
+                return Err(tastemaker::core::Error::unknown(
+                    "arm",
+                    wanted,
+                    known.iter().map(String::as_str),
+                )
+                .into());
             }
         }
         study.arm.retain(|arm| arguments.recommender.contains(&arm.name));
@@ -115,7 +123,11 @@ fn text(report: &Report) -> String {
         std::iter::once(arm.arm.clone()).chain(arm.test.iter().map(cell)).collect()
     };
     let table = output::table(&headings, 1, report.arms.iter().map(row).collect());
-    let folders: Vec<String> =
-        report.arms.iter().flat_map(|arm| &arm.folders).map(|folder| format!("  {}", folder.display())).collect();
+    let folders: Vec<String> = report
+        .arms
+        .iter()
+        .flat_map(|arm| &arm.folders)
+        .map(|folder| format!("  {}", folder.display()))
+        .collect();
     format!("{table}\n\n{}\nRuns:\n{}", report.protocol, folders.join("\n"))
 }

@@ -2,8 +2,12 @@
 
 pub(crate) mod atomic;
 pub(crate) mod attributes;
+pub(crate) mod csv_rows;
 pub(crate) mod files;
+pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod numbers;
+pub(crate) mod parquet_rows;
 pub(crate) mod raw;
+pub(crate) mod table_file;
 pub(crate) mod times;

@@ -7,18 +7,31 @@ use crate::error::Result;
 use crate::prepare::{Manifest, PrepareOptions};
 use crate::registry;
 
+mod amazon_reviews;
 pub mod demo;
+mod movielens;
 mod prepared;
 mod recbole;
+mod recbole_sequences;
 mod sequence_lines;
 mod synthetic;
+mod table;
 
+pub use crate::detect::{Detected, detect};
 pub use crate::reading::raw::{Input, RawData};
-pub use demo::Demo;
+pub use amazon_reviews::AmazonReviews;
+pub use demo::{Demo, DemoSize};
+pub use movielens::Movielens;
 pub use prepared::PreparedFolder;
 pub use recbole::Recbole;
+pub use recbole_sequences::RecboleSequences;
 pub use sequence_lines::SequenceLines;
 pub use synthetic::Synthetic;
+pub use table::Table;
+
+pub(crate) use amazon_reviews::{is_json_lines, is_review};
+pub(crate) use recbole_sequences::has_histories;
+pub(crate) use table::is_interactions;
 
 /// Something that reads an outside format.
 pub trait Source {
@@ -30,16 +43,24 @@ pub trait Source {
 registry! {
     /// Every source a study can name.
     pub enum AnySource: Source {
+        /// Amazon reviews and product metadata as JSON lines (2014, 2018, 2023).
+        "amazon-reviews" => AmazonReviews(AmazonReviews),
         /// Goodreads readers and their books, real data inside the program.
         "demo" => Demo(Demo),
+        /// The MovieLens originals: u.data, ratings.dat or ratings.csv with movies and users.
+        "movielens" => Movielens(Movielens),
         /// A folder that `tastemaker data prepare` wrote.
         "prepared" => Prepared(PreparedFolder),
         /// RecBole's atomic files: .inter with .item, .user, .kg and .link beside it.
         "recbole" => Recbole(Recbole),
+        /// Atomic files with rows of a history and the next item.
+        "recbole-sequences" => RecboleSequences(RecboleSequences),
         /// One user a line with the items in order, as S3-Rec has them.
         "sequence-lines" => SequenceLines(SequenceLines),
         /// Made-up users who follow series of items: any size, and the best possible result is known.
         "synthetic" => Synthetic(Synthetic),
+        /// Any CSV, TSV, JSON lines or Parquet with one interaction a row.
+        "table" => Table(Table),
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Metric, ranks};
 /// With more targets than k it cannot reach 1. RecBole divides by min(|T|, k) instead: its values are larger then; with at most k targets the two agree.
 ///
 /// # References
-/// `map` of ranx and trec_eval.
+/// `map` of ranx and `trec_eval`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Map {

@@ -17,7 +17,7 @@ use super::{Metric, ranks};
 /// With more targets than k it cannot reach 1.
 ///
 /// # References
-/// `recall` of ranx; `recall_k` of trec_eval.
+/// `recall` of ranx; `recall_k` of `trec_eval`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Recall {

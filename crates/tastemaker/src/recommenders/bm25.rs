@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use tastemaker_core::catalog::Catalog;
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
-use tastemaker_core::{Catalog, Error, ItemId, RankedList, RecQuery, Recommender};
+use tastemaker_core::{Error, ItemId, RankedList, RecQuery, Recommender};
 
 use super::{FitContext, FitRecommender, check};
 use crate::Result;
@@ -77,7 +78,8 @@ impl Bm25 {
         let mut numbers: HashMap<String, u32> = HashMap::new();
         let mut words: Vec<Vec<u32>> = Vec::with_capacity(n_items);
         for item in (0..).map(ItemId).take(n_items) {
-            let of_item = split_words(&catalog.text(item)).map(|word| {
+            let text = catalog.text(item);
+            let of_item = split_words(&text).map(|word| {
                 let next = u32::try_from(numbers.len()).expect("fewer than 2^32 words");
                 *numbers.entry(word).or_insert(next)
             });

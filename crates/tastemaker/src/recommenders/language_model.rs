@@ -117,7 +117,7 @@ impl LanguageModel {
     }
 
     /// Reads the model of a run that has ended.
-    fn read(&self, path: &Path, model: &Transformer, run: &str) -> Result<()> {
+    fn read(path: &Path, model: &Transformer, run: &str) -> Result<()> {
         let checkpoint = Checkpoint::<About>::read(path)?;
         let about = &checkpoint.about;
         if about.version != VERSION {
@@ -131,7 +131,7 @@ impl LanguageModel {
         Ok(model.parameters().set(|name, dimensions| checkpoint.tensor(path, name, dimensions))?)
     }
 
-    fn write(&self, path: &Path, model: &Transformer, about: About) -> Result<()> {
+    fn write(path: &Path, model: &Transformer, about: About) -> Result<()> {
         let mut tensors = BTreeMap::new();
         for (name, variable) in model.parameters().iter() {
             let values = model.parameters().values(name)?;
@@ -174,14 +174,14 @@ impl FitRecommender for LanguageModel {
         let run = self.run(context)?;
         let file = context.checkpoints.map(|folder| folder.join(MODEL_FILE));
         match &file {
-            Some(path) if path.exists() => self.read(path, &model, &run)?,
+            Some(path) if path.exists() => Self::read(path, &model, &run)?,
             _ => {
                 let Outcome { best_epoch, validation } = self.train(&model, context, &run)?;
                 if let (Some(path), Some(folder)) = (&file, context.checkpoints) {
                     let (version, settings) = (VERSION, self.clone());
                     let about =
                         About { version, run, model: settings, n_items, best_epoch, validation };
-                    self.write(path, &model, about)?;
+                    Self::write(path, &model, about)?;
                     let checkpoint = folder.join(CHECKPOINT_FILE);
                     fs_err::remove_file(&checkpoint).map_err(|source| {
                         tastemaker_core::Error::Write { path: checkpoint, source }

@@ -89,7 +89,7 @@ fn distinct(history: &[ItemId]) -> Vec<ItemId> {
 }
 
 /// A setting is one of the numbers that can be used.
-fn check<T: PartialOrd + std::fmt::Display>(
+fn check<T: Copy + PartialOrd + std::fmt::Display>(
     name: &str,
     value: T,
     range: std::ops::RangeInclusive<T>,

@@ -144,7 +144,7 @@ fn put<'t>(
                     items.len().saturating_sub(1)
                 )
             })?;
-            match items[chosen].get_mut() {
+            match items.as_mut()[chosen].get_mut() {
                 DeValue::Table(table) => put(table, &rest[1..], value, span),
                 _ => Err(format!("{first}.{} is no table", rest[0])),
             }
