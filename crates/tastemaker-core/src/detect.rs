@@ -66,7 +66,6 @@ pub fn detect(path: &Path, columns: &Table) -> Result<Detected> {
 fn detect_folder(folder: &Path) -> Result<Detected> {
     let path = folder.to_owned();
     let all = files::list(folder)?;
-    let ends_with = |end: &str| all.iter().find(|path| files::unpacked_name(path).ends_with(end));
     let detected = |source: AnySource, file: &Path, what: &str| {
         Ok(Detected { source, because: format!("{what}, since there is {}", files::name(file)) })
     };
@@ -76,15 +75,14 @@ fn detect_folder(folder: &Path) -> Result<Detected> {
         let source = AnySource::Prepared(PreparedFolder { path });
         return detected(source, &manifest, "prepared data");
     }
-    if let Some(inter) = ends_with(".inter") {
+    if let Some(inter) = all.iter().find(|path| files::has_extension(path, "inter")) {
         return detect_inter(inter, path);
     }
     let movielens = ["u.data", "ratings.dat", "ratings.csv"];
     let rated = movielens.iter().find_map(|name| files::find(folder, name));
     let sampled = || {
         all.iter().find(|path| {
-            let name = files::unpacked_name(path);
-            name.starts_with("ratings") && name.ends_with(".dat")
+            files::stem(path).starts_with("ratings") && files::has_extension(path, "dat")
         })
     };
     if let Some(ratings) = rated.as_ref().or_else(sampled)
@@ -132,7 +130,7 @@ fn detect_inter(inter: &Path, path: PathBuf) -> Result<Detected> {
 
 /// Whether a `ratings.csv` is MovieLens' (others call theirs so too); other names pass.
 fn is_movielens_csv(ratings: &Path) -> bool {
-    !files::unpacked_name(ratings).ends_with(".csv")
+    !files::has_extension(ratings, "csv")
         || first_line(ratings).is_some_and(|line| line.starts_with("userId,movieId,"))
 }
 
@@ -143,10 +141,10 @@ fn detect_file(path: &Path) -> Result<Detected> {
     let detected = |source: AnySource, because: &str| {
         Ok(Detected { source, because: format!("{because}, since this is {name}") })
     };
-    if name.ends_with(".inter") {
+    if files::has_extension(path, "inter") {
         return detect_inter(path, owned);
     }
-    if name == "u.data" || name.starts_with("ratings") && name.ends_with(".dat") {
+    if name == "u.data" || name.starts_with("ratings") && files::has_extension(path, "dat") {
         return detected(AnySource::Movielens(Movielens { path: owned }), "MovieLens");
     }
     if name == "ratings.csv" && is_movielens_csv(path) {

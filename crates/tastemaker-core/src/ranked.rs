@@ -32,6 +32,13 @@ impl TieOrder {
         Self { place }
     }
 
+    /// The order in which item i has place `places[i]`; `None` if that is no permutation.
+    pub fn from_places(places: Vec<u32>) -> Option<Self> {
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        (0..).zip(sorted).all(|(place, found)| place == found).then_some(Self { place: places })
+    }
+
     /// How many items are ordered.
     pub fn n_items(&self) -> usize {
         self.place.len()

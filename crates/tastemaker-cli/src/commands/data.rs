@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tastemaker::core::prepare::{self, PrepareOptions, Prepared, Repeats, Ties};
-use tastemaker::core::sources::{AnySource};
-use sources::ColumnMap;
+use tastemaker::core::sources::{self, AnySource, Table};
 
 use super::describe;
 
@@ -60,6 +59,24 @@ pub(crate) struct Input {
     /// The column with the item's title, of a table
     #[arg(long, value_name = "COLUMN")]
     title_column: Option<String>,
+    /// A column with text about the item, of a table; can be given several times
+    #[arg(long, value_name = "COLUMN")]
+    item_text: Vec<String>,
+    /// A column with categories of the item, of a table; can be given several times
+    #[arg(long, value_name = "COLUMN")]
+    item_categories: Vec<String>,
+    /// A column with categories of the user, of a table; can be given several times
+    #[arg(long, value_name = "COLUMN")]
+    user_categories: Vec<String>,
+    /// A table about the items
+    #[arg(long, value_name = "FILE")]
+    items: Option<PathBuf>,
+    /// A table about the users
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    /// What stands between two fields of a table, where it cannot be told
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<char>,
     /// Leave out users and items with fewer interactions, again and again until none is left
     #[arg(long, value_name = "K")]
     core: Option<usize>,
@@ -90,15 +107,22 @@ enum Earlier {
 impl Input {
     /// The source that `data` is; says what was detected.
     pub(crate) fn source(&self, data: &str) -> anyhow::Result<AnySource> {
-        let columns = ColumnMap {
+        let columns = Table {
             user: self.user_column.clone(),
             item: self.item_column.clone(),
             time: self.time_column.clone(),
             value: self.value_column.clone(),
             title: self.title_column.clone(),
+            item_text: self.item_text.clone(),
+            item_categories: self.item_categories.clone(),
+            user_categories: self.user_categories.clone(),
+            items: self.items.clone(),
+            users: self.users.clone(),
+            delimiter: self.delimiter,
+            ..Table::default()
         };
         let detected = sources::detect(Path::new(data), &columns)?;
-        tracing::info!("{data}: {}", detected.why);
+        tracing::info!("{}", detected.because);
         Ok(detected.source)
     }
 
@@ -172,19 +196,4 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-mod sources {
-    use super::*;
-    #[allow(dead_code)]
-    pub(super) struct ColumnMap { pub(super) user: Option<String>, pub(super) item: Option<String>, pub(super) time: Option<String>, pub(super) value: Option<String>, pub(super) title: Option<String> }
-    pub(super) struct Detected { pub(super) why: String, pub(super) source: AnySource }
-    pub(super) fn detect(p: &Path, _: &ColumnMap) -> anyhow::Result<Detected> {
-        let s = p.display().to_string();
-        let text = match s.as_str() { "demo" => "demo = {}".to_string(), "synthetic" => "synthetic = {}".to_string(), _ if s.ends_with(".inter") => format!("recbole = {{ path = {s:?} }}"), _ => format!("sequence-lines = {{ path = {s:?} }}") };
-        #[derive(serde::Deserialize)] struct W(AnySource);
-        let t = format!("x = {{ {text} }}");
-        #[derive(serde::Deserialize)] struct X { x: W }
-        Ok(Detected { why: "shim".into(), source: toml::from_str::<X>(&t)?.x.0 })
-    }
 }

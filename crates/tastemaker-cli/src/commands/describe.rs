@@ -25,7 +25,10 @@ pub(super) fn text(data: &Description) -> String {
         None => lines.add("values", "none"),
         Some(values) => lines.add(
             "values",
-            format!("{} to {}, mean {:.3}, {} different", values.min, values.max, values.mean, values.distinct),
+            format!(
+                "{} to {}, mean {:.3}, {} different",
+                values.min, values.max, values.mean, values.distinct
+            ),
         ),
     }
     lines.add("titles", data.titles.as_ref().map_or_else(|| "none".to_owned(), share));

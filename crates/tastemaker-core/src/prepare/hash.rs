@@ -91,7 +91,9 @@ impl Content {
             Column::Categories(rows) => {
                 for row in rows {
                     self.length(row.len());
-                    row.iter().for_each(|category| self.text(category));
+                    for category in row {
+                        self.text(category);
+                    }
                 }
             }
             Column::Number(rows) => {

@@ -63,7 +63,7 @@ pub fn prepare_raw(raw: RawData, options: &PrepareOptions) -> Result<Prepared> {
     if rows.is_empty() {
         return Err(Error::Setting {
             name: "prepare".to_owned(),
-            found: steps.iter().map(|step| step.summary()).collect::<Vec<_>>().join(", "),
+            found: steps.iter().map(manifest::Step::summary).collect::<Vec<_>>().join(", "),
             expected: "something to be left; lower min-value or the k-core".to_owned(),
         });
     }

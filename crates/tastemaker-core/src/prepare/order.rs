@@ -1,6 +1,7 @@
 //! The total order of each user's interactions.
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 use rand::Rng as _;
 
@@ -120,9 +121,10 @@ fn unit_words(times: &[f64], unit: &str, factor: f64) -> String {
     }
     if strangers > 0 {
         let all = times.len();
-        words.push_str(&format!(
+        let _ = write!(
+            words,
             "; {strangers} of {all} times are so far from it that their unit may be another"
-        ));
+        );
     }
     words
 }

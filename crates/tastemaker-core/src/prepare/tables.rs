@@ -15,6 +15,9 @@ use crate::people::{UserAttribute, UserAttributes};
 
 type Columns = Vec<(String, Stored)>;
 
+/// A file's name, and what makes its columns.
+type File = (&'static str, fn(&Dataset) -> Columns);
+
 const INTERACTIONS: &str = "interactions.parquet";
 const ITEMS: &str = "items.parquet";
 const USERS: &str = "users.parquet";
@@ -25,9 +28,8 @@ const RELATIONS: &str = "relations.parquet";
 
 /// Every file of the folder with what makes its columns, so that only one file's columns are in
 /// memory at a time.
-pub(super) fn all(data: &Dataset) -> Vec<(&'static str, fn(&Dataset) -> Columns)> {
-    let mut all: Vec<(&'static str, fn(&Dataset) -> Columns)> =
-        vec![(INTERACTIONS, interactions), (ITEMS, items), (USERS, users)];
+pub(super) fn all(data: &Dataset) -> Vec<File> {
+    let mut all: Vec<File> = vec![(INTERACTIONS, interactions), (ITEMS, items), (USERS, users)];
     if data.graph.is_some() {
         all.push((TRIPLES, triples));
         all.push((LINKS, links));
@@ -115,10 +117,8 @@ pub(super) fn read(folder: &Path, manifest: &Manifest) -> Result<Dataset> {
     let (items, catalog) = reader.attributes(ITEMS, "item_id", &manifest.item_attributes)?;
     let (users, people) = reader.attributes(USERS, "user_id", &manifest.user_attributes)?;
     let interactions = reader.interactions(users.len(), items.len())?;
-    let graph = match manifest.files.iter().any(|file| file.name == TRIPLES) {
-        true => Some(reader.graph(items.len())?),
-        false => None,
-    };
+    let has_graph = manifest.files.iter().any(|file| file.name == TRIPLES);
+    let graph = has_graph.then(|| reader.graph(items.len())).transpose()?;
     let title = manifest.item_attributes.iter().find(|attribute| attribute.title);
     let people = people
         .into_iter()

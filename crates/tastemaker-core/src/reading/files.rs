@@ -30,6 +30,12 @@ pub(crate) fn unpacked_name(path: &Path) -> String {
     bare.map(str::to_owned).unwrap_or(name)
 }
 
+/// Whether the file's name, without `.gz` or `.zst`, ends with a dot and `extension`.
+pub(crate) fn has_extension(path: &Path, extension: &str) -> bool {
+    let name = unpacked_name(path);
+    name.rsplit_once('.').is_some_and(|(_, found)| found.eq_ignore_ascii_case(extension))
+}
+
 /// The file's name without folder, compression and extension.
 pub(crate) fn stem(path: &Path) -> String {
     let name = unpacked_name(path);

@@ -56,7 +56,7 @@ pub(crate) struct TableFile {
 
 /// Where the rows come from.
 enum Rows {
-    Delimited(CsvRows),
+    Delimited(Box<CsvRows>),
     JsonLines,
     Parquet,
 }
@@ -83,7 +83,11 @@ impl TableFile {
                 };
                 let columns = rows.columns().to_vec();
                 let delimiter = char::from(dialect.delimiter);
-                (Rows::Delimited(rows), columns, format!("text with {delimiter:?} between fields"))
+                (
+                    Rows::Delimited(Box::new(rows)),
+                    columns,
+                    format!("text with {delimiter:?} between fields"),
+                )
             }
         };
         Ok(Self { path: path.to_owned(), columns, rows, format })
@@ -143,10 +147,10 @@ fn json_cell(json: Option<&Json>) -> Cell<'_> {
 /// The names in the first objects of a file of JSON lines.
 fn json_columns(path: &Path) -> Result<Vec<String>> {
     let mut lines = Lines::open(path, Encoding::Utf8)?;
-    let mut columns = BTreeSet::new();
+    let mut columns: BTreeSet<String> = BTreeSet::new();
     for _ in 0..JSON_LINES {
         let Some(line) = lines.next_filled()? else { break };
-        let object: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_str(line.text)
+        let object: BTreeMap<String, Json> = serde_json::from_str(line.text)
             .map_err(|error| line.problem(describe(&error, line.text)))?;
         columns.extend(object.into_keys());
     }

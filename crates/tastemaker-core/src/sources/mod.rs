@@ -42,6 +42,7 @@ pub trait Source {
 
 registry! {
     /// Every source a study can name.
+    #[expect(clippy::large_enum_variant, reason = "a process has one or two of them")]
     pub enum AnySource: Source {
         /// Amazon reviews and product metadata as JSON lines (2014, 2018, 2023).
         "amazon-reviews" => AmazonReviews(AmazonReviews),

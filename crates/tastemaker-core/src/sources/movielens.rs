@@ -16,7 +16,7 @@ use crate::reading::numbers::{finite, finite32};
 use crate::reading::raw::Input;
 use crate::reading::times;
 
-/// MovieLens as GroupLens publishes it: `u.data`, `u.item`, `u.user` (100K); `ratings.dat`,
+/// MovieLens in its original files: `u.data`, `u.item`, `u.user` (100K); `ratings.dat`,
 /// `movies.dat`, `users.dat` (1M, 10M); `ratings.csv`, `movies.csv`, `tags.csv` (20M and later);
 /// plain or compressed. Only the ratings must be there.
 ///
@@ -25,7 +25,8 @@ use crate::reading::times;
 /// marked as sensitive; the codes of 1M for age and occupation become words.
 ///
 /// # References
-/// Harper and Konstan, The MovieLens Datasets, ACM TiiS 5(4), 2015, <https://grouplens.org/datasets/movielens/>.
+/// Harper and Konstan, The MovieLens Datasets, ACM Transactions on Interactive Intelligent
+/// Systems 5(4), 2015, <https://grouplens.org/datasets/movielens/>.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Movielens {
@@ -83,7 +84,7 @@ impl Source for Movielens {
                 side(folder, "users.dat", &mut raw, users_1m)?;
             }
             Layout::Csv => {
-                side(folder, "movies.csv", &mut raw, |path, raw| movies_csv(folder, path, raw))?
+                side(folder, "movies.csv", &mut raw, |path, raw| movies_csv(folder, path, raw))?;
             }
         }
         Ok(raw)

@@ -78,7 +78,7 @@ impl Recbole {
         for path in &all {
             // Of a file and its compressed twin the plain one, which sorts first.
             let twin = found.iter().any(|known| files::stem(known) == files::stem(path));
-            if files::unpacked_name(path).ends_with(".inter") && !twin {
+            if files::has_extension(path, "inter") && !twin {
                 found.push(path.clone());
             }
         }

@@ -16,7 +16,7 @@ use crate::reading::raw::Input;
 const HISTORY: &str = "item_id_list";
 
 /// Atomic files with rows of `user_id`, `item_id_list:token_seq` and the `item_id` that came
-/// next, as RecBole writes them for sequential recommendation and LLMRank publishes them, one
+/// next, as RecBole writes them for sequential recommendation and `LLMRank` publishes them, one
 /// file or several (training, validation, test), plain or compressed, with titles in `X.item`
 /// where that is there.
 ///
@@ -73,7 +73,7 @@ impl RecboleSequences {
         let all = files::list(&self.path)?;
         let mut found = Vec::new();
         for path in &all {
-            let is_inter = files::unpacked_name(path).ends_with(".inter");
+            let is_inter = files::has_extension(path, "inter");
             if is_inter && has_histories(path)? {
                 found.push(path.clone());
             }
@@ -91,7 +91,7 @@ impl RecboleSequences {
         let folder =
             if self.path.is_dir() { self.path.as_path() } else { files::folder_of(&self.path) };
         let mut items = files::list(folder)?;
-        items.retain(|path| files::unpacked_name(path).ends_with(".item"));
+        items.retain(|path| files::has_extension(path, "item"));
         let path = match items.as_slice() {
             [] => return Ok(()),
             [one] => one,
@@ -190,7 +190,7 @@ fn join(mut rows: Vec<Row>) -> std::result::Result<Vec<u32>, (Row, String)> {
 /// Says so where many histories are exactly as long as the longest one: they were cut.
 fn note_cut_histories(rows: &[Vec<Row>], raw: &mut RawData) {
     let lengths: Vec<usize> =
-        rows.iter().flat_map(|rows| rows.iter().map(|row| row.items.len() - 1).max()).collect();
+        rows.iter().filter_map(|rows| rows.iter().map(|row| row.items.len() - 1).max()).collect();
     let longest = lengths.iter().copied().max().unwrap_or_default();
     let of = |length: usize| lengths.iter().filter(|&&n| n == length).count();
     let (at, below) = (of(longest), of(longest.saturating_sub(1)));

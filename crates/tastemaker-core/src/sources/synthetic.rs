@@ -279,7 +279,7 @@ mod tests {
         let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
         assert!(*least > 50 && *most < 150, "{least} to {most}, 96 expected");
         for user in raw.item.chunk_by_indices(&raw.user) {
-            let mut seen = user.to_vec();
+            let mut seen = user.clone();
             seen.sort_unstable();
             seen.dedup();
             assert_eq!(seen.len(), user.len());

@@ -229,7 +229,7 @@ impl Table {
     fn columns_of(&self, file: &TableFile, notes: &mut Vec<String>) -> Result<Places> {
         let columns = file.columns();
         let mut find = |given: &Option<String>, role: &Role| -> Result<Option<usize>> {
-            let place = self.find(&self.path, columns, given.as_deref(), role)?;
+            let place = Self::find(&self.path, columns, given.as_deref(), role)?;
             if let (Some(place), None) = (place, given) {
                 notes.push(format!("{} guessed to be the column {:?}", role.key, columns[place]));
             }
@@ -271,7 +271,6 @@ impl Table {
 
     /// The place of a column that is named, or else of the first one with a usual name.
     fn find(
-        &self,
         path: &Path,
         columns: &[String],
         given: Option<&str>,
@@ -400,7 +399,7 @@ impl Table {
         let key = match columns.iter().position(|column| column == key) {
             Some(place) => place,
             // The other table may call it otherwise; the error names what this one was called.
-            None => match self.find(path, &columns, None, role)? {
+            None => match Self::find(path, &columns, None, role)? {
                 Some(place) => place,
                 None => place(path, &columns, key)?,
             },

@@ -20,8 +20,8 @@ pub(super) struct Texts {
 struct Override {
     line: String,
     path: String,
-    /// The value behind as many blanks as put it, in places, behind the text and the overrides
-    /// before it.
+    /// A document that gives the value to `x`, behind as many blanks as put the value, in places,
+    /// behind the text and the overrides before it.
     value: Option<String>,
     start: usize,
 }
@@ -33,7 +33,7 @@ impl Texts {
         let mut place = |line: &String| {
             let (path, value) = match line.split_once('=') {
                 Some((path, value)) => {
-                    (path, Some(format!("{}{value}", " ".repeat(start + path.len() + 1))))
+                    (path, Some(format!("{}x={value}", " ".repeat(start + path.len() - 1))))
                 }
                 None => (line.as_str(), None),
             };
@@ -84,8 +84,10 @@ impl<'t> Document<'t> {
             return self.report("there is no \"=\", expected a.b=c", span);
         };
         // What is not a TOML value is a string, so that `--set study.name=mine` needs no quotes.
-        let value = DeValue::parse(padded).unwrap_or_else(|_| {
-            Spanned::new(span.clone(), DeValue::String(Cow::Borrowed(padded.trim_start())))
+        let parsed = DeTable::parse(padded).ok().and_then(|table| table.into_inner().remove("x"));
+        let value = parsed.unwrap_or_else(|| {
+            let text = line.line.split_once('=').map_or("", |(_, value)| value);
+            Spanned::new(span.clone(), DeValue::String(Cow::Borrowed(text)))
         });
         let steps: Vec<&'t str> = line.path.split('.').collect();
         if let Err(problem) = put(&mut self.table, &steps, value, &span) {

@@ -45,14 +45,14 @@ impl Default for Training {
     fn default() -> Self {
         Self {
             epochs: 100,
-            batch_size: 256,
-            learning_rate: 1e-3,
-            warmup_steps: 100,
+            batch_size: 128,
+            learning_rate: 2e-3,
+            warmup_steps: 50,
             decay: Decay::Constant,
             weight_decay: 0.0,
             gradient_clip: 5.0,
             validate_every: 1,
-            patience: 5,
+            patience: 3,
             validation_k: 10,
         }
     }

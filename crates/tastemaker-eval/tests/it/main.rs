@@ -1,0 +1,6 @@
+//! The tests of this crate that need more than one module.
+
+// Metrics against ranx, over lists with ties.
+mod golden;
+// What is true of every metric, whatever the lists.
+mod properties;

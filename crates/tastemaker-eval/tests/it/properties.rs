@@ -1,0 +1,145 @@
+use proptest::prelude::*;
+use tastemaker_core::splits::{LeaveLastOut, Part, Split};
+use tastemaker_core::{
+    Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, UserId,
+};
+use tastemaker_eval::metrics::{AnyMetric, Coverage, HitRate, Map, Mrr, Ndcg, Precision, Recall};
+use tastemaker_eval::{Candidates, Evaluator};
+
+fn of_lists(k: usize) -> [AnyMetric; 6] {
+    [
+        AnyMetric::HitRate(HitRate { k }),
+        AnyMetric::Recall(Recall { k }),
+        AnyMetric::Precision(Precision { k }),
+        AnyMetric::Ndcg(Ndcg { k }),
+        AnyMetric::Mrr(Mrr { k }),
+        AnyMetric::Map(Map { k }),
+    ]
+}
+
+/// A list of some of 30 items and some targets.
+fn list_and_targets() -> impl Strategy<Value = (Vec<ItemId>, Vec<ItemId>)> {
+    let items = Just((0..30).map(ItemId).collect::<Vec<_>>()).prop_shuffle();
+    (items.clone(), 0..30_usize, items, 1..10_usize).prop_map(|(mut list, n, mut targets, m)| {
+        list.truncate(n);
+        targets.truncate(m);
+        (list, targets)
+    })
+}
+
+proptest! {
+    #[test]
+    fn values_stay_in_their_range((list, targets) in list_and_targets(), k in 1..40_usize) {
+        for metric in of_lists(k) {
+            let (least, most) = metric.as_dyn().range();
+            let value = metric.as_dyn().of_list(&list, &targets).unwrap();
+            prop_assert!((least..=most + 1e-12).contains(&value), "{} {value}", metric.name());
+        }
+    }
+
+    #[test]
+    fn new_names_for_the_items_change_nothing((list, targets) in list_and_targets(), k in 1..40_usize) {
+        let rename = |items: &[ItemId]| items.iter().map(|item| ItemId(item.0 * 7 % 31)).collect::<Vec<_>>();
+        for metric in of_lists(k) {
+            let metric = metric.as_dyn();
+            prop_assert_eq!(
+                metric.of_list(&list, &targets),
+                metric.of_list(&rename(&list), &rename(&targets))
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_one_place_higher_is_never_worse((list, targets) in list_and_targets(), k in 1..40_usize, at in 1..30_usize) {
+        prop_assume!(at < list.len() && targets.contains(&list[at]) && !targets.contains(&list[at - 1]));
+        let mut better = list.clone();
+        better.swap(at - 1, at);
+        for metric in of_lists(k) {
+            let metric = metric.as_dyn();
+            prop_assert!(metric.of_list(&better, &targets) >= metric.of_list(&list, &targets));
+        }
+    }
+
+    #[test]
+    fn the_targets_first_are_the_best_there_is((_, targets) in list_and_targets(), k in 10..40_usize) {
+        for metric in of_lists(k) {
+            let value = metric.as_dyn().of_list(&targets, &targets).unwrap();
+            let best = if metric.name() == "precision" { targets.len() as f64 / k as f64 } else { 1.0 };
+            prop_assert!((value - best).abs() < 1e-12, "{} {value}", metric.name());
+        }
+    }
+}
+
+/// Gives every item the same score.
+struct Indifferent;
+
+impl Recommender for Indifferent {
+    fn name(&self) -> &'static str {
+        "indifferent"
+    }
+
+    fn recommend(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_core::Result<Vec<RankedList>> {
+        tastemaker_core::recommender::rank_by_scores(queries, options, |_, _| Ok(()))
+    }
+}
+
+fn data() -> Dataset {
+    let sequence = |user: u32| (0..5).map(|i| ItemId((user + i * 7) % 200)).collect::<Vec<_>>();
+    Dataset {
+        users: (0..3000).map(|user| user.to_string()).collect(),
+        items: (0..200).map(|item| item.to_string()).collect(),
+        interactions: Interactions::from_sequences((0..3000).map(sequence)),
+        ..Dataset::default()
+    }
+}
+
+#[test]
+fn equal_scores_find_what_chance_finds_over_the_catalog_and_over_samples() {
+    let (data, seeds) = (data(), SeedTree::new(4));
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let evaluator = Evaluator::new(vec![AnyMetric::HitRate(HitRate { k: 10 })]).unwrap();
+    let of = |evaluator: &Evaluator| {
+        let evaluation =
+            evaluator.evaluate(&Indifferent, &data, &split, Part::Test, &seeds).unwrap();
+        let value = evaluation.summary.metrics[0].clone();
+        (value.metric, value.mean)
+    };
+    // 4 of 200 items are seen, so 10 of 196 are a hit.
+    let (label, full) = of(&evaluator);
+    assert_eq!(label, "HR@10");
+    assert!((full - 10.0 / 196.0).abs() < 0.015, "{full}");
+    // The target and 19 others.
+    let (label, sampled) = of(&evaluator.candidates(Candidates::Sampled { n: 19 }));
+    assert_eq!(label, "HR@10 sampled-19");
+    assert!((sampled - 0.5).abs() < 0.03, "{sampled}");
+}
+
+#[test]
+fn coverage_counts_each_item_once() {
+    let evaluator = Evaluator::new(vec![AnyMetric::Coverage(Coverage { k: 2 })]).unwrap();
+    let list = |items: &[u32]| RankedList {
+        items: items.iter().copied().map(ItemId).collect(),
+        scores: vec![0.0; items.len()],
+    };
+    let lists = [list(&[0, 1, 2]), list(&[1, 0]), list(&[3])];
+    let given = lists.iter().map(|list| (UserId(0), list, [ItemId(9)].as_slice()));
+    let evaluation = evaluator.evaluate_lists(given, 8).unwrap();
+    assert_eq!(evaluation.summary.metrics[0].mean, 3.0 / 8.0);
+    assert_eq!(evaluation.summary.metrics[0].standard_error, None);
+}
+
+#[test]
+fn metrics_that_mean_nothing_are_refused() {
+    let of = |metrics| Evaluator::new(metrics).unwrap_err().to_string();
+    assert_eq!(of(vec![]), "metrics is empty, expected one or more, such as ndcg at 10");
+    assert_eq!(
+        of(vec![AnyMetric::Mrr(Mrr { k: 0 })]),
+        "the cut-off of MRR@0 is 0, expected 1 or more"
+    );
+    let unknown = "ndgc@10".parse::<AnyMetric>().unwrap_err().to_string();
+    assert!(unknown.ends_with("did you mean \"ndcg\"?"), "{unknown}");
+}
