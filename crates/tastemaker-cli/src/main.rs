@@ -92,4 +92,45 @@ mod tests {
     fn the_arguments_do_not_contradict_each_other() {
         Arguments::command().debug_assert();
     }
+
+    /// The commands in the documents, without their comments.
+    fn documented() -> Vec<Vec<String>> {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut commands = Vec::new();
+        for document in ["README.md", "docs/guide/quickstart.md"] {
+            let text = fs_err::read_to_string(root.join(document)).unwrap();
+            for block in text.split("```sh\n").skip(1) {
+                for line in block.split("```").next().unwrap_or_default().lines() {
+                    let ours = line
+                        .strip_prefix("cargo run --release -- ")
+                        .or(line.strip_prefix("tastemaker "));
+                    if let Some(arguments) = ours {
+                        // Quotes hold an argument with blanks together.
+                        let parts = arguments.split('"').enumerate();
+                        let words = parts.flat_map(|(i, part)| match i % 2 {
+                            0 => part.split_whitespace().map(str::to_owned).collect(),
+                            _ => vec![part.to_owned()],
+                        });
+                        commands
+                            .push(std::iter::once("tastemaker".to_owned()).chain(words).collect());
+                    }
+                }
+            }
+        }
+        commands
+    }
+
+    #[test]
+    fn the_documents_commands_are_understood() {
+        assert!(documented().len() >= 6);
+        for command in documented() {
+            Arguments::try_parse_from(&command)
+                .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        }
+    }
+
+    #[test]
+    fn the_help_is_what_it_was() {
+        insta::assert_snapshot!(Arguments::command().render_long_help());
+    }
 }

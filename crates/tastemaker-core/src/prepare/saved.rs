@@ -143,7 +143,7 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest> {
     serde_json::from_str(&text).map_err(problem)
 }
 
-/// Reads a folder that [`write`] made; every file must have the size and the hash that the
+/// Reads a folder that [`write()`] made; every file must have the size and the hash that the
 /// manifest says.
 pub fn read(folder: &Path) -> Result<Prepared> {
     if !folder.is_dir() {

@@ -27,11 +27,9 @@ pub fn evaluate(folder: &Path, part: Part, settings: Option<&Evaluate>) -> Resul
 
 /// Writes the values of every user to a Parquet file: the outside id and a column a metric.
 pub(super) fn write_users(path: &Path, data: &Prepared, evaluation: &Evaluation) -> Result<()> {
-    let columns: String = evaluation
-        .per_user
-        .iter()
-        .map(|column| format!("required double {};", column.metric.replace(' ', "_")))
-        .collect();
+    let names = evaluation.per_user.iter().map(|column| column.metric.replace(' ', "_"));
+    let columns: Vec<String> = names.map(|name| format!("required double {name};")).collect();
+    let columns = columns.concat();
     let schema = format!("message users {{ required binary user (string); {columns} }}");
     artifact::write_atomically(path, |file| {
         let schema = Arc::new(parse_message_type(&schema)?);

@@ -68,6 +68,6 @@ impl Ended {
             observer: &Silent,
         };
         let recommender = arm.recommender.as_dyn().restore(&context)?;
-        Ok(Self { seed, recommender, study, data, split })
+        Ok(Self { study, seed, data, split, recommender })
     }
 }

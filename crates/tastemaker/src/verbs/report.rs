@@ -63,7 +63,7 @@ impl Report {
     pub(super) fn new(
         study: &Study,
         (data, split): (&Prepared, &SplitSets),
-        results: Vec<(RunResult, RunFolder)>,
+        results: &[(RunResult, RunFolder)],
     ) -> Self {
         let protocol =
             results.first().map(|(result, _)| result.test.protocol.clone()).unwrap_or_default();

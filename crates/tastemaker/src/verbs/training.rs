@@ -36,7 +36,7 @@ pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<
             results.push((run(study, (arm, seed), (&data, &split), &folder, observer)?, folder));
         }
     }
-    Ok(Report::new(study, (&data, &split), results))
+    Ok(Report::new(study, (&data, &split), &results))
 }
 
 fn run(

@@ -1,0 +1,9 @@
+//! The tests of the program and of the workspace as a whole.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+// Layers, licences, tables, sizes: what the architecture promises.
+mod architecture;
+// The program as its users run it.
+mod program;
+// The real data: counts that are known, numbers that were published.
+mod real_data;

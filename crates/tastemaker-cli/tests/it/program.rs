@@ -1,0 +1,262 @@
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A control and a small language model on made-up data.
+const STUDY: &str = r#"
+[study]
+name = "small"
+seeds = [1]
+[dataset.synthetic]
+users = 200
+items = 100
+[[arm]]
+name = "most-popular"
+recommender = { most-popular = {} }
+[[arm]]
+name = "decoder"
+[arm.recommender.language-model]
+backbone = { decoder = { embedding-size = 32, max-length = 16 } }
+training = { epochs = 12, batch-size = 32, learning-rate = 3e-3 }
+"#;
+
+/// A folder to run the program in.
+struct Here(TempDir);
+
+impl Here {
+    fn new() -> Self {
+        let here = Self(tempfile::tempdir().unwrap());
+        fs_err::write(here.path("study.toml"), STUDY).unwrap();
+        here
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tastemaker"));
+        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What the program prints as JSON.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let arguments = [arguments, &["--format", "json"]].concat();
+        let output = self.run(&arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What the program says when it cannot do it.
+    fn error(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(!text.contains("panicked"), "{text}");
+        text
+    }
+}
+
+const DECODER: &str = "runs/small/decoder/seed-1";
+
+/// A metric of an arm.
+fn metric(report: &Value, arm: usize, metric: &str) -> f64 {
+    let cells = report["arms"][arm]["test"].as_array().unwrap();
+    cells.iter().find(|cell| cell["metric"] == metric).unwrap()["mean"].as_f64().unwrap()
+}
+
+#[test]
+fn a_study_is_trained_evaluated_and_recommends() {
+    let here = Here::new();
+    let report = here.json(&["train", "study.toml"]);
+    let (popular, decoder) = (metric(&report, 0, "HR@10"), metric(&report, 1, "HR@10"));
+    assert!(decoder > 2.0 * popular && decoder > 0.3, "decoder {decoder}, most-popular {popular}");
+
+    // Everything is kept, and nothing is done twice.
+    for name in
+        ["study.toml", "metrics.json", "model.safetensors", "events.jsonl", "users.parquet", "data"]
+    {
+        assert!(here.path(DECODER).join(name).exists(), "{name}");
+    }
+    let before =
+        fs_err::metadata(here.path(DECODER).join("metrics.json")).unwrap().modified().unwrap();
+    assert_eq!(here.json(&["train", "study.toml"]), report);
+    let after =
+        fs_err::metadata(here.path(DECODER).join("metrics.json")).unwrap().modified().unwrap();
+    assert_eq!(before, after);
+
+    let evaluation = here.json(&["evaluate", DECODER]);
+    let value = |evaluation: &Value| evaluation["metrics"][1]["mean"].as_f64().unwrap();
+    assert!((value(&evaluation) - decoder).abs() < 1e-12);
+    let sampled = here.json(&["evaluate", DECODER, "--sampled", "20", "--metric", "hr@10"]);
+    assert_eq!(sampled["metrics"][0]["metric"], "HR@10 sampled-20");
+    assert!(sampled["metrics"][0]["mean"].as_f64().unwrap() > decoder);
+
+    let user = here.json(&["recommend", DECODER, "--user", "u1", "-n", "3"]);
+    assert_eq!(user["items"].as_array().unwrap().len(), 3);
+    let title = user["history"][0]["title"].as_str().unwrap();
+    let anybody = here.json(&["recommend", DECODER, "--history", &title.to_uppercase()]);
+    assert_eq!(anybody["history"][0]["by"], "title");
+    assert_eq!(anybody["items"].as_array().unwrap().len(), 10);
+    // Controls recommend too.
+    here.json(&["recommend", "runs/small/most-popular/seed-1", "--user", "u1"]);
+}
+
+/// The files of a run whose bytes must not depend on how it was run.
+fn bytes(run: &Path) -> Vec<Vec<u8>> {
+    let names =
+        ["metrics.json", "model.safetensors", "events.jsonl", "users.parquet", "study.toml"];
+    names.iter().map(|name| fs_err::read(run.join(name)).unwrap()).collect()
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bytes_with_any_number_of_threads() {
+    let here = Here::new();
+    let train = |out: &str, threads: &str| {
+        let arguments =
+            ["train", "study.toml", "--recommender", "decoder", "--out", out, "--threads", threads];
+        here.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    assert!(train("whole", "2").wait().unwrap().success());
+    let run = |out: &str| here.path(out).join("small/decoder/seed-1");
+    let mut killed = 0;
+    // Each time it is killed as soon as it has come further than the time before.
+    for checkpoints in 1..4 {
+        let mut child = train("broken", "1");
+        let checkpoint = run("broken").join("checkpoint.safetensors");
+        let stamp = || fs_err::metadata(&checkpoint).and_then(|file| file.modified()).ok();
+        let before = stamp();
+        while child.try_wait().unwrap().is_none() {
+            if stamp().is_some() && stamp() != before {
+                child.kill().unwrap();
+                killed += 1;
+                break;
+            }
+        }
+        child.wait().unwrap();
+        assert!(checkpoints < 2 || killed > 0, "it never could be killed");
+    }
+    assert!(train("broken", "1").wait().unwrap().success());
+    assert!(bytes(&run("whole")) == bytes(&run("broken")));
+}
+
+#[test]
+fn what_cannot_be_done_says_why_and_leaves_nothing() {
+    let here = Here::new();
+    let has = |arguments: &[&str], expected: &[&str]| {
+        let text = here.error(arguments);
+        for expected in expected {
+            assert!(text.contains(expected), "{arguments:?}: {expected:?} is not in {text}");
+        }
+    };
+    has(&["train"], &["--data demo"]);
+    has(&["train", "no.toml"], &["no.toml"]);
+    has(&["train", "--data", "no.csv"], &["no.csv", "does not exist"]);
+    has(&["train", "--data", "dmeo"], &["did you mean \"demo\"?"]);
+    has(
+        &["train", "--data", "demo", "--recommender", "most-popluar"],
+        &["did you mean \"most-popular\"?"],
+    );
+    has(
+        &["train", "study.toml", "--recommender", "decodr"],
+        &["no arm \"decodr\"; did you mean \"decoder\"?"],
+    );
+    has(&["train", "study.toml", "--set", "study.nmae=x"], &["--set:1:", "did you mean \"name\"?"]);
+    has(&["list", "metric"], &["did you mean \"metrics\"?"]);
+    has(&["evaluate", "nowhere"], &["nowhere", "expected the folder of a run"]);
+    has(&["recommend", ".", "--user", "u1"], &["expected the folder of a run"]);
+
+    fs_err::write(here.path("a.csv"), "person,thing,when\nx,y,1\nx,z,2\nx,w,later\n").unwrap();
+    has(
+        &["data", "describe", "a.csv", "--user-column", "perso"],
+        &["perso", "did you mean \"person\"?"],
+    );
+    let columns = ["--user-column", "person", "--item-column", "thing", "--time-column", "when"];
+    has(
+        &[&["data", "prepare", "a.csv", "--out", "out"], &columns[..]].concat(),
+        &["a.csv", "line 4", "later"],
+    );
+    assert!(!here.path("out").exists());
+    assert!(!here.path("runs").exists());
+}
+
+#[test]
+fn a_run_that_was_tampered_with_is_refused() {
+    let here = Here::new();
+    here.json(&[
+        "train",
+        "study.toml",
+        "--recommender",
+        "decoder",
+        "--set",
+        "training.epochs=1",
+        "--set",
+        "arm.decoder.recommender.language-model.training.epochs=1",
+    ]);
+    let model = here.path(DECODER).join("model.safetensors");
+    let text = here.error(&["recommend", DECODER, "--user", "nobody"]);
+    assert!(text.contains("there is no user \"nobody\""), "{text}");
+    let text = here.error(&["recommend", DECODER, "--history", "no such thing at all"]);
+    assert!(text.contains("there is no item \"no such thing at all\"; the nearest are"), "{text}");
+
+    let whole = fs_err::read(&model).unwrap();
+    fs_err::write(&model, &whole[..whole.len() / 2]).unwrap();
+    let text = here.error(&["recommend", DECODER, "--user", "u1"]);
+    assert!(
+        text.contains("model.safetensors") && text.contains("no whole safetensors file"),
+        "{text}"
+    );
+    fs_err::remove_file(&model).unwrap();
+    let text = here.error(&["evaluate", DECODER]);
+    assert!(text.contains("is missing"), "{text}");
+    fs_err::write(&model, whole).unwrap();
+
+    // The same folder for another study is refused, not mixed.
+    let text = here.error(&["train", "study.toml", "--recommender", "decoder"]);
+    assert!(text.contains("another study"), "{text}");
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_written_file() {
+    // /dev/full takes no byte; a folder below a file cannot be made.
+    let here = Here::new();
+    fs_err::write(here.path("file"), "").unwrap();
+    let text = here.error(&["data", "prepare", "synthetic", "--out", "file/out"]);
+    assert!(text.contains("file"), "{text}");
+    let names: Vec<_> =
+        fs_err::read_dir(here.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn data_is_prepared_to_the_same_bytes_and_read_again() {
+    let here = Here::new();
+    here.json(&["data", "prepare", "synthetic", "--out", "one"]);
+    here.json(&["data", "prepare", "synthetic", "--out", "two"]);
+    for entry in fs_err::read_dir(here.path("one")).unwrap() {
+        let name = entry.unwrap().file_name();
+        let bytes = |folder: &str| fs_err::read(here.path(folder).join(&name)).unwrap();
+        assert!(bytes("one") == bytes("two"), "{}", name.display());
+    }
+    let described = here.json(&["data", "describe", "one"]);
+    assert_eq!(described["users"], 1000);
+    assert_eq!(described["hash"], here.json(&["data", "describe", "synthetic"])["hash"]);
+}
+
+#[test]
+fn tables_are_for_people_and_json_is_for_programs() {
+    let here = Here::new();
+    let lists = here.json(&["list"]);
+    assert!(lists["metrics"]["ndcg"].is_string());
+    let text = String::from_utf8(here.run(&["list", "metrics"]).stdout).unwrap();
+    assert!(text.starts_with("metrics\n  coverage "), "{text}");
+    assert_eq!(here.json(&["doctor"])["working folder can be written to"], "yes");
+}
