@@ -50,8 +50,8 @@ pub(super) fn text(data: &Description) -> String {
 struct Lines(Vec<(String, String)>);
 
 impl Lines {
-    fn add(&mut self, name: &str, value: impl ToString) {
-        self.0.push((name.to_owned(), value.to_string()));
+    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.0.push((name.to_owned(), format!("{value}")));
     }
 
     fn text(self) -> String {

@@ -21,9 +21,8 @@ pub(crate) fn run(_arguments: &Arguments, global: &Global) -> anyhow::Result<Exi
     facts.insert("instructions", tastemaker::nn::instructions());
     facts.insert("gpu", "not in this build".to_owned());
     let folder = std::env::current_dir()?;
-    let writable = tempfile::tempfile_in(&folder)
-        .map(|_| "yes".to_owned())
-        .unwrap_or_else(|error| error.to_string());
+    let writable =
+        tempfile::tempfile_in(&folder).map_or_else(|error| error.to_string(), |_| "yes".to_owned());
     facts.insert("working folder", folder.display().to_string());
     facts.insert("working folder can be written to", writable);
     output::write(global.format, &facts, |facts| {

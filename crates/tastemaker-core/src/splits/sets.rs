@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(first, hash("a", &data, cuts(1, 1..2, 2..3)));
         assert_ne!(first, hash("b", &data, cuts(1, 1..2, 2..3)));
         assert_ne!(first, hash("a", &data, cuts(1, 1..2, 2..4)));
-        let other = Dataset { hash: "other".into(), ..data.clone() };
+        let other = Dataset { hash: "other".into(), ..data };
         assert_ne!(first, hash("a", &other, cuts(1, 1..2, 2..3)));
     }
 

@@ -40,7 +40,9 @@ pub(super) fn timed(times: &[&[f64]]) -> Dataset {
 pub(super) fn any_data() -> impl Strategy<Value = Dataset> {
     let sequence = proptest::collection::vec(0u8..20, 0..12);
     proptest::collection::vec(sequence, 1..12).prop_map(|mut users| {
-        users.iter_mut().for_each(|times| times.sort_unstable());
+        for times in &mut users {
+            times.sort_unstable();
+        }
         let times: Vec<Vec<f64>> =
             users.iter().map(|times| times.iter().copied().map(f64::from).collect()).collect();
         timed(&times.iter().map(Vec::as_slice).collect::<Vec<_>>())

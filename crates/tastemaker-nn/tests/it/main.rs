@@ -1,4 +1,6 @@
 //! The tests of this crate that need more than one module.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
 // Fused operations against their composites, finite differences and other thread counts.
 mod fused;

@@ -72,15 +72,17 @@ impl RunFolder {
 
     /// The folder at `path`, which must be one of ours.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.join(STUDY_FILE).is_file() {
+        if is_run(path) {
             return Ok(Self { path: path.to_owned() });
         }
         let inside = runs_below(path);
         let problem = match (path.is_dir(), inside.first()) {
             (false, _) => "there is no such folder, expected the folder of a run".to_owned(),
-            (true, None) => format!("there is no {STUDY_FILE} in it, expected the folder of a run"),
+            (true, None) => {
+                format!("there is no {STUDY_FILE} with data/ in it, expected the folder of a run")
+            }
             (true, Some(first)) => format!(
-                "there is no {STUDY_FILE} in it, expected the folder of a run; it holds {}, such as {}",
+                "this is not the folder of a run; it holds those of {}, such as {}",
                 inside.len(),
                 first.display()
             ),
@@ -191,6 +193,11 @@ fn link(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether `path` is the folder of a run.
+fn is_run(path: &Path) -> bool {
+    path.join(STUDY_FILE).is_file() && path.join("data").is_dir()
+}
+
 /// The runs in and below `path`, three folders deep (study, arm, seed), by name.
 fn runs_below(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -201,7 +208,7 @@ fn runs_below(path: &Path) -> Vec<PathBuf> {
         let mut next: Vec<PathBuf> =
             folders.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
         next.sort();
-        found.extend(next.iter().filter(|path| path.join(STUDY_FILE).is_file()).cloned());
+        found.extend(next.iter().filter(|path| is_run(path)).cloned());
         level = next;
     }
     found

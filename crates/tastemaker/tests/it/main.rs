@@ -1,4 +1,5 @@
 //! The tests of this crate that need more than one module.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 // Study files: resolved, refused, written back.
 mod studies;
