@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(found("EMMA"), ("11".to_owned(), "title"));
         assert_eq!(found("the matrix"), ("14".to_owned(), "title"));
         assert_eq!(found("penguin classics"), ("11".to_owned(), "part of the title"));
-        assert_eq!(found("The Hobitt"), ("10".to_owned(), "similar title"));
+        assert_eq!(found("The Hobit"), ("10".to_owned(), "similar title"));
     }
 
     #[test]
