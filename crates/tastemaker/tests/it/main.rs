@@ -1,6 +1,8 @@
 //! The tests of this crate that need more than one module.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+// The controls against numpy and bm25s.
+mod controls;
 // Study files: resolved, refused, written back.
 mod studies;
 // Objectives learn; training resumes and repeats to the byte.
