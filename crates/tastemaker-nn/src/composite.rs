@@ -90,7 +90,7 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
     powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
 }
 
-/// Mean of −log softmax(h · Eᵀ)[target] over the first `classes` rows of the table.
+/// Mean of −log softmax(h · Eᵀ) at the target over the first `classes` rows of the table.
 pub fn catalog_softmax(
     hidden: &Tensor,
     table: &Tensor,

@@ -1,6 +1,6 @@
 //! Trains, compares, audits and serves recommenders built on language models.
 //!
-//! The main path: a [`study::Study`] names a source, a split, arms and metrics; [`train`] reads
+//! The main path: a [`study::Study`] names a source, a split, arms and metrics; [`train`](fn@train) reads
 //! and divides the data, fits every arm with every seed and evaluates it once;
 //! [`recommend`] answers with what was trained. Everything below this crate is here too, as
 //! [`core`], [`eval`] and [`nn`].

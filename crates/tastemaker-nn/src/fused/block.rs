@@ -69,7 +69,7 @@ impl BlockShape {
 /// `m = x + dropout(W_o attention(W_qkv norm(x)))`,
 /// `y = m + dropout(W_2 gelu(W_1 norm(m)))`,
 ///
-/// as an operation on `x` [tokens, width] and the packed weights [n]. The forward pass keeps what
+/// as an operation on `x` [tokens, width] and the packed weights. The forward pass keeps what
 /// the backward pass needs, so the operation is used once.
 pub struct Block {
     shape: BlockShape,

@@ -15,7 +15,7 @@ const ROWS: usize = 128;
 /// Classes of one task.
 const CLASSES: usize = 512;
 
-/// The mean over rows of −log softmax(h · Eᵀ)[target], as an operation on the hidden states `h`
+/// The mean over rows of −log softmax(h · Eᵀ) at the target, as an operation on the hidden states `h`
 /// [rows, width] and the table `E` [at least classes, width]. Rows of `E` from `classes` on
 /// (special tokens) are not classes.
 ///

@@ -73,7 +73,7 @@ pub(crate) fn backward(
     }
 }
 
-/// Layer normalisation as one operation: `x` [tokens, width], `weight` [width], `bias` [width].
+/// Layer normalisation as one operation: `x` [tokens, width], `weight` and `bias` of that width.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm;
 
