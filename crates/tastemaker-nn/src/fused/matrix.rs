@@ -48,30 +48,6 @@ pub fn multiply_add(
     product(out, out_stride, (m, n, k), a, b, true);
 }
 
-/// Products with so few rows or columns are taken one number at a time: the library's kernels
-/// for vectors sum in an order that depends on where the numbers lie in memory.
-const THIN: usize = 2;
-
-fn thin_product(
-    out: &mut [f32],
-    out_stride: usize,
-    (m, n, k): (usize, usize, usize),
-    a: View<'_>,
-    b: View<'_>,
-    add: bool,
-) {
-    for i in 0..m {
-        for j in 0..n {
-            let mut sum = if add { out[i * out_stride + j] } else { 0.0 };
-            for x in 0..k {
-                sum += a.values[i * a.row_stride + x * a.column_stride]
-                    * b.values[x * b.row_stride + j * b.column_stride];
-            }
-            out[i * out_stride + j] = sum;
-        }
-    }
-}
-
 fn product(
     out: &mut [f32],
     out_stride: usize,
@@ -86,9 +62,6 @@ fn product(
     }
     assert!(n <= out_stride && (m - 1) * out_stride + n <= out.len(), "out is too small");
     assert!(a.holds(m, k) && b.holds(k, n), "a factor is too small");
-    if m.min(n) <= THIN {
-        return thin_product(out, out_stride, (m, n, k), a, b, add);
-    }
     let stride =
         |stride: usize| isize::try_from(stride).expect("a slice is shorter than isize::MAX");
     #[expect(unsafe_code, reason = "the gemm crate takes pointers")]

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use tastemaker_nn::checkpoint::Checkpoint;
 
 fn checkpoint() -> Checkpoint<String> {
@@ -19,6 +20,17 @@ fn what_was_written_is_read_and_written_again_as_the_same_bytes() {
     assert_eq!(read, checkpoint());
     read.write(&two).unwrap();
     assert_eq!(fs_err::read(&one).unwrap(), fs_err::read(&two).unwrap());
+}
+
+proptest! {
+    /// Training that goes on compares new validations with the one it reads.
+    #[test]
+    fn a_number_in_the_description_is_read_as_it_was_written(about in proptest::num::f64::NORMAL) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        Checkpoint { about, tensors: checkpoint().tensors }.write(&path).unwrap();
+        prop_assert_eq!(Checkpoint::<f64>::read(&path).unwrap().about, about);
+    }
 }
 
 #[test]
