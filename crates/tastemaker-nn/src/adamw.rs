@@ -175,7 +175,7 @@ impl InplaceOp2 for Update<'_> {
         let pieces =
             weights[start..end].par_chunks_mut(PIECE).zip(pieces).zip(gradient.par_chunks(PIECE));
         pieces.for_each(|((weights, (first, second)), gradient)| {
-            simd(|| self.apply(weights, first, second, gradient));
+            simd(Update::apply, (self, weights, first, second, gradient));
         });
         Ok(())
     }

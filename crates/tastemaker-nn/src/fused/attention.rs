@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017) over one sequence.
 
-use super::matrix::{View, multiply, multiply_add};
+use super::matrix::{Panels, Part, View, multiply_add, multiply_packed, multiply_part};
 use super::simd::{dot, exp, max, sum};
 
 /// How attention is divided, over queries, keys and values that stand in rows of three times the
@@ -21,6 +21,16 @@ impl Heads {
         1.0 / (self.size() as f32).sqrt()
     }
 
+    /// `part` if there is a triangle to make use of.
+    fn part(self, part: Part) -> Part {
+        if self.causal { part } else { Part::Whole }
+    }
+
+    /// How many tokens the token at `row` of `length` sees.
+    fn sees(self, row: usize, length: usize) -> usize {
+        if self.causal { row + 1 } else { length }
+    }
+
     /// Attention of a sequence of `length` tokens: `qkv` [length, 3 width] → `out`
     /// [length, width]; what each token looks at goes to `weights` [heads, length, length].
     #[inline(always)]
@@ -28,10 +38,11 @@ impl Heads {
         let (d, size, scale) = (self.width, self.size(), self.scale());
         for (head, weights) in weights.chunks_exact_mut(length * length).enumerate() {
             let [q, k, v] = [0, d, 2 * d].map(|part| View::rows(&qkv[part + head * size..], 3 * d));
-            multiply(weights, length, (length, length, size), q, k.transposed());
+            let (square, thin) = ((length, length, size), (length, size, length));
+            let scores = self.part(Part::LowerProduct);
+            multiply_part(scores, weights, length, square, q, k.transposed());
             for (row, weights) in weights.chunks_exact_mut(length).enumerate() {
-                let (seen, unseen) =
-                    weights.split_at_mut(if self.causal { row + 1 } else { length });
+                let (seen, unseen) = weights.split_at_mut(self.sees(row, length));
                 let largest = max(seen);
                 for weight in seen.iter_mut() {
                     *weight = exp((*weight - largest) * scale);
@@ -42,13 +53,8 @@ impl Heads {
                 }
                 unseen.fill(0.0);
             }
-            multiply(
-                &mut out[head * size..],
-                d,
-                (length, size, length),
-                View::rows(weights, length),
-                v,
-            );
+            let (part, weights) = (self.part(Part::LowerFactor), View::rows(weights, length));
+            multiply_part(part, &mut out[head * size..], d, thin, weights, v);
         }
     }
 
@@ -68,48 +74,75 @@ impl Heads {
         for (head, weights) in weights.chunks_exact(length * length).enumerate() {
             let [q, k, v] = [0, d, 2 * d].map(|part| View::rows(&qkv[part + head * size..], 3 * d));
             let d_head = View::rows(&d_out[head * size..], d);
-            multiply(scratch, length, (length, length, size), d_head, v.transposed());
+            let (square, thin) = ((length, length, size), (length, size, length));
+            let scores = self.part(Part::LowerProduct);
+            multiply_part(scores, scratch, length, square, d_head, v.transposed());
             let rows = scratch.chunks_exact_mut(length).zip(weights.chunks_exact(length));
             for (row, (d_weights, weights)) in rows.enumerate() {
                 let at = row * d + head * size..row * d + (head + 1) * size;
                 let common = dot(&d_out[at.clone()], &out[at]);
-                for (d_weight, weight) in d_weights.iter_mut().zip(weights) {
+                let (seen, unseen) = d_weights.split_at_mut(self.sees(row, length));
+                for (d_weight, weight) in seen.iter_mut().zip(weights) {
                     *d_weight = weight * (*d_weight - common) * scale;
                 }
+                unseen.fill(0.0);
             }
-            let (square, thin) = (View::rows(scratch, length), (length, size, length));
-            multiply(&mut d_qkv[head * size..], 3 * d, thin, square, k);
-            multiply(&mut d_qkv[d + head * size..], 3 * d, thin, square.transposed(), q);
+            let (lower, upper) = (self.part(Part::LowerFactor), self.part(Part::UpperFactor));
+            let d_scores = View::rows(scratch, length);
             let weights = View::rows(weights, length).transposed();
-            multiply(&mut d_qkv[2 * d + head * size..], 3 * d, thin, weights, d_head);
+            multiply_part(lower, &mut d_qkv[head * size..], 3 * d, thin, d_scores, k);
+            let d_k = &mut d_qkv[d + head * size..];
+            multiply_part(upper, d_k, 3 * d, thin, d_scores.transposed(), q);
+            let d_v = &mut d_qkv[2 * d + head * size..];
+            multiply_part(upper, d_v, 3 * d, thin, weights, d_head);
         }
     }
 }
 
-/// `out = x · weightᵀ + bias` over `rows` rows; `weight` is [outputs, inputs].
-#[inline(always)]
-pub(crate) fn linear(x: &[f32], (weight, bias): (&[f32], &[f32]), rows: usize, out: &mut [f32]) {
-    let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
-    for row in out.chunks_exact_mut(outputs) {
-        row.copy_from_slice(bias);
-    }
-    let weight = View::rows(weight, inputs).transposed();
-    multiply_add(out, outputs, (rows, outputs, inputs), View::rows(x, inputs), weight);
+/// A linear layer's weight [outputs, inputs], packed for one of its passes.
+#[derive(Clone, Copy)]
+pub(crate) enum Pass {
+    /// For `x · weightᵀ`.
+    Forward,
+    /// For `dy · weight`.
+    Backward,
 }
 
-/// The gradients of [`linear`]: `dx` is overwritten; `learns`, the gradients of weight and bias,
-/// are added to.
+impl Pass {
+    /// Packs `weight` of `outputs` rows.
+    pub(crate) fn pack(self, weight: &[f32], outputs: usize) -> Panels {
+        let inputs = weight.len() / outputs;
+        let weight = View::rows(weight, inputs);
+        match self {
+            Self::Forward => Panels::new(weight.transposed(), (inputs, outputs)),
+            Self::Backward => Panels::new(weight, (outputs, inputs)),
+        }
+    }
+}
+
+/// `out = x · weightᵀ + bias` over `rows` rows; `weight` is packed for the forward pass.
+#[inline(always)]
+pub(crate) fn linear(x: &[f32], (weight, bias): (&Panels, &[f32]), rows: usize, out: &mut [f32]) {
+    for row in out.chunks_exact_mut(bias.len()) {
+        row.copy_from_slice(bias);
+    }
+    let x = View::rows(x, x.len() / rows);
+    multiply_packed((out, bias.len(), true), rows, x, weight);
+}
+
+/// The gradients of [`linear`]: `dx` is overwritten, for a `weight` packed for the backward pass;
+/// `learns`, the gradients of weight and bias, are added to.
 #[inline(always)]
 pub(crate) fn linear_backward(
     (x, dy): (&[f32], &[f32]),
-    weight: &[f32],
+    weight: &Panels,
     (rows, outputs): (usize, usize),
     dx: &mut [f32],
     learns: Option<(&mut [f32], &mut [f32])>,
 ) {
-    let inputs = weight.len() / outputs;
+    let inputs = x.len() / rows;
     let gradient = View::rows(dy, outputs);
-    multiply(dx, inputs, (rows, inputs, outputs), gradient, View::rows(weight, inputs));
+    multiply_packed((dx, inputs, false), rows, gradient, weight);
     if let Some((d_weight, d_bias)) = learns {
         let shape = (outputs, inputs, rows);
         multiply_add(d_weight, inputs, shape, gradient.transposed(), View::rows(x, inputs));

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::attention::{Heads, linear, linear_backward};
+use super::attention::{Heads, Pass, linear, linear_backward};
 use super::lanes::{Chunk, Lanes};
+use super::matrix::Panels;
 use super::simd::{Dropout, gelu, simd};
 use super::{norm, slice, tensor_like, with_slice};
 
@@ -93,6 +94,34 @@ struct Kept {
     slope: Vec<f32>,
 }
 
+/// A block's weights and, packed for one pass, its four matrices: of the queries, keys and values,
+/// of attention's output, into and out of the feed-forward layer.
+struct Weights<'a> {
+    part: [&'a [f32]; 12],
+    matrices: [Panels; 4],
+}
+
+impl<'a> Weights<'a> {
+    fn new(shape: BlockShape, weights: &'a [f32], pass: Pass) -> Self {
+        let part = shape.ranges().map(|range| &weights[range]);
+        let mut matrices: [Panels; 4] = Default::default();
+        matrices.par_iter_mut().enumerate().for_each(|(i, panels)| {
+            let [weight, bias] = [part[MATRICES[i]], part[MATRICES[i] + 1]];
+            *panels = pass.pack(weight, bias.len());
+        });
+        Self { part, matrices }
+    }
+
+    /// The `i`-th matrix and its bias.
+    #[inline(always)]
+    fn linear(&self, i: usize) -> (&Panels, &'a [f32]) {
+        (&self.matrices[i], self.part[MATRICES[i] + 1])
+    }
+}
+
+/// Where the matrices stand among a block's parameters; their biases follow them.
+const MATRICES: [usize; 4] = [2, 4, 8, 10];
+
 impl Block {
     /// A block over the sequences of `lanes`; `dropout` is this block's own.
     pub fn new(shape: BlockShape, lanes: Arc<Lanes>, dropout: Dropout) -> Self {
@@ -117,21 +146,24 @@ impl Block {
     pub(crate) fn run(&self, x: &[f32], weights: &[f32], keep: bool) -> Result<Vec<f32>> {
         self.check(x, weights)?;
         let d = self.shape.width;
+        let weights = Weights::new(self.shape, weights, Pass::Forward);
         let mut y = vec![0.0; x.len()];
         let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut y, d));
         let kept: Vec<Vec<Kept>> = lanes
             .map(|(chunks, mut y)| {
-                let mut kept = Vec::with_capacity(if keep { chunks.len() } else { 0 });
+                let mut all = Vec::with_capacity(if keep { chunks.len() } else { 0 });
+                let mut kept = Kept::default();
                 for chunk in chunks {
                     let (piece, rest) = y.split_at_mut(chunk.tokens.len() * d);
                     y = rest;
                     let x = &x[chunk.tokens.start * d..chunk.tokens.end * d];
-                    let forward = simd(|| self.forward(weights, chunk, x, piece));
+                    self.make_room(&mut kept, chunk);
+                    simd(Self::forward, (self, &weights, chunk, x, piece, &mut kept));
                     if keep {
-                        kept.push(forward);
+                        all.push(std::mem::take(&mut kept));
                     }
                 }
-                kept
+                all
             })
             .collect();
         if keep {
@@ -140,24 +172,32 @@ impl Block {
         Ok(y)
     }
 
-    #[inline(always)]
-    fn forward(&self, weights: &[f32], chunk: &Chunk, x: &[f32], y: &mut [f32]) -> Kept {
+    fn make_room(&self, kept: &mut Kept, chunk: &Chunk) {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
-        let part = self.shape.ranges().map(|range| &weights[range]);
-        let mut kept = Kept {
-            attention_stats: vec![[0.0; 2]; t],
-            attention_normal: vec![0.0; t * d],
-            qkv: vec![0.0; t * 3 * d],
-            weights: vec![0.0; self.attention_size(chunk)],
-            attended: vec![0.0; t * d],
-            middle: vec![0.0; t * d],
-            forward_stats: vec![[0.0; 2]; t],
-            forward_normal: vec![0.0; t * d],
-            active: vec![0.0; t * inner],
-            slope: vec![0.0; t * inner],
-        };
+        kept.attention_stats.resize(t, [0.0; 2]);
+        kept.attention_normal.resize(t * d, 0.0);
+        kept.qkv.resize(t * 3 * d, 0.0);
+        kept.weights.resize(self.attention_size(chunk), 0.0);
+        kept.attended.resize(t * d, 0.0);
+        kept.middle.resize(t * d, 0.0);
+        kept.forward_stats.resize(t, [0.0; 2]);
+        kept.forward_normal.resize(t * d, 0.0);
+        kept.active.resize(t * inner, 0.0);
+        kept.slope.resize(t * inner, 0.0);
+    }
+
+    #[inline(always)]
+    fn forward(
+        &self,
+        weights: &Weights<'_>,
+        chunk: &Chunk,
+        x: &[f32],
+        y: &mut [f32],
+        kept: &mut Kept,
+    ) {
+        let (d, t, part) = (self.shape.width, chunk.tokens.len(), weights.part);
         norm::forward(x, part[0], part[1], &mut kept.attention_normal, &mut kept.attention_stats);
-        linear(&kept.attention_normal, (part[2], part[3]), t, &mut kept.qkv);
+        linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
         self.for_each_sequence(chunk, |length, tokens, scores| {
             self.shape.heads().forward(
                 length,
@@ -166,7 +206,7 @@ impl Block {
                 &mut kept.attended[tokens.start * d..tokens.end * d],
             );
         });
-        linear(&kept.attended, (part[4], part[5]), t, &mut kept.middle);
+        linear(&kept.attended, weights.linear(1), t, &mut kept.middle);
         self.drop_and_add(0, chunk, &mut kept.middle, x);
         norm::forward(
             &kept.middle,
@@ -175,20 +215,19 @@ impl Block {
             &mut kept.forward_normal,
             &mut kept.forward_stats,
         );
-        linear(&kept.forward_normal, (part[8], part[9]), t, &mut kept.active);
+        linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
         for (active, slope) in kept.active.iter_mut().zip(&mut kept.slope) {
             (*active, *slope) = gelu(*active);
         }
-        linear(&kept.active, (part[10], part[11]), t, y);
+        linear(&kept.active, weights.linear(3), t, y);
         self.drop_and_add(1, chunk, y, &kept.middle);
-        kept
     }
 
     /// `dx = dy` carried back through the chunk; `learns`, the packed weights' gradient, is added to.
     #[inline(always)]
     fn backward(
         &self,
-        weights: &[f32],
+        weights: &Weights<'_>,
         (chunk, kept): (&Chunk, &Kept),
         (x, dy): (&[f32], &[f32]),
         dx: &mut [f32],
@@ -196,7 +235,7 @@ impl Block {
     ) {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
         let ranges = self.shape.ranges();
-        let part = ranges.clone().map(|range| &weights[range]);
+        let part = weights.part;
         let mut wide = vec![0.0; t * inner.max(3 * d)];
         let mut narrow = vec![0.0; t * d];
         let mut after = vec![0.0; t * d];
@@ -208,7 +247,7 @@ impl Block {
         let d_inner = &mut wide[..t * inner];
         linear_backward(
             (&kept.active, &after),
-            part[10],
+            &weights.matrices[3],
             (t, d),
             d_inner,
             pair(&mut learns, &ranges, 10),
@@ -218,7 +257,7 @@ impl Block {
         }
         linear_backward(
             (&kept.forward_normal, d_inner),
-            part[8],
+            &weights.matrices[2],
             (t, inner),
             &mut narrow,
             pair(&mut learns, &ranges, 8),
@@ -236,7 +275,7 @@ impl Block {
         self.drop(0, chunk, &mut after);
         linear_backward(
             (&kept.attended, &after),
-            part[4],
+            &weights.matrices[1],
             (t, d),
             &mut narrow,
             pair(&mut learns, &ranges, 4),
@@ -258,7 +297,7 @@ impl Block {
         });
         linear_backward(
             (&kept.attention_normal, d_qkv),
-            part[2],
+            &weights.matrices[0],
             (t, 3 * d),
             &mut after,
             pair(&mut learns, &ranges, 2),
@@ -320,18 +359,20 @@ impl Block {
         if kept.len() != self.lanes.lanes().len() {
             bail!("a block's backward pass follows one forward pass");
         }
-        let d = self.shape.width;
+        let (d, n_weights) = (self.shape.width, weights.len());
+        let weights = Weights::new(self.shape, weights, Pass::Backward);
         let mut dx = vec![0.0; x.len()];
         let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut dx, d)).zip(kept);
         let partial: Vec<Option<Vec<f32>>> = lanes
             .map(|((chunks, mut dx), kept)| {
-                let mut sum = learns.then(|| vec![0.0; weights.len()]);
+                let mut sum = learns.then(|| vec![0.0; n_weights]);
                 for (chunk, kept) in chunks.iter().zip(&kept) {
                     let (piece, rest) = dx.split_at_mut(chunk.tokens.len() * d);
                     dx = rest;
                     let at = chunk.tokens.start * d..chunk.tokens.end * d;
                     let rows = (&x[at.clone()], &dy[at]);
-                    simd(|| self.backward(weights, (chunk, kept), rows, piece, sum.as_deref_mut()));
+                    let learns = sum.as_deref_mut();
+                    simd(Self::backward, (self, &weights, (chunk, kept), rows, piece, learns));
                 }
                 sum
             })

@@ -1,47 +1,74 @@
 //! Softmax cross-entropy over a whole catalog, without ever holding the logits of a batch.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::matrix::{View, multiply, multiply_add};
-use super::simd::{exp, max, simd, sum};
+use super::matrix::{Panels, View, multiply, multiply_add, multiply_packed};
+use super::simd::{exp, simd};
 use super::{norm, slice, tensor_like};
 
 /// Hidden states whose logits exist at a time.
-const ROWS: usize = 128;
+const ROWS: usize = 256;
 
-/// Classes of one task.
-const CLASSES: usize = 512;
+/// The logits of a class lie this far apart: farther than `ROWS`, or those of many classes would
+/// compete for the same places of the cache.
+const STRIDE: usize = ROWS + 16;
+
+/// The most lanes the catalog is divided into, and so the most threads that can help. Fixed, so
+/// that sums over lanes do not depend on the machine.
+const MAX_LANES: usize = 16;
+
+/// The most classes whose logits are handled at a time: those of `ROWS` hidden states fill a quarter
+/// of a megabyte.
+const CLASSES: usize = 256;
 
 /// The mean over rows of −log softmax(h · Eᵀ) at the target, as an operation on the hidden states `h`
 /// [rows, width] and the table `E` [at least classes, width]. Rows of `E` from `classes` on
 /// (special tokens) are not classes.
 ///
-/// The gradients are made with the loss, while the logits are at hand, if `learns` says so.
+/// The gradients are made with the loss, while the logits are at hand.
 pub struct CatalogSoftmax {
     targets: Vec<u32>,
     classes: usize,
     gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
 }
 
-/// The logits of some rows and the classes of one task, then e to the logits less their largest.
-#[derive(Clone, Default)]
-struct Tile {
-    values: Vec<f32>,
-    rows: Vec<TileRow>,
+/// A part of the catalog that one task goes through.
+struct Lane {
+    tiles: Vec<Tile>,
+    /// The part of the hidden states' gradient that this part of the catalog makes.
     d_hidden: Vec<f32>,
+    /// The hidden states, each scaled as a tile asks for.
+    scaled: Vec<f32>,
 }
 
-/// What one task knows of a row.
-#[derive(Clone, Copy, Default)]
-struct TileRow {
-    largest: f32,
+/// A few classes, and what they know of the hidden states at hand.
+struct Tile {
+    classes: Range<usize>,
+    /// [classes, STRIDE]: the logits, then e to the logits less the row's largest of the tile.
+    values: Vec<f32>,
+    largest: Vec<f32>,
     /// Σ e^(logit − largest).
-    total: f32,
-    /// The target's logit, if the target is among the task's classes.
-    target: f32,
+    total: Vec<f32>,
+    /// The target's logit, for the rows whose target is among these classes.
+    of_target: Vec<f32>,
+}
+
+/// Some rows: their hidden states as they lie and packed, and their targets.
+struct Rows<'a> {
+    hidden: &'a [f32],
+    transposed: Panels,
+    targets: &'a [u32],
+    width: usize,
+}
+
+/// Of each row the largest logit and 1 / (n Σ e^(logit − largest)).
+struct Totals {
+    largest: Vec<f32>,
+    factor: Vec<f32>,
 }
 
 impl CatalogSoftmax {
@@ -53,113 +80,199 @@ impl CatalogSoftmax {
     fn run(&self, hidden: &[f32], table: &[f32], width: usize) -> (f64, Vec<f32>, Vec<f32>) {
         let mut d_hidden = vec![0.0; hidden.len()];
         let mut d_table = vec![0.0; table.len()];
-        let table = &table[..self.classes * width];
-        let mut tiles = vec![Tile::default(); self.classes.div_ceil(CLASSES)];
-        let mut loss = 0.0;
-        let rows = hidden.chunks(ROWS * width).zip(d_hidden.chunks_mut(ROWS * width));
-        for ((hidden, d_hidden), targets) in rows.zip(self.targets.chunks(ROWS)) {
-            let tables = table.par_chunks(CLASSES * width);
-            tiles.par_iter_mut().zip(tables).enumerate().for_each(|(task, (tile, table))| {
-                simd(|| tile.logits(task, (hidden, targets), table, width));
+        let (mut lanes, a_lane) = lanes(self.classes);
+        let (share, mut loss) = (1.0 / self.targets.len() as f32, 0.0);
+        let pieces = hidden.chunks(ROWS * width).zip(d_hidden.chunks_mut(ROWS * width));
+        for ((hidden, d_hidden), targets) in pieces.zip(self.targets.chunks(ROWS)) {
+            let transposed =
+                Panels::new(View::rows(hidden, width).transposed(), (width, targets.len()));
+            let rows = Rows { hidden, transposed, targets, width };
+            lanes.par_iter_mut().for_each(|lane| simd(Lane::logits, (lane, &rows, table)));
+            let totals = simd(Rows::totals, (&rows, &lanes[..], share));
+            loss += rows.loss(&lanes, &totals, share);
+            let d_tables = d_table[..self.classes * width].par_chunks_mut(a_lane * width);
+            lanes.par_iter_mut().zip(d_tables).for_each(|(lane, d_table)| {
+                simd(Lane::backward, (lane, &rows, &totals, table, d_table));
             });
-            let totals = self.totals(&tiles, targets, &mut loss);
-            let d_table = d_table[..self.classes * width].par_chunks_mut(CLASSES * width);
-            let tables = table.par_chunks(CLASSES * width).zip(d_table);
-            tiles.par_iter_mut().zip(tables).enumerate().for_each(
-                |(task, (tile, (table, d_table)))| {
-                    simd(|| tile.backward(task, (hidden, targets), &totals, table, d_table));
-                },
-            );
-            for tile in &tiles {
-                norm::add(d_hidden, &tile.d_hidden);
-            }
+            rows.gather(&lanes, table, share, d_hidden);
+            rows.take_targets(share, &mut d_table);
         }
         (loss / self.targets.len() as f64, d_hidden, d_table)
     }
+}
 
-    /// Each row's largest logit and 1 / (n · Σ e^(logit − largest)); the loss is added to.
-    fn totals(&self, tiles: &[Tile], targets: &[u32], loss: &mut f64) -> Vec<Total> {
-        let n = self.targets.len() as f32;
-        let total = |(row, &target): (usize, &u32)| {
-            let rows = || tiles.iter().map(|tile| tile.rows[row]);
-            let largest = rows().map(|row| row.largest).fold(f32::NEG_INFINITY, f32::max);
-            let total: f32 = rows().map(|row| row.total * exp(row.largest - largest)).sum();
-            let of_target = tiles[target as usize / CLASSES].rows[row].target;
-            *loss += f64::from(total.ln() + largest - of_target);
-            Total { largest, factor: 1.0 / (total * n), share: 1.0 / n }
+/// Divides a catalog; also says how many classes a lane has.
+fn lanes(classes: usize) -> (Vec<Lane>, usize) {
+    let a_lane = classes.div_ceil(MAX_LANES).max(1);
+    let a_tile = a_lane.div_ceil(a_lane.div_ceil(CLASSES));
+    let tile = |start: usize, end: usize| Tile {
+        classes: start..end.min(start + a_tile),
+        values: vec![],
+        largest: vec![],
+        total: vec![],
+        of_target: vec![],
+    };
+    let lane = |start: usize| {
+        let end = classes.min(start + a_lane);
+        let tiles = (start..end).step_by(a_tile).map(|start| tile(start, end)).collect();
+        Lane { tiles, d_hidden: vec![], scaled: vec![] }
+    };
+    ((0..classes).step_by(a_lane).map(lane).collect(), a_lane)
+}
+
+impl Rows<'_> {
+    /// What all lanes together know of each row.
+    #[inline(always)]
+    fn totals(&self, lanes: &[Lane], share: f32) -> Totals {
+        let n = self.targets.len();
+        let (mut largest, mut factor) = (vec![f32::NEG_INFINITY; n], vec![0.0; n]);
+        for tile in lanes.iter().flat_map(|lane| &lane.tiles) {
+            for (largest, &value) in largest.iter_mut().zip(&tile.largest) {
+                *largest = if value > *largest { value } else { *largest };
+            }
+        }
+        for tile in lanes.iter().flat_map(|lane| &lane.tiles) {
+            for row in 0..n {
+                factor[row] += tile.total[row] * exp(tile.largest[row] - largest[row]);
+            }
+        }
+        for factor in &mut factor {
+            *factor = share / *factor;
+        }
+        Totals { largest, factor }
+    }
+
+    /// Σ −log softmax at the target.
+    fn loss(&self, lanes: &[Lane], totals: &Totals, share: f32) -> f64 {
+        let tiles: Vec<&Tile> = lanes.iter().flat_map(|lane| &lane.tiles).collect();
+        let loss = |(row, &target): (usize, &u32)| {
+            let tile = tiles.partition_point(|tile| tile.classes.end <= target as usize);
+            let total = share / totals.factor[row];
+            f64::from(total.ln() + totals.largest[row] - tiles[tile].of_target[row])
         };
-        targets.iter().enumerate().map(total).collect()
+        self.targets.iter().enumerate().map(loss).sum()
+    }
+
+    /// The gradient of the hidden states: what the lanes have made of all classes, less the
+    /// targets' own part.
+    fn gather(&self, lanes: &[Lane], table: &[f32], share: f32, d_hidden: &mut [f32]) {
+        const PIECE: usize = 32;
+        let width = self.width;
+        let pieces = d_hidden.par_chunks_mut(PIECE * width).zip(self.targets.par_chunks(PIECE));
+        pieces.enumerate().for_each(|(piece, (d_hidden, targets))| {
+            let start = piece * PIECE * width;
+            for lane in lanes {
+                let of_lane = &lane.d_hidden[start..start + d_hidden.len()];
+                simd(norm::add, (&mut *d_hidden, of_lane));
+            }
+            for (d_hidden, &target) in d_hidden.chunks_exact_mut(width).zip(targets) {
+                add_scaled(d_hidden, -share, &table[target as usize * width..][..width]);
+            }
+        });
+    }
+
+    /// The targets' own part of the table's gradient.
+    fn take_targets(&self, share: f32, d_table: &mut [f32]) {
+        for (hidden, &target) in self.hidden.chunks_exact(self.width).zip(self.targets) {
+            add_scaled(&mut d_table[target as usize * self.width..][..self.width], -share, hidden);
+        }
     }
 }
 
-/// What turns a row's e^(logit − largest of the tile) into the gradient of the mean loss.
-struct Total {
-    largest: f32,
-    factor: f32,
-    share: f32,
+impl Lane {
+    #[inline(always)]
+    fn logits(&mut self, rows: &Rows<'_>, table: &[f32]) {
+        for tile in &mut self.tiles {
+            tile.logits(rows, table);
+        }
+    }
+
+    /// Fills the lane's `d_hidden` and adds to `d_table`, the lane's part of that gradient.
+    #[inline(always)]
+    fn backward(
+        &mut self,
+        rows: &Rows<'_>,
+        totals: &Totals,
+        table: &[f32],
+        mut d_table: &mut [f32],
+    ) {
+        let Self { tiles, d_hidden, scaled } = self;
+        d_hidden.clear();
+        d_hidden.resize(rows.hidden.len(), 0.0);
+        scaled.resize(rows.hidden.len(), 0.0);
+        for tile in tiles {
+            let (piece, rest) = d_table.split_at_mut(tile.classes.len() * rows.width);
+            d_table = rest;
+            tile.backward((rows, totals), table, scaled, d_hidden, piece);
+        }
+    }
 }
 
 impl Tile {
     #[inline(always)]
-    fn logits(
-        &mut self,
-        task: usize,
-        (hidden, targets): (&[f32], &[u32]),
-        table: &[f32],
-        width: usize,
-    ) {
-        let (rows, classes) = (targets.len(), table.len() / width);
-        self.values.resize(rows * classes, 0.0);
-        let shape = (rows, classes, width);
-        let table = View::rows(table, width).transposed();
-        multiply(&mut self.values, classes, shape, View::rows(hidden, width), table);
-        self.rows.clear();
-        for (values, &target) in self.values.chunks_exact_mut(classes).zip(targets) {
-            let (largest, class) = (max(values), target as usize % CLASSES);
-            let target = if target as usize / CLASSES == task { values[class] } else { 0.0 };
-            for value in values.iter_mut() {
-                *value = exp(*value - largest);
+    fn logits(&mut self, rows: &Rows<'_>, table: &[f32]) {
+        let (n, width, classes) = (rows.targets.len(), rows.width, self.classes.clone());
+        self.values.resize(classes.len() * STRIDE, 0.0);
+        let table = View::rows(&table[classes.start * width..classes.end * width], width);
+        let values = (&mut self.values[..], STRIDE, false);
+        multiply_packed(values, classes.len(), table, &rows.transposed);
+        for (all, first) in [
+            (&mut self.largest, f32::NEG_INFINITY),
+            (&mut self.total, 0.0),
+            (&mut self.of_target, 0.0),
+        ] {
+            all.clear();
+            all.resize(n, first);
+        }
+        for values in self.values.chunks_exact(STRIDE) {
+            for (largest, &value) in self.largest.iter_mut().zip(values) {
+                *largest = if value > *largest { value } else { *largest };
             }
-            self.rows.push(TileRow { largest, total: sum(values), target });
+        }
+        for (row, &target) in rows.targets.iter().enumerate() {
+            if classes.contains(&(target as usize)) {
+                self.of_target[row] = self.values[(target as usize - classes.start) * STRIDE + row];
+            }
+        }
+        for values in self.values.chunks_exact_mut(STRIDE) {
+            let known = self.largest.iter().zip(&mut self.total);
+            for (value, (largest, total)) in values.iter_mut().zip(known) {
+                *value = exp(*value - largest);
+                *total += *value;
+            }
         }
     }
 
     #[inline(always)]
     fn backward(
         &mut self,
-        task: usize,
-        (hidden, targets): (&[f32], &[u32]),
-        totals: &[Total],
+        (rows, totals): (&Rows<'_>, &Totals),
         table: &[f32],
+        scaled: &mut [f32],
+        d_hidden: &mut [f32],
         d_table: &mut [f32],
     ) {
-        let rows = targets.len();
-        let (width, classes) = (hidden.len() / rows, self.values.len() / rows);
-        for (row, values) in self.values.chunks_exact_mut(classes).enumerate() {
-            let factor = exp(self.rows[row].largest - totals[row].largest) * totals[row].factor;
-            for value in values.iter_mut() {
-                *value *= factor;
-            }
-            if targets[row] as usize / CLASSES == task {
-                values[targets[row] as usize % CLASSES] -= totals[row].share;
+        let (n, width, classes) = (rows.targets.len(), rows.width, self.classes.clone());
+        // From here on `largest` is what turns a row's values into its gradient.
+        let known = totals.largest.iter().zip(&totals.factor);
+        for (own, (largest, factor)) in self.largest.iter_mut().zip(known) {
+            *own = exp(*own - largest) * factor;
+        }
+        let values = View::rows(&self.values, STRIDE);
+        let rows = rows.hidden.chunks_exact(width).zip(scaled.chunks_exact_mut(width));
+        for ((hidden, scaled), factor) in rows.zip(&self.largest) {
+            for (scaled, hidden) in scaled.iter_mut().zip(hidden) {
+                *scaled = hidden * factor;
             }
         }
-        let values = View::rows(&self.values, classes);
-        self.d_hidden.resize(hidden.len(), 0.0);
-        multiply(
-            &mut self.d_hidden,
-            width,
-            (rows, width, classes),
-            values,
-            View::rows(table, width),
-        );
-        multiply_add(
-            d_table,
-            width,
-            (classes, width, rows),
-            values.transposed(),
-            View::rows(hidden, width),
-        );
+        let shape = (classes.len(), width, n);
+        multiply_add(d_table, width, shape, values, View::rows(scaled, width));
+        let table = View::rows(&table[classes.start * width..classes.end * width], width);
+        multiply(scaled, width, (n, width, classes.len()), values.transposed(), table);
+        let rows = d_hidden.chunks_exact_mut(width).zip(scaled.chunks_exact(width));
+        for ((d_hidden, scaled), factor) in rows.zip(&self.largest) {
+            add_scaled(d_hidden, *factor, scaled);
+        }
     }
 }
 
@@ -221,5 +334,13 @@ pub(crate) fn scale(values: &mut [f32], factor: f32) {
         for value in values {
             *value *= factor;
         }
+    }
+}
+
+/// `out += factor · values`.
+#[inline(always)]
+pub(super) fn add_scaled(out: &mut [f32], factor: f32, values: &[f32]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out += factor * value;
     }
 }

@@ -39,18 +39,26 @@ impl Embedding {
         let rows = self.tokens.par_chunks(ROWS).zip(self.places.par_chunks(ROWS));
         out.par_chunks_mut(ROWS * width).zip(rows).enumerate().for_each(
             |(task, (out, (tokens, places)))| {
-                simd(|| {
-                    for ((out, &token), &place) in
-                        out.chunks_exact_mut(width).zip(tokens).zip(places)
-                    {
-                        out.copy_from_slice(&table[token as usize * width..][..width]);
-                        norm::add(out, &positions[place as usize * width..][..width]);
-                    }
-                    drop_at(self.dropout, task * ROWS * width, out);
-                });
+                let ids = (tokens, places);
+                simd(embed, ((table, positions), width, ids, &mut *out));
+                simd(drop_at, (self.dropout, task * ROWS * width, out));
             },
         );
         Ok(out)
+    }
+}
+
+/// Rows of `table` and of `positions`, added.
+#[inline(always)]
+fn embed(
+    (table, positions): (&[f32], &[f32]),
+    width: usize,
+    (tokens, places): (&[u32], &[u32]),
+    out: &mut [f32],
+) {
+    for ((out, &token), &place) in out.chunks_exact_mut(width).zip(tokens).zip(places) {
+        out.copy_from_slice(&table[token as usize * width..][..width]);
+        norm::add(out, &positions[place as usize * width..][..width]);
     }
 }
 
@@ -82,7 +90,7 @@ impl CustomOp2 for Embedding {
         let width = table.dim(1)?;
         let mut gradient = with_slice(gradient, |gradient| Ok(gradient.to_vec()))?;
         gradient.par_chunks_mut(ROWS * width).enumerate().for_each(|(task, values)| {
-            simd(|| drop_at(self.dropout, task * ROWS * width, values));
+            simd(drop_at, (self.dropout, task * ROWS * width, values));
         });
         let scatter = |into: &Tensor, rows: &[u32]| -> Result<Option<Tensor>> {
             if !into.track_op() {
@@ -123,13 +131,23 @@ pub fn scatter_add(
         next[row as usize] += 1;
     }
     table.par_chunks_mut(ROWS * width).enumerate().for_each(|(task, table)| {
-        simd(|| {
-            for (i, out) in table.chunks_exact_mut(width).enumerate() {
-                let row = task * ROWS + i;
-                for &entry in &entries[ends[row]..ends[row + 1]] {
-                    add(entry as usize, out);
-                }
-            }
-        });
+        let ends = &ends[task * ROWS..];
+        simd(add_entries, (table, width, ends, &entries[..], &add));
     });
+}
+
+/// Adds every row's own entries to it.
+#[inline(always)]
+fn add_entries(
+    table: &mut [f32],
+    width: usize,
+    ends: &[usize],
+    entries: &[u32],
+    add: &impl Fn(usize, &mut [f32]),
+) {
+    for (out, ends) in table.chunks_exact_mut(width).zip(ends.windows(2)) {
+        for &entry in &entries[ends[0]..ends[1]] {
+            add(entry as usize, out);
+        }
+    }
 }

@@ -84,7 +84,7 @@ impl LayerNorm {
         let mut out = vec![0.0; x.len()];
         out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {
             let mut stats = [[0.0; 2]; ROWS];
-            simd(|| forward(x, weight, bias, out, &mut stats));
+            simd(forward, (x, weight, bias, out, &mut stats[..]));
         });
         out
     }
@@ -137,10 +137,9 @@ fn gradients(x: &[f32], weight: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<
         .map(|((dx, x), dy)| {
             let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
             let (mut stats, mut out) = ([[0.0; 2]; ROWS], vec![0.0; x.len()]);
-            simd(|| {
-                forward(x, weight, weight, &mut out, &mut stats);
-                backward((x, &stats), weight, dy, dx, Some((&mut d_weight, &mut d_bias)));
-            });
+            simd(forward, (x, weight, weight, &mut out[..], &mut stats[..]));
+            let learns = Some((&mut d_weight[..], &mut d_bias[..]));
+            simd(backward, ((x, &stats[..]), weight, dy, dx, learns));
             (d_weight, d_bias)
         })
         .collect();
@@ -153,6 +152,7 @@ fn gradients(x: &[f32], weight: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<
 }
 
 /// `sum += values`.
+#[inline(always)]
 pub(crate) fn add(sum: &mut [f32], values: &[f32]) {
     for (sum, value) in sum.iter_mut().zip(values) {
         *sum += value;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::catalog_softmax::scale;
+use super::catalog_softmax::{add_scaled, scale};
 use super::embedding::scatter_add;
 use super::simd::{dot, exp, max, simd};
 use super::{slice, tensor_like};
@@ -50,16 +50,7 @@ impl SampledLoss {
         let losses: Vec<f32> = inputs
             .zip(outputs)
             .map(|((hidden, classes), (d_hidden, slopes))| {
-                simd(|| {
-                    for (score, &class) in slopes.iter_mut().zip(classes) {
-                        *score = dot(hidden, &table[class as usize * width..][..width]);
-                    }
-                    let loss = self.kind.loss(slopes, self.rows as f32);
-                    for (slope, &class) in slopes.iter().zip(classes) {
-                        add_scaled(d_hidden, *slope, &table[class as usize * width..][..width]);
-                    }
-                    loss
-                })
+                simd(Self::row, (self, (hidden, classes), table, d_hidden, slopes))
             })
             .collect();
         let mut d_table = vec![0.0; table.len()];
@@ -68,6 +59,28 @@ impl SampledLoss {
         });
         let loss = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / self.rows as f64;
         (loss, d_hidden, d_table)
+    }
+}
+
+impl SampledLoss {
+    /// A row's loss; its gradient goes to `d_hidden`, those of its scores to `slopes`.
+    #[inline(always)]
+    fn row(
+        &self,
+        (hidden, classes): (&[f32], &[u32]),
+        table: &[f32],
+        d_hidden: &mut [f32],
+        slopes: &mut [f32],
+    ) -> f32 {
+        let width = hidden.len();
+        for (score, &class) in slopes.iter_mut().zip(classes) {
+            *score = dot(hidden, &table[class as usize * width..][..width]);
+        }
+        let loss = self.kind.loss(slopes, self.rows as f32);
+        for (slope, &class) in slopes.iter().zip(classes) {
+            add_scaled(d_hidden, *slope, &table[class as usize * width..][..width]);
+        }
+        loss
     }
 }
 
@@ -112,13 +125,6 @@ fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 fn softplus(x: f32) -> f32 {
     x.max(0.0) + exp(-x.abs()).ln_1p()
-}
-
-#[inline(always)]
-fn add_scaled(out: &mut [f32], factor: f32, values: &[f32]) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out += factor * value;
-    }
 }
 
 impl CustomOp2 for SampledLoss {

@@ -1,0 +1,94 @@
+//! The fused operations one by one, forward and backward, at the shape A1 of docs/benchmarks.md:
+//! 128 sequences of 50 tokens, width 64, 3417 items.
+//!
+//! `cargo bench -p tastemaker-nn --bench operations`
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
+use divan::{Bencher, black_box};
+use tastemaker_nn::fused::{
+    Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Lanes, LayerNorm, View, multiply,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const WIDTH: usize = 64;
+const TOKENS: usize = 128 * 50;
+const ITEMS: u32 = 3417;
+
+fn main() {
+    divan::main();
+}
+
+fn variable(dimensions: &[usize]) -> Var {
+    let n: usize = dimensions.iter().product();
+    let values: Vec<f32> = (0..n).map(|i| (i * 37 % 101) as f32 / 1000.0 - 0.05).collect();
+    Var::from_vec(values, dimensions, &Device::Cpu).expect("a variable")
+}
+
+fn lanes() -> Arc<Lanes> {
+    Arc::new(Lanes::new(vec![50; 128]))
+}
+
+fn tokens() -> Vec<u32> {
+    (0_u32..).take(TOKENS).map(|i| i.wrapping_mul(2_654_435_761) % ITEMS).collect()
+}
+
+/// Runs an operation and, for `backward`, its backward pass.
+fn both(bencher: Bencher<'_, '_>, backward: bool, run: impl Fn() -> Tensor) {
+    bencher.bench_local(|| {
+        let result = run();
+        if backward {
+            black_box(result.sum_all().and_then(|sum| sum.backward()).expect("a gradient"));
+        }
+    });
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
+fn block(bencher: Bencher<'_, '_>, backward: bool) {
+    let shape = BlockShape { width: WIDTH, heads: 2, inner: 4 * WIDTH, causal: true };
+    let n: usize = shape.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum();
+    let (x, weights, lanes) = (variable(&[TOKENS, WIDTH]), variable(&[n]), lanes());
+    both(bencher, backward, || {
+        let block = Block::new(shape, lanes.clone(), Dropout::new(0.2, 7));
+        x.apply_op2(&weights, block).expect("a block")
+    });
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
+fn catalog_softmax(bencher: Bencher<'_, '_>, backward: bool) {
+    let (hidden, table) = (variable(&[TOKENS, WIDTH]), variable(&[ITEMS as usize, WIDTH]));
+    both(bencher, backward, || {
+        hidden.apply_op2(&table, CatalogSoftmax::new(tokens(), ITEMS as usize)).expect("a loss")
+    });
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
+fn embedding(bencher: Bencher<'_, '_>, backward: bool) {
+    let (table, places, lanes) =
+        (variable(&[ITEMS as usize, WIDTH]), variable(&[50, WIDTH]), lanes());
+    let tokens: Arc<[u32]> = tokens().into();
+    both(bencher, backward, || {
+        let embedding = Embedding::new(tokens.clone(), &lanes, Dropout::new(0.2, 7));
+        table.apply_op2(&places, embedding).expect("embeddings")
+    });
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
+fn layer_norm(bencher: Bencher<'_, '_>, backward: bool) {
+    let (x, weight, bias) = (variable(&[TOKENS, WIDTH]), variable(&[WIDTH]), variable(&[WIDTH]));
+    both(bencher, backward, || x.apply_op3(&weight, &bias, LayerNorm).expect("a norm"));
+}
+
+/// One thread's matrix products of a chunk of tokens: rows × outputs × inputs. Divan shows
+/// multiply-adds a second as items.
+#[divan::bench(args = [(128, 192, 64), (128, 256, 64), (128, 64, 256), (50, 50, 32), (50, 32, 50), (128, 512, 64), (8, 8, 32), (512, 512, 512)])]
+fn product(bencher: Bencher<'_, '_>, (m, n, k): (usize, usize, usize)) {
+    let (a, b, mut out) = (vec![0.5; m * k], vec![0.25; n * k], vec![0.0; m * n]);
+    bencher.counter(divan::counter::ItemsCount::new(m * n * k)).bench_local(|| {
+        multiply(&mut out, n, (m, n, k), View::rows(&a, k), View::rows(&b, k).transposed());
+        black_box(&mut out);
+    });
+}
