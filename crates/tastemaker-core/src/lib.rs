@@ -33,6 +33,6 @@ pub use error::{Error, Result};
 pub use ids::{ItemId, UserId, Vocabulary};
 pub use interactions::Interactions;
 pub use query::RecQuery;
-pub use ranked::{RankedList, TieOrder};
+pub use ranked::{RankedList, TieOrder, TopN};
 pub use recommender::{RankOptions, Recommender};
 pub use rng::SeedTree;

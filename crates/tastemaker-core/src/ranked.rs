@@ -49,38 +49,75 @@ impl TieOrder {
         self.place[item.index()]
     }
 
-    /// The best `n` of `candidates` by descending score, equal scores in this order.
-    ///
-    /// A score that is not a number counts as the smallest; `f32::NEG_INFINITY` excludes its item.
+    /// Better first.
+    fn compare(&self, a: (ItemId, f32), b: (ItemId, f32)) -> std::cmp::Ordering {
+        b.1.total_cmp(&a.1).then_with(|| self.place(a.0).cmp(&self.place(b.0)))
+    }
+
+    /// The best `n` of `candidates`, as [`TopN`] has them.
     pub fn top_n(&self, candidates: impl Iterator<Item = (ItemId, f32)>, n: usize) -> RankedList {
-        if n == 0 {
-            return RankedList::default();
-        }
-        // A buffer of 2n cut back to n by selection: amortised constant time a candidate.
-        let key = |score: f32| if score.is_nan() { f32::MIN } else { score };
-        let order = |a: &(ItemId, f32), b: &(ItemId, f32)| {
-            b.1.total_cmp(&a.1).then_with(|| self.place(a.0).cmp(&self.place(b.0)))
-        };
-        let mut kept: Vec<(ItemId, f32)> = Vec::with_capacity(2 * n);
-        let mut bar = f32::NEG_INFINITY;
+        let mut best = TopN::new(self, n, &[]);
         for (item, score) in candidates {
-            // Adding zero makes -0.0 equal to 0.0.
-            let score = key(score) + 0.0;
-            if score < bar || score == f32::NEG_INFINITY {
-                continue;
-            }
-            kept.push((item, score));
-            if kept.len() == 2 * n {
-                kept.select_nth_unstable_by(n - 1, order);
-                kept.truncate(n);
-                bar = kept[n - 1].1;
-            }
+            best.offer(item, score);
         }
-        kept.sort_unstable_by(order);
-        kept.truncate(n);
+        best.finish()
+    }
+}
+
+/// The best n of the items it is offered, by descending score, equal scores in the tie order.
+///
+/// A score that is not a number counts as the smallest; `f32::NEG_INFINITY` excludes its item.
+#[derive(Clone, Debug)]
+pub struct TopN<'a> {
+    ties: &'a TieOrder,
+    n: usize,
+    excluded: Vec<ItemId>,
+    // A buffer of 2n cut back to n by selection: amortised constant time an item.
+    kept: Vec<(ItemId, f32)>,
+    bar: f32,
+}
+
+impl<'a> TopN<'a> {
+    /// Nothing yet; `excluded` items will not be kept.
+    pub fn new(ties: &'a TieOrder, n: usize, excluded: &[ItemId]) -> Self {
+        let mut excluded = excluded.to_vec();
+        excluded.sort_unstable();
+        let bar = if n == 0 { f32::INFINITY } else { f32::NEG_INFINITY };
+        Self { ties, n, excluded, kept: Vec::with_capacity(2 * n), bar }
+    }
+
+    /// An item with a score below this need not be offered.
+    pub fn bar(&self) -> f32 {
+        self.bar
+    }
+
+    /// Keeps the item if it is among the best so far. An item is offered once.
+    pub fn offer(&mut self, item: ItemId, score: f32) {
+        // Adding zero makes -0.0 equal to 0.0.
+        let score = if score.is_nan() { f32::MIN } else { score + 0.0 };
+        if self.n == 0
+            || score < self.bar
+            || score == f32::NEG_INFINITY
+            || self.excluded.binary_search(&item).is_ok()
+        {
+            return;
+        }
+        self.kept.push((item, score));
+        if self.kept.len() == 2 * self.n {
+            let ties = self.ties;
+            self.kept.select_nth_unstable_by(self.n - 1, |a, b| ties.compare(*a, *b));
+            self.kept.truncate(self.n);
+            self.bar = self.kept[self.n - 1].1;
+        }
+    }
+
+    /// The list.
+    pub fn finish(mut self) -> RankedList {
+        self.kept.sort_unstable_by(|a, b| self.ties.compare(*a, *b));
+        self.kept.truncate(self.n);
         RankedList {
-            items: kept.iter().map(|(item, _)| *item).collect(),
-            scores: kept.iter().map(|(_, score)| *score).collect(),
+            items: self.kept.iter().map(|(item, _)| *item).collect(),
+            scores: self.kept.iter().map(|(_, score)| *score).collect(),
         }
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor, Var};
 use divan::{Bencher, black_box};
 use tastemaker_nn::fused::{
-    Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Lanes, LayerNorm, View, multiply,
+    Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Keeper, Lanes, LayerNorm, RANKED_ROWS,
+    View, multiply, multiply_add, rank,
 };
 
 #[global_allocator]
@@ -84,11 +85,70 @@ fn layer_norm(bencher: Bencher<'_, '_>, backward: bool) {
 
 /// One thread's matrix products of a chunk of tokens: rows × outputs × inputs. Divan shows
 /// multiply-adds a second as items.
-#[divan::bench(args = [(128, 192, 64), (128, 256, 64), (128, 64, 256), (50, 50, 32), (50, 32, 50), (128, 512, 64), (8, 8, 32), (512, 512, 512)])]
+#[divan::bench(args = [(128, 192, 64), (128, 256, 64), (128, 64, 256), (50, 50, 32), (50, 32, 50), (128, 512, 64), (8, 8, 32), (512, 512, 512), (128, 1024, 256), (128, 256, 1024)])]
 fn product(bencher: Bencher<'_, '_>, (m, n, k): (usize, usize, usize)) {
     let (a, b, mut out) = (vec![0.5; m * k], vec![0.25; n * k], vec![0.0; m * n]);
     bencher.counter(divan::counter::ItemsCount::new(m * n * k)).bench_local(|| {
         multiply(&mut out, n, (m, n, k), View::rows(&a, k), View::rows(&b, k).transposed());
         black_box(&mut out);
+    });
+}
+
+/// As [`product`], of a linear layer's weight: the left factor is read in columns.
+#[divan::bench(args = [(192, 64, 128), (64, 256, 128), (1024, 256, 128), (256, 1024, 128)])]
+fn weight_gradient(bencher: Bencher<'_, '_>, (m, n, k): (usize, usize, usize)) {
+    let (a, b, mut out) = (vec![0.5; m * k], vec![0.25; n * k], vec![0.0; m * n]);
+    bencher.counter(divan::counter::ItemsCount::new(m * n * k)).bench_local(|| {
+        let a = View::rows(&a, m).transposed();
+        multiply_add(&mut out, n, (m, n, k), a, View::rows(&b, n));
+        black_box(&mut out);
+    });
+}
+
+/// Some of the users of Amazon Beauty against all of its items.
+const USERS: usize = 1024;
+const CATALOG: usize = 12_101;
+
+/// A user's best items: a heap would do; the worst of the last ten is near enough to time.
+struct Best(Vec<(f32, u32)>);
+
+impl Keeper for Best {
+    fn bar(&self) -> f32 {
+        self.0.last().map_or(f32::NEG_INFINITY, |(score, _)| *score)
+    }
+
+    fn offer(&mut self, class: u32, score: f32) {
+        if self.0.len() == 10 {
+            self.0.pop();
+        }
+        let place = self.0.partition_point(|(other, _)| *other >= score);
+        self.0.insert(place, (score, class));
+    }
+}
+
+/// Ranking on one thread, and the bare product that it needs. Divan shows multiply-adds a second
+/// as items.
+#[divan::bench(sample_count = 10, sample_size = 1, args = ["bare product", "fused"])]
+fn ranking(bencher: Bencher<'_, '_>, how: &str) {
+    let spread = |n: usize| -> Vec<f32> {
+        (0..n).map(|i| (i * 7919 % 10_007) as f32 / 10_007.0 - 0.5).collect()
+    };
+    let (hidden, table) = (spread(USERS * WIDTH), spread(CATALOG * WIDTH));
+    let mut scores = vec![0.0; RANKED_ROWS * CATALOG];
+    let work = divan::counter::ItemsCount::new(USERS * CATALOG * WIDTH);
+    bencher.counter(work).bench_local(|| {
+        for hidden in hidden.chunks(RANKED_ROWS * WIDTH) {
+            if how == "fused" {
+                let mut best: Vec<Best> = (0..RANKED_ROWS).map(|_| Best(vec![])).collect();
+                rank(hidden, &table, WIDTH, &mut best);
+                black_box(best);
+            } else {
+                // The table as the left factor: it need not be packed.
+                let (table, hidden) = (View::rows(&table, WIDTH), View::rows(hidden, WIDTH));
+                let shape = (CATALOG, RANKED_ROWS, WIDTH);
+                multiply(&mut scores, RANKED_ROWS, shape, table, hidden.transposed());
+                black_box(&mut scores);
+            }
+        }
     });
 }

@@ -6,7 +6,9 @@ use candle_core::Tensor;
 use tastemaker_core::SeedTree;
 
 use crate::backbones::{AnyBackbone, Shape};
-use crate::fused::{Block, BlockShape, Dropout, Embedding, Lanes, LayerNorm, View, multiply};
+use crate::fused::{
+    self, Block, BlockShape, Dropout, Embedding, Keeper, Lanes, LayerNorm, View, multiply,
+};
 use crate::parameters::{Init, Parameters};
 use crate::{Result, composite};
 
@@ -156,19 +158,30 @@ impl Frozen {
         self.max_length
     }
 
-    /// Scores of the first `classes` tokens after each of `sequences`, none of them empty:
-    /// written to `scores` [sequences, classes].
-    pub fn score(&self, sequences: &[Vec<u32>], classes: usize, scores: &mut [f32]) -> Result<()> {
-        let width = self.shape.width;
-        let hidden = self.last_hidden(sequences)?;
-        let shape = (sequences.len(), classes, width);
-        let table = View::rows(&self.table[..classes * width], width).transposed();
-        multiply(scores, classes, shape, View::rows(&hidden, width), table);
-        Ok(())
+    /// Width of a hidden state.
+    pub fn width(&self) -> usize {
+        self.shape.width
     }
 
-    /// What the model finds at the last token of each sequence: [sequences, width].
-    fn last_hidden(&self, sequences: &[Vec<u32>]) -> Result<Vec<f32>> {
+    /// Offers the first `classes` tokens, scored after `hidden` states [keepers, width], at most
+    /// [`fused::RANKED_ROWS`] of them, to each state's keeper; on the calling thread.
+    pub fn rank<K: Keeper>(&self, hidden: &[f32], classes: usize, keepers: &mut [K]) {
+        let width = self.shape.width;
+        fused::rank(hidden, &self.table[..classes * width], width, keepers);
+    }
+
+    /// Scores of the first `classes` tokens after `hidden` states [n, width], written to `scores`
+    /// [n, classes]; on the calling thread.
+    pub fn score(&self, hidden: &[f32], classes: usize, scores: &mut [f32]) {
+        let width = self.shape.width;
+        let shape = (hidden.len() / width, classes, width);
+        let table = View::rows(&self.table[..classes * width], width).transposed();
+        multiply(scores, classes, shape, View::rows(hidden, width), table);
+    }
+
+    /// What the model finds at the last token of each sequence, none of them empty:
+    /// [sequences, width].
+    pub fn last_hidden(&self, sequences: &[Vec<u32>]) -> Result<Vec<f32>> {
         let width = self.shape.width;
         let lanes = Arc::new(Lanes::new(sequences.iter().map(Vec::len).collect()));
         let embedding = Embedding::new(sequences.concat().into(), &lanes, Dropout::none());

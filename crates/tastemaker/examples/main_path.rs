@@ -25,7 +25,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         training: Training { epochs: 1, ..Training::default() },
         ..LanguageModel::default()
     };
-    let context = FitContext { data, split: &split, seeds, checkpoints: None, observer: &Silent };
+    let context = FitContext {
+        data,
+        split: &split,
+        seeds,
+        checkpoints: None,
+        allow_seen: false,
+        observer: &Silent,
+    };
     let recommender = model.fit(&context)?;
 
     // Recommender → RankedList: what the first reader might read next.

@@ -37,7 +37,14 @@ fn most_popular(name: &str) -> Option<[f64; 4]> {
     let prepared = prepare(&source, &PrepareOptions::default()).unwrap();
     let (data, seeds) = (&prepared.dataset, SeedTree::new(1));
     let split = LeaveLastOut {}.split(data, &seeds).unwrap();
-    let context = FitContext { data, split: &split, seeds, checkpoints: None, observer: &Silent };
+    let context = FitContext {
+        data,
+        split: &split,
+        seeds,
+        checkpoints: None,
+        allow_seen: false,
+        observer: &Silent,
+    };
     let recommender = MostPopular {}.fit(&context).unwrap();
     let (hr, ndcg) = (|k| AnyMetric::HitRate(HitRate { k }), |k| AnyMetric::Ndcg(Ndcg { k }));
     let evaluator = Evaluator::new(vec![hr(5), ndcg(5), hr(10), ndcg(10)]).unwrap();

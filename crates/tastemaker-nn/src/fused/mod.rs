@@ -23,6 +23,7 @@ mod embedding;
 mod lanes;
 mod matrix;
 mod norm;
+mod ranking;
 mod sampled;
 mod simd;
 
@@ -33,6 +34,7 @@ pub use lanes::Lanes;
 pub use matrix::{View, multiply, multiply_add};
 pub(crate) use norm::EPSILON;
 pub use norm::LayerNorm;
+pub use ranking::{Keeper, ROWS as RANKED_ROWS, rank};
 pub use sampled::{SampledKind, SampledLoss};
 pub use simd::Dropout;
 pub(crate) use simd::simd;

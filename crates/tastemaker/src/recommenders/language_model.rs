@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
-use tastemaker_core::{RankedList, RecQuery, Recommender, artifact};
+use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, TopN, artifact};
 use tastemaker_nn::backbones::{AnyBackbone, Decoder};
 use tastemaker_nn::checkpoint::Checkpoint;
+use tastemaker_nn::fused::{Keeper, RANKED_ROWS};
 use tastemaker_nn::transformer::{Frozen, Transformer};
 
 use super::{FitContext, FitRecommender};
@@ -20,6 +22,9 @@ pub const MODEL_FILE: &str = "model.safetensors";
 
 /// The file that an interrupted training goes on from; gone once training has ended.
 pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+
+/// Queries whose histories are read together.
+const QUERIES_A_PASS: usize = 1024;
 
 /// The version of the model file; raised when its meaning changes.
 const VERSION: u32 = 1;
@@ -84,6 +89,7 @@ impl LanguageModel {
             context.data.hash.as_str(),
             context.split.hash(),
             &context.seeds.seed().to_string(),
+            &context.allow_seen.to_string(),
         ];
         Ok(artifact::sha256(parts.join("\n").as_bytes()))
     }
@@ -228,6 +234,47 @@ impl Trained {
         }
         tokens
     }
+
+    /// What the model finds after each history: [queries, width]. To an empty one a decoder finds
+    /// nothing.
+    fn hidden(&self, queries: &[RecQuery<'_>]) -> tastemaker_nn::Result<Vec<f32>> {
+        let mut sequences: Vec<Vec<u32>> = queries.iter().map(|query| self.tokens(query)).collect();
+        let empty: Vec<usize> = (0..sequences.len()).filter(|&i| sequences[i].is_empty()).collect();
+        for &i in &empty {
+            sequences[i].push(0);
+        }
+        let (mut hidden, width) = (self.model.last_hidden(&sequences)?, self.model.width());
+        for i in empty {
+            hidden[i * width..(i + 1) * width].fill(0.0);
+        }
+        Ok(hidden)
+    }
+
+    fn score(&self, queries: &[RecQuery<'_>], scores: &mut [f32]) -> tastemaker_nn::Result<()> {
+        self.model.score(&self.hidden(queries)?, self.n_items, scores);
+        Ok(())
+    }
+
+    /// Ranks the whole catalog without holding more than a few of its scores.
+    fn rank(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_nn::Result<Vec<RankedList>> {
+        let hidden = self.hidden(queries)?;
+        let hidden = hidden.par_chunks(RANKED_ROWS * self.model.width());
+        let lists =
+            queries.par_chunks(RANKED_ROWS).zip(hidden).flat_map_iter(|(queries, hidden)| {
+                let growing = |query: &RecQuery<'_>| {
+                    let seen = if options.allow_seen { &[] } else { query.history };
+                    Growing(TopN::new(options.ties, options.n, seen))
+                };
+                let mut lists: Vec<Growing<'_>> = queries.iter().map(growing).collect();
+                self.model.rank(hidden, self.n_items, &mut lists);
+                lists.into_iter().map(|list| list.0.finish())
+            });
+        Ok(lists.collect())
+    }
 }
 
 impl Recommender for Trained {
@@ -240,24 +287,32 @@ impl Recommender for Trained {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_core::Result<Vec<RankedList>> {
-        rank_by_scores(queries, options, |queries, scores| {
-            let mut sequences: Vec<Vec<u32>> =
-                queries.iter().map(|query| self.tokens(query)).collect();
-            let empty: Vec<usize> =
-                (0..sequences.len()).filter(|&i| sequences[i].is_empty()).collect();
-            for &i in &empty {
-                sequences[i].push(0);
-            }
-            self.model.score(&sequences, self.n_items, scores).map_err(|error| {
-                tastemaker_core::Error::Recommender {
-                    recommender: "language-model",
-                    source: error.into(),
-                }
-            })?;
-            for i in empty {
-                scores[i * self.n_items..(i + 1) * self.n_items].fill(0.0);
-            }
-            Ok(())
-        })
+        let failed = |error: tastemaker_nn::Error| tastemaker_core::Error::Recommender {
+            recommender: "language-model",
+            source: error.into(),
+        };
+        if queries.iter().any(|query| query.candidates.is_some()) {
+            return rank_by_scores(queries, options, |queries, scores| {
+                self.score(queries, scores).map_err(failed)
+            });
+        }
+        let mut lists = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(QUERIES_A_PASS) {
+            lists.extend(self.rank(queries, options).map_err(failed)?);
+        }
+        Ok(lists)
+    }
+}
+
+/// A list that grows while items are scored.
+struct Growing<'a>(TopN<'a>);
+
+impl Keeper for Growing<'_> {
+    fn bar(&self) -> f32 {
+        self.0.bar()
+    }
+
+    fn offer(&mut self, class: u32, score: f32) {
+        self.0.offer(ItemId(class), score);
     }
 }

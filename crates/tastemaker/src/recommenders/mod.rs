@@ -34,6 +34,8 @@ pub struct FitContext<'a> {
     /// The run's folder, where an interrupted fit goes on and a fit that ended is read back;
     /// `None` keeps nothing.
     pub checkpoints: Option<&'a Path>,
+    /// Whether validation ranks items of the history again, as the evaluation will.
+    pub allow_seen: bool,
     /// Is told what happens.
     pub observer: &'a dyn Observer,
 }
@@ -73,7 +75,8 @@ registry! {
 
 /// NDCG at `k` over the validation targets, which chooses epochs.
 fn validate(recommender: &dyn Recommender, context: &FitContext<'_>, k: usize) -> Result<f64> {
-    let evaluator = Evaluator::new(vec![AnyMetric::Ndcg(Ndcg { k })])?;
+    let evaluator =
+        Evaluator::new(vec![AnyMetric::Ndcg(Ndcg { k })])?.allow_seen(context.allow_seen);
     let (data, split) = (context.data, context.split);
     let evaluation =
         evaluator.evaluate(recommender, data, split, Part::Validation, &context.seeds)?;

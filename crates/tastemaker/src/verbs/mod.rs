@@ -65,6 +65,7 @@ impl Ended {
             split: &split,
             seeds: SeedTree::new(seed),
             checkpoints: Some(folder.path()),
+            allow_seen: study.evaluate.allow_seen,
             observer: &Silent,
         };
         let recommender = arm.recommender.as_dyn().restore(&context)?;

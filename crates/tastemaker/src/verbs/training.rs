@@ -72,6 +72,7 @@ fn run(
         split,
         seeds,
         checkpoints: Some(folder.path()),
+        allow_seen: study.evaluate.allow_seen,
         observer: &log,
     };
     let recommender = arm.recommender.as_dyn().fit(&context)?;

@@ -42,8 +42,14 @@ fn data(golden: &Golden) -> Dataset {
 fn scores(recommender: &AnyRecommender, golden: &Golden) -> tastemaker::Result<Vec<f64>> {
     let (data, seeds) = (data(golden), SeedTree::new(1));
     let split = LeaveLastOut {}.split(&data, &seeds)?;
-    let context =
-        FitContext { data: &data, split: &split, seeds, checkpoints: None, observer: &Silent };
+    let context = FitContext {
+        data: &data,
+        split: &split,
+        seeds,
+        checkpoints: None,
+        allow_seen: false,
+        observer: &Silent,
+    };
     let ties = TieOrder::new(data.n_items(), &seeds);
     let options = RankOptions { n: data.n_items(), allow_seen: true, ties: &ties };
     let history = items(&golden.history);

@@ -62,7 +62,8 @@ fn fit(
     observer: &dyn Observer,
 ) -> Box<dyn Recommender> {
     let seeds = SeedTree::new(3);
-    let context = FitContext { data, split, seeds, checkpoints: folder, observer };
+    let context =
+        FitContext { data, split, seeds, checkpoints: folder, allow_seen: false, observer };
     AnyRecommender::LanguageModel(model.clone()).as_dyn().fit(&context).unwrap()
 }
 
@@ -160,8 +161,14 @@ fn a_checkpoint_of_another_run_is_refused() {
     fit(&soft, &data, Some(folder.path()), &Silent);
     let other = LanguageModel { training: Training { epochs: 2, ..soft.training.clone() }, ..soft };
     let (seeds, checkpoints) = (SeedTree::new(3), Some(folder.path()));
-    let context =
-        FitContext { data: &data.0, split: &data.1, seeds, checkpoints, observer: &Silent };
+    let context = FitContext {
+        data: &data.0,
+        split: &data.1,
+        seeds,
+        checkpoints,
+        allow_seen: false,
+        observer: &Silent,
+    };
     let error = match AnyRecommender::LanguageModel(other).as_dyn().fit(&context) {
         Ok(_) => panic!("the other run's model was taken"),
         Err(error) => error.to_string(),
