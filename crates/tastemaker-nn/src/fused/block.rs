@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::attention::{Heads, Pass, linear, linear_backward};
 use super::lanes::{Chunk, Lanes};
 use super::matrix::Panels;
+use super::scratch::Scratch;
 use super::simd::{Dropout, gelu, simd};
 use super::{norm, slice, tensor_like, with_slice};
 
@@ -80,18 +81,17 @@ pub struct Block {
 }
 
 /// What the backward pass needs of a chunk's forward pass.
-#[derive(Default)]
 struct Kept {
     attention_stats: Vec<[f32; 2]>,
-    attention_normal: Vec<f32>,
-    qkv: Vec<f32>,
-    weights: Vec<f32>,
-    attended: Vec<f32>,
-    middle: Vec<f32>,
+    attention_normal: Scratch,
+    qkv: Scratch,
+    weights: Scratch,
+    attended: Scratch,
+    middle: Scratch,
     forward_stats: Vec<[f32; 2]>,
-    forward_normal: Vec<f32>,
-    active: Vec<f32>,
-    slope: Vec<f32>,
+    forward_normal: Scratch,
+    active: Scratch,
+    slope: Scratch,
 }
 
 /// A block's weights and, packed for one pass, its four matrices: of the queries, keys and values,
@@ -152,15 +152,14 @@ impl Block {
         let kept: Vec<Vec<Kept>> = lanes
             .map(|(chunks, mut y)| {
                 let mut all = Vec::with_capacity(if keep { chunks.len() } else { 0 });
-                let mut kept = Kept::default();
                 for chunk in chunks {
                     let (piece, rest) = y.split_at_mut(chunk.tokens.len() * d);
                     y = rest;
                     let x = &x[chunk.tokens.start * d..chunk.tokens.end * d];
-                    self.make_room(&mut kept, chunk);
+                    let mut kept = self.room(chunk);
                     simd(Self::forward, (self, &weights, chunk, x, piece, &mut kept));
                     if keep {
-                        all.push(std::mem::take(&mut kept));
+                        all.push(kept);
                     }
                 }
                 all
@@ -172,18 +171,20 @@ impl Block {
         Ok(y)
     }
 
-    fn make_room(&self, kept: &mut Kept, chunk: &Chunk) {
+    fn room(&self, chunk: &Chunk) -> Kept {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
-        kept.attention_stats.resize(t, [0.0; 2]);
-        kept.attention_normal.resize(t * d, 0.0);
-        kept.qkv.resize(t * 3 * d, 0.0);
-        kept.weights.resize(self.attention_size(chunk), 0.0);
-        kept.attended.resize(t * d, 0.0);
-        kept.middle.resize(t * d, 0.0);
-        kept.forward_stats.resize(t, [0.0; 2]);
-        kept.forward_normal.resize(t * d, 0.0);
-        kept.active.resize(t * inner, 0.0);
-        kept.slope.resize(t * inner, 0.0);
+        Kept {
+            attention_stats: vec![[0.0; 2]; t],
+            attention_normal: Scratch::new(t * d),
+            qkv: Scratch::new(t * 3 * d),
+            weights: Scratch::new(self.attention_size(chunk)),
+            attended: Scratch::new(t * d),
+            middle: Scratch::new(t * d),
+            forward_stats: vec![[0.0; 2]; t],
+            forward_normal: Scratch::new(t * d),
+            active: Scratch::new(t * inner),
+            slope: Scratch::new(t * inner),
+        }
     }
 
     #[inline(always)]
@@ -216,7 +217,7 @@ impl Block {
             &mut kept.forward_stats,
         );
         linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
-        for (active, slope) in kept.active.iter_mut().zip(&mut kept.slope) {
+        for (active, slope) in kept.active.iter_mut().zip(kept.slope.iter_mut()) {
             (*active, *slope) = gelu(*active);
         }
         linear(&kept.active, weights.linear(3), t, y);
@@ -236,9 +237,8 @@ impl Block {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
         let ranges = self.shape.ranges();
         let part = weights.part;
-        let mut wide = vec![0.0; t * inner.max(3 * d)];
-        let mut narrow = vec![0.0; t * d];
-        let mut after = vec![0.0; t * d];
+        let mut wide = Scratch::new(t * inner.max(3 * d));
+        let [mut narrow, mut after] = [Scratch::new(t * d), Scratch::new(t * d)];
 
         // y = middle + dropout(W_2 active)
         dx.copy_from_slice(dy);
@@ -252,7 +252,7 @@ impl Block {
             d_inner,
             pair(&mut learns, &ranges, 10),
         );
-        for (gradient, slope) in d_inner.iter_mut().zip(&kept.slope) {
+        for (gradient, slope) in d_inner.iter_mut().zip(kept.slope.iter()) {
             *gradient *= slope;
         }
         linear_backward(
@@ -281,7 +281,7 @@ impl Block {
             pair(&mut learns, &ranges, 4),
         );
         let d_qkv = &mut wide[..t * 3 * d];
-        let mut scratch = vec![0.0; self.longest(chunk).pow(2)];
+        let mut scratch = Scratch::new(self.longest(chunk).pow(2));
         self.for_each_sequence(chunk, |length, tokens, scores| {
             let (one, three) =
                 (tokens.start * d..tokens.end * d, tokens.start * 3 * d..tokens.end * 3 * d);
@@ -363,9 +363,9 @@ impl Block {
         let weights = Weights::new(self.shape, weights, Pass::Backward);
         let mut dx = vec![0.0; x.len()];
         let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut dx, d)).zip(kept);
-        let partial: Vec<Option<Vec<f32>>> = lanes
+        let partial: Vec<Option<Scratch>> = lanes
             .map(|((chunks, mut dx), kept)| {
-                let mut sum = learns.then(|| vec![0.0; n_weights]);
+                let mut sum = learns.then(|| Scratch::zeros(n_weights));
                 for (chunk, kept) in chunks.iter().zip(&kept) {
                     let (piece, rest) = dx.split_at_mut(chunk.tokens.len() * d);
                     dx = rest;
@@ -377,12 +377,23 @@ impl Block {
                 sum
             })
             .collect();
-        let sum = partial.into_iter().flatten().reduce(|mut sum, lane| {
-            norm::add(&mut sum, &lane);
-            sum
-        });
+        let sum = learns.then(|| add_up(&partial.into_iter().flatten().collect::<Vec<_>>()));
         Ok((dx, sum))
     }
+}
+
+/// The lanes' gradients, added in their order.
+fn add_up(lanes: &[Scratch]) -> Vec<f32> {
+    /// Numbers that a task adds up.
+    const PIECE: usize = 1 << 13;
+    let mut sum = vec![0.0; lanes[0].len()];
+    sum.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {
+        let numbers = piece * PIECE..piece * PIECE + sum.len();
+        for lane in lanes {
+            simd(norm::add, (&mut *sum, &lane[numbers.clone()]));
+        }
+    });
+    sum
 }
 
 /// The gradients of the `weight`-th parameter and of the bias after it, if they learn.

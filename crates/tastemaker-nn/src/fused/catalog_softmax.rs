@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::matrix::{Panels, View, multiply, multiply_add, multiply_packed};
+use super::scratch::Scratch;
 use super::simd::{exp, simd};
 use super::{norm, slice, tensor_like};
 
@@ -40,16 +41,16 @@ pub struct CatalogSoftmax {
 struct Lane {
     tiles: Vec<Tile>,
     /// The part of the hidden states' gradient that this part of the catalog makes.
-    d_hidden: Vec<f32>,
+    d_hidden: Scratch,
     /// The hidden states, each scaled as a tile asks for.
-    scaled: Vec<f32>,
+    scaled: Scratch,
 }
 
 /// A few classes, and what they know of the hidden states at hand.
 struct Tile {
     classes: Range<usize>,
     /// [classes, STRIDE]: the logits, then e to the logits less the row's largest of the tile.
-    values: Vec<f32>,
+    values: Scratch,
     largest: Vec<f32>,
     /// Σ e^(logit − largest).
     total: Vec<f32>,
@@ -80,7 +81,7 @@ impl CatalogSoftmax {
     fn run(&self, hidden: &[f32], table: &[f32], width: usize) -> (f64, Vec<f32>, Vec<f32>) {
         let mut d_hidden = vec![0.0; hidden.len()];
         let mut d_table = vec![0.0; table.len()];
-        let (mut lanes, a_lane) = lanes(self.classes);
+        let (mut lanes, a_lane) = lanes(self.classes, width);
         let (share, mut loss) = (1.0 / self.targets.len() as f32, 0.0);
         let pieces = hidden.chunks(ROWS * width).zip(d_hidden.chunks_mut(ROWS * width));
         for ((hidden, d_hidden), targets) in pieces.zip(self.targets.chunks(ROWS)) {
@@ -102,12 +103,12 @@ impl CatalogSoftmax {
 }
 
 /// Divides a catalog; also says how many classes a lane has.
-fn lanes(classes: usize) -> (Vec<Lane>, usize) {
+fn lanes(classes: usize, width: usize) -> (Vec<Lane>, usize) {
     let a_lane = classes.div_ceil(MAX_LANES).max(1);
     let a_tile = a_lane.div_ceil(a_lane.div_ceil(CLASSES));
     let tile = |start: usize, end: usize| Tile {
         classes: start..end.min(start + a_tile),
-        values: vec![],
+        values: Scratch::new((end.min(start + a_tile) - start) * STRIDE),
         largest: vec![],
         total: vec![],
         of_target: vec![],
@@ -115,7 +116,7 @@ fn lanes(classes: usize) -> (Vec<Lane>, usize) {
     let lane = |start: usize| {
         let end = classes.min(start + a_lane);
         let tiles = (start..end).step_by(a_tile).map(|start| tile(start, end)).collect();
-        Lane { tiles, d_hidden: vec![], scaled: vec![] }
+        Lane { tiles, d_hidden: Scratch::new(ROWS * width), scaled: Scratch::new(ROWS * width) }
     };
     ((0..classes).step_by(a_lane).map(lane).collect(), a_lane)
 }
@@ -197,9 +198,9 @@ impl Lane {
         mut d_table: &mut [f32],
     ) {
         let Self { tiles, d_hidden, scaled } = self;
-        d_hidden.clear();
-        d_hidden.resize(rows.hidden.len(), 0.0);
-        scaled.resize(rows.hidden.len(), 0.0);
+        let n = rows.hidden.len();
+        let (d_hidden, scaled) = (&mut d_hidden[..n], &mut scaled[..n]);
+        d_hidden.fill(0.0);
         for tile in tiles {
             let (piece, rest) = d_table.split_at_mut(tile.classes.len() * rows.width);
             d_table = rest;
@@ -212,7 +213,6 @@ impl Tile {
     #[inline(always)]
     fn logits(&mut self, rows: &Rows<'_>, table: &[f32]) {
         let (n, width, classes) = (rows.targets.len(), rows.width, self.classes.clone());
-        self.values.resize(classes.len() * STRIDE, 0.0);
         let table = View::rows(&table[classes.start * width..classes.end * width], width);
         let values = (&mut self.values[..], STRIDE, false);
         multiply_packed(values, classes.len(), table, &rows.transposed);

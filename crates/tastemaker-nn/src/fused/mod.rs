@@ -25,6 +25,7 @@ mod matrix;
 mod norm;
 mod ranking;
 mod sampled;
+mod scratch;
 mod simd;
 
 pub use block::{Block, BlockShape};
