@@ -17,8 +17,8 @@ use divan::{Bencher, black_box};
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
-use tastemaker_nn::fused::{CatalogSoftmax, Lanes};
-use tastemaker_nn::transformer::{Frozen, Transformer};
+use tastemaker_nn::fused::Lanes;
+use tastemaker_nn::transformer::{Frozen, Pass, Transformer};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -80,11 +80,10 @@ impl Step {
     }
 
     fn run(&mut self) {
-        let loss = CatalogSoftmax::new(self.tokens.to_vec(), self.classes);
-        let hidden =
-            self.model.forward(self.tokens.clone(), &self.lanes, 7).expect("hidden states");
-        let loss = hidden.apply_op2(self.model.table(), loss).expect("the loss");
-        let gradients = loss.backward().expect("the backward pass");
+        let pass = Pass { seed: 7, ..Pass::default() };
+        let hidden = self.model.forward(self.tokens.clone(), &self.lanes, pass).expect("states");
+        let loss = self.model.table().softmax(&hidden, self.tokens.to_vec(), self.classes);
+        let gradients = self.model.gradients(&loss.expect("the loss")).expect("the backward pass");
         let norm = self.optimiser.step(self.model.parameters(), &gradients, 1e-3, 5.0);
         black_box(norm.expect("a finite gradient"));
     }

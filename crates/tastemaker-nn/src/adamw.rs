@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::fused::{simd, slice, with_slice};
+use crate::fused::{RowGradients, simd, slice, with_slice};
+use crate::gradients::Gradients;
 use crate::parameters::Parameters;
 use crate::{Error, Result};
 
@@ -18,6 +18,9 @@ const EPSILON: f32 = 1e-8;
 /// Numbers one task updates.
 const PIECE: usize = 1 << 14;
 
+/// Rows of a table that one task updates.
+const ROWS: usize = 512;
+
 /// The optimiser with its two moments of each parameter:
 ///
 /// `m = β₁m + (1−β₁)g`, `v = β₂v + (1−β₂)g²`,
@@ -25,6 +28,9 @@ const PIECE: usize = 1 << 14;
 ///
 /// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8. The decay λ is for matrices of blocks only: not for
 /// embeddings, norms and biases.
+///
+/// Of a table whose rows have gradients of their own, the other rows are left alone, their moments
+/// too (as torch's `SparseAdam`).
 #[derive(Debug)]
 pub struct AdamW {
     weight_decay: f64,
@@ -74,16 +80,17 @@ impl AdamW {
     pub fn step(
         &mut self,
         parameters: &Parameters,
-        gradients: &GradStore,
+        gradients: &Gradients,
         learning_rate: f64,
         clip: f64,
     ) -> Result<f64> {
         let mut total = 0.0;
-        for (name, variable) in parameters.iter() {
-            let Some(gradient) = gradients.get(variable) else {
-                return Err(Error::NoGradient { parameter: name.to_owned() });
+        for (name, _) in parameters.learning() {
+            total += match (gradients.dense.get(name), gradients.rows.get(name)) {
+                (Some(gradient), _) => square_norm(gradient)?,
+                (None, Some(rows)) => square_sum(&rows.values),
+                (None, None) => return Err(Error::NoGradient { parameter: name.to_owned() }),
             };
-            total += square_norm(gradient)?;
         }
         let norm = total.sqrt();
         if !norm.is_finite() {
@@ -91,12 +98,15 @@ impl AdamW {
         }
         self.steps += 1;
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
-        for ((name, variable), moments) in parameters.iter().zip(self.moments.values_mut()) {
+        for (name, variable) in parameters.learning() {
+            let Some(moments) = self.moments.get_mut(name) else { continue };
             let decays = variable.rank() == 2 && !name.starts_with("embedding.");
             let decay = if decays { learning_rate * self.weight_decay } else { 0.0 };
             let update = Update::new(moments, self.steps, learning_rate, (scale, decay));
-            if let Some(gradient) = gradients.get(variable) {
+            if let Some(gradient) = gradients.dense.get(name) {
                 variable.inplace_op2(&gradient.contiguous()?, &update)?;
+            } else if let Some(rows) = gradients.rows.get(name) {
+                variable.inplace_op1(&RowUpdate { update, rows })?;
             }
         }
         Ok(norm)
@@ -105,12 +115,13 @@ impl AdamW {
 
 /// Σ g², in a fixed order.
 fn square_norm(gradient: &Tensor) -> Result<f64> {
-    Ok(with_slice(gradient, |values| {
-        let square =
-            |values: &[f32]| values.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
-        let pieces: Vec<f64> = values.par_chunks(PIECE).map(square).collect();
-        Ok(pieces.iter().sum())
-    })?)
+    Ok(with_slice(gradient, |values| Ok(square_sum(values)))?)
+}
+
+fn square_sum(values: &[f32]) -> f64 {
+    let square = |values: &[f32]| values.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    let pieces: Vec<f64> = values.par_chunks(PIECE).map(square).collect();
+    pieces.iter().sum()
 }
 
 /// One parameter's part of a step.
@@ -165,17 +176,58 @@ impl InplaceOp2 for Update<'_> {
         gradient_layout: &Layout,
     ) -> candle_core::Result<()> {
         let gradient = slice(gradient, gradient_layout)?;
-        let (CpuStorage::F32(weights), Some((start, end))) = (weights, layout.contiguous_offsets())
-        else {
-            bail!("AdamW needs contiguous f32 weights");
-        };
+        let weights = values(weights, layout)?;
         let mut moments = self.moments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Moments { first, second } = &mut **moments;
         let pieces = first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE));
-        let pieces =
-            weights[start..end].par_chunks_mut(PIECE).zip(pieces).zip(gradient.par_chunks(PIECE));
+        let pieces = weights.par_chunks_mut(PIECE).zip(pieces).zip(gradient.par_chunks(PIECE));
         pieces.for_each(|((weights, (first, second)), gradient)| {
             simd(Update::apply, (self, weights, first, second, gradient));
+        });
+        Ok(())
+    }
+}
+
+/// The numbers of contiguous f32 weights.
+fn values<'a>(weights: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
+    match (weights, layout.contiguous_offsets()) {
+        (CpuStorage::F32(weights), Some((start, end))) => Ok(&mut weights[start..end]),
+        _ => bail!("AdamW needs contiguous f32 weights"),
+    }
+}
+
+/// A table's part of a step, where only some of its rows have a gradient.
+struct RowUpdate<'a> {
+    update: Update<'a>,
+    rows: &'a RowGradients,
+}
+
+impl InplaceOp1 for RowUpdate<'_> {
+    fn name(&self) -> &'static str {
+        "adamw-rows"
+    }
+
+    fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let Self { update, rows: RowGradients { rows, values: gradients } } = self;
+        let weights = values(weights, layout)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let width = gradients.len() / rows.len();
+        let mut moments = update.moments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Moments { first, second } = &mut **moments;
+        let piece = ROWS * width;
+        let pieces = first.par_chunks_mut(piece).zip(second.par_chunks_mut(piece));
+        let pieces = weights.par_chunks_mut(piece).zip(pieces).enumerate();
+        pieces.for_each(|(task, (weights, (first, second)))| {
+            let at = |row: usize| rows.partition_point(|&other| (other as usize) < row);
+            for entry in at(task * ROWS)..at((task + 1) * ROWS) {
+                let start = (rows[entry] as usize - task * ROWS) * width;
+                let row = start..start + width;
+                let gradient = &gradients[entry * width..][..width];
+                let (weights, first) = (&mut weights[row.clone()], &mut first[row.clone()]);
+                simd(Update::apply, (update, weights, first, &mut second[row], gradient));
+            }
         });
         Ok(())
     }

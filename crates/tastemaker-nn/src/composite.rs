@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use crate::fused::{BlockShape, Dropout, Lanes, SampledKind};
+use crate::fused::{Activation, AttentionMask, BlockShape, Dropout, Lanes, SampledKind};
 
 /// `x` with dropout's mask for its activations.
 fn drop(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
@@ -28,16 +28,38 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> 
     normal.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
-/// Embeddings of `tokens` and their places.
+/// Root-mean-square normalisation of the rows of `x`.
+pub fn rms_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let square = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(crate::fused::EPSILON))?;
+    x.broadcast_div(&square.sqrt()?)?.broadcast_mul(weight)
+}
+
+/// A linear layer; see [`crate::fused::Linear`].
+pub fn linear(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    activation: Activation,
+) -> Result<Tensor> {
+    let y = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
+    match activation {
+        Activation::None => Ok(y),
+        Activation::Relu => y.relu(),
+        Activation::Gelu => y.gelu_erf(),
+        Activation::Silu => y.div(&(y.neg()?.exp()? + 1.0)?),
+    }
+}
+
+/// Embeddings of `tokens` at their `places`.
 pub fn embedding(
     table: &Tensor,
     positions: &Tensor,
-    (tokens, lanes): (&[u32], &Lanes),
+    (tokens, places): (&[u32], &[u32]),
     dropout: Dropout,
 ) -> Result<Tensor> {
     let device = table.device();
     let tokens = Tensor::from_slice(tokens, tokens.len(), device)?;
-    let places = Tensor::from_vec(lanes.positions(), tokens.elem_count(), device)?;
+    let places = Tensor::from_slice(places, places.len(), device)?;
     drop(&table.index_select(&tokens, 0)?.add(&positions.index_select(&places, 0)?)?, dropout)
 }
 
@@ -47,6 +69,7 @@ pub fn block(
     x: &Tensor,
     weights: &Tensor,
     lanes: &Arc<Lanes>,
+    hidden: Option<&AttentionMask>,
     dropout: Dropout,
 ) -> Result<Tensor> {
     let mut start = 0;
@@ -62,7 +85,7 @@ pub fn block(
     let qkv = qkv.reshape((n, 3, shape.heads, size))?.permute((1, 2, 0, 3))?.contiguous()?;
     let [q, k, v] = [qkv.get(0)?, qkv.get(1)?, qkv.get(2)?];
     let scores = (q.matmul(&k.t()?)? / (size as f64).sqrt())?;
-    let scores = scores.broadcast_add(&mask(lanes, shape.causal, x.device())?)?;
+    let scores = scores.broadcast_add(&mask(lanes, shape.causal, hidden, x.device())?)?;
     let attended =
         softmax(&scores)?.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((n, shape.width))?;
     let middle = x.add(&drop(&linear(&attended, 4)?, dropout.at(0))?)?;
@@ -71,14 +94,23 @@ pub fn block(
 }
 
 /// 0 where a token sees another, −∞ (nearly) where it does not.
-fn mask(lanes: &Lanes, causal: bool, device: &Device) -> Result<Tensor> {
+fn mask(
+    lanes: &Lanes,
+    causal: bool,
+    hidden: Option<&AttentionMask>,
+    device: &Device,
+) -> Result<Tensor> {
     let n = lanes.n_tokens();
     let mut mask = vec![-1e30_f32; n * n];
     let mut start = 0;
-    for &length in lanes.lengths() {
-        for row in start..start + length {
-            let end = if causal { row + 1 } else { start + length };
-            mask[row * n + start..row * n + end].fill(0.0);
+    for (sequence, &length) in lanes.lengths().iter().enumerate() {
+        for row in 0..length {
+            let sees = hidden.map(|mask| &mask.of(sequence)[row * length..]);
+            for other in 0..if causal { row + 1 } else { length } {
+                if sees.is_none_or(|sees| sees[other]) {
+                    mask[(start + row) * n + start + other] = 0.0;
+                }
+            }
         }
         start += length;
     }

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod composite;
 mod error;
 pub mod fused;
+pub mod gradients;
 pub mod parameters;
 pub mod transformer;
 

@@ -19,10 +19,18 @@ pub enum Init {
     Normal(f64),
 }
 
-/// The weights of a model, in the order of their names.
+/// The weights of a model, in the order of their names, and which of them learn.
 #[derive(Debug, Default)]
 pub struct Parameters {
-    variables: BTreeMap<String, Var>,
+    variables: BTreeMap<String, Parameter>,
+}
+
+#[derive(Debug)]
+struct Parameter {
+    variable: Var,
+    /// The same numbers; gradients stop here if the parameter does not learn.
+    seen: Tensor,
+    learns: bool,
 }
 
 impl Parameters {
@@ -41,7 +49,8 @@ impl Parameters {
             Init::Normal(deviation) => normal(n, deviation, &seeds.child(name)),
         };
         let variable = Var::from_vec(values, dimensions, &Device::Cpu)?;
-        self.variables.insert(name.to_owned(), variable);
+        let seen = variable.as_tensor().clone();
+        self.variables.insert(name.to_owned(), Parameter { variable, seen, learns: true });
         Ok(())
     }
 
@@ -50,17 +59,49 @@ impl Parameters {
     /// # Panics
     /// If it was never added, which is a mistake of the program.
     pub fn get(&self, name: &str) -> &Tensor {
-        self.variables.get(name).unwrap_or_else(|| panic!("no parameter {name}")).as_tensor()
+        &self.parameter(name).seen
+    }
+
+    fn parameter(&self, name: &str) -> &Parameter {
+        self.variables.get(name).unwrap_or_else(|| panic!("no parameter {name}"))
+    }
+
+    /// Says of every parameter, by its name, whether it learns. One that does not costs no
+    /// gradient and keeps its bytes.
+    pub fn choose(&mut self, learns: impl Fn(&str) -> bool) {
+        for (name, parameter) in &mut self.variables {
+            let tensor = parameter.variable.as_tensor();
+            parameter.learns = learns(name);
+            parameter.seen = if parameter.learns { tensor.clone() } else { tensor.detach() };
+        }
+    }
+
+    /// Whether the parameter `name` learns.
+    ///
+    /// # Panics
+    /// As [`Parameters::get`].
+    pub fn learns(&self, name: &str) -> bool {
+        self.parameter(name).learns
     }
 
     /// All parameters, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.variables.iter().map(|(name, variable)| (name.as_str(), variable))
+        self.variables.iter().map(|(name, parameter)| (name.as_str(), &parameter.variable))
+    }
+
+    /// The parameters that learn, by name.
+    pub fn learning(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.iter().filter(|(name, _)| self.learns(name))
     }
 
     /// How many numbers there are in all parameters.
     pub fn n_parameters(&self) -> usize {
-        self.variables.values().map(|variable| variable.elem_count()).sum()
+        self.iter().map(|(_, variable)| variable.elem_count()).sum()
+    }
+
+    /// How many numbers learn.
+    pub fn n_learning(&self) -> usize {
+        self.learning().map(|(_, variable)| variable.elem_count()).sum()
     }
 
     /// The values of the parameter `name`, copied.
@@ -70,7 +111,7 @@ impl Parameters {
 
     /// Overwrites every parameter with the numbers `values` gives for its name.
     pub fn set<'a>(&self, values: impl Fn(&str, &[usize]) -> Result<&'a [f32]>) -> Result<()> {
-        for (name, variable) in &self.variables {
+        for (name, variable) in self.iter() {
             let new = values(name, variable.dims())?;
             variable.set(&Tensor::from_slice(new, variable.shape(), &Device::Cpu)?)?;
         }

@@ -5,18 +5,59 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use tastemaker_core::SeedTree;
 
+use crate::Result;
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
-    self, Block, BlockShape, Dropout, Embedding, Keeper, Lanes, LayerNorm, View, multiply,
+    self, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Keeper, Lanes,
+    LayerNorm, RowSink, SampledKind, SampledLoss, View, multiply,
 };
+use crate::gradients::Gradients;
 use crate::parameters::{Init, Parameters};
-use crate::{Result, composite};
 
 /// Standard deviation of the first weights (as GPT-2 and BERT).
 const DEVIATION: f64 = 0.02;
 
 /// Sites of dropout that a block has, and so the distance of the blocks' seeds.
 const SITES_A_BLOCK: u32 = 2;
+
+/// The parameter that embeds tokens and compares with them.
+const TABLE: &str = "embedding.token";
+
+/// How one pass over a batch is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// The seed of the dropout's masks.
+    pub seed: u64,
+    /// Whether the backward pass makes the blocks' activations again instead of keeping them.
+    pub recompute: bool,
+}
+
+/// The embedding table [vocabulary, width], as losses see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a> {
+    tensor: &'a Tensor,
+    sink: &'a RowSink,
+}
+
+impl Table<'_> {
+    /// The table itself. Gradients through it are of the whole table.
+    pub fn tensor(&self) -> &Tensor {
+        self.tensor
+    }
+
+    /// The mean over `hidden` states [targets, width] of the softmax cross-entropy over the first
+    /// `classes` rows.
+    pub fn softmax(&self, hidden: &Tensor, targets: Vec<u32>, classes: usize) -> Result<Tensor> {
+        Ok(CatalogSoftmax::new(targets, classes).apply(hidden, self.tensor)?)
+    }
+
+    /// The mean over `hidden` states of a loss against sampled negatives; of each state, `classes`
+    /// has the target and then its negatives.
+    pub fn sampled(&self, kind: SampledKind, hidden: &Tensor, classes: Vec<u32>) -> Result<Tensor> {
+        let loss = SampledLoss::new(kind, classes, hidden.dim(0)?);
+        Ok(loss.sink(self.sink.clone()).apply(hidden, self.tensor)?)
+    }
+}
 
 /// A pre-norm transformer: embeddings of tokens and places, blocks, a last norm. What it finds at
 /// a token is compared with the rows of the embedding table.
@@ -25,6 +66,7 @@ pub struct Transformer {
     shape: Shape,
     bidirectional: bool,
     parameters: Parameters,
+    sink: RowSink,
 }
 
 impl Transformer {
@@ -33,7 +75,8 @@ impl Transformer {
         let backbone = backbone.as_dyn();
         let shape = backbone.shape()?;
         let bidirectional = backbone.is_bidirectional();
-        let mut model = Self { shape, bidirectional, parameters: Parameters::default() };
+        let (parameters, sink) = (Parameters::default(), RowSink::default());
+        let mut model = Self { shape, bidirectional, parameters, sink };
         for (name, dimensions) in model.dimensions(vocabulary) {
             let init = match name.rsplit('.').next() {
                 Some("bias") => Init::Zeros,
@@ -48,7 +91,7 @@ impl Transformer {
     fn dimensions(&self, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
         let width = self.shape.embedding_size;
         let mut all = vec![
-            ("embedding.token".to_owned(), vec![vocabulary, width]),
+            (TABLE.to_owned(), vec![vocabulary, width]),
             ("embedding.position".to_owned(), vec![self.shape.max_length, width]),
         ];
         for layer in 0..self.shape.layers {
@@ -69,6 +112,11 @@ impl Transformer {
         }
     }
 
+    /// Says of every parameter, by its name, whether it learns.
+    pub fn choose(&mut self, learns: impl Fn(&str) -> bool) {
+        self.parameters.choose(learns);
+    }
+
     /// The architecture's numbers.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -79,38 +127,43 @@ impl Transformer {
         &self.parameters
     }
 
-    /// The embedding table [vocabulary, width].
-    pub fn table(&self) -> &Tensor {
-        self.parameters.get("embedding.token")
+    /// The embedding table.
+    pub fn table(&self) -> Table<'_> {
+        Table { tensor: self.parameters.get(TABLE), sink: &self.sink }
     }
 
-    /// What the model finds at each token: [tokens, width]. `dropout` is the seed of this step's
-    /// masks.
-    pub fn forward(&self, tokens: Arc<[u32]>, lanes: &Arc<Lanes>, dropout: u64) -> Result<Tensor> {
+    /// What the model finds at each token: [tokens, width].
+    pub fn forward(&self, tokens: Arc<[u32]>, lanes: &Arc<Lanes>, pass: Pass) -> Result<Tensor> {
         let get = |name: &str| self.parameters.get(name);
-        let (table, positions) = (self.table(), get("embedding.position"));
-        let (weight, bias) = (get("norm.weight"), get("norm.bias"));
-        let dropout = Dropout::new(self.shape.dropout, dropout);
-        let fused = table.device().is_cpu();
-        let mut x = if fused {
-            table.apply_op2(positions, Embedding::new(tokens, lanes, dropout))?
-        } else {
-            composite::embedding(table, positions, (&tokens, lanes), dropout)?
-        };
+        let dropout = Dropout::new(self.shape.dropout, pass.seed);
+        let embedding = Embedding::new(tokens, lanes, dropout).sink(self.sink.clone());
+        let mut x = embedding.apply(self.table().tensor, get("embedding.position"))?;
         for (layer, site) in (0..self.shape.layers).zip((1..).step_by(SITES_A_BLOCK as usize)) {
-            let (shape, dropout, packed) =
-                (self.block_shape(), dropout.at(site), self.packed(layer)?);
-            x = if fused {
-                x.apply_op2(&packed, Block::new(shape, lanes.clone(), dropout))?
-            } else {
-                composite::block(shape, &x, &packed, lanes, dropout)?
-            };
+            let learns = self
+                .block_shape()
+                .parameters()
+                .map(|(name, _)| self.parameters.learns(&block_name(layer, name)));
+            let block = Block::new(self.block_shape(), lanes.clone(), dropout.at(site));
+            let block = block.learning(learns).recomputing(pass.recompute);
+            x = block.apply(&x, &self.packed(layer)?)?;
         }
-        Ok(if fused {
-            x.apply_op3(weight, bias, LayerNorm)?
-        } else {
-            composite::layer_norm(&x, weight, bias)?
-        })
+        Ok(LayerNorm.apply(&x, get("norm.weight"), get("norm.bias"))?)
+    }
+
+    /// The gradients of `loss`, which was made from this model's hidden states and table.
+    pub fn gradients(&self, loss: &Tensor) -> Result<Gradients> {
+        let mut store = loss.backward()?;
+        let mut gradients = Gradients::default();
+        for (name, variable) in self.parameters.learning() {
+            if let Some(gradient) = store.remove(variable) {
+                gradients.insert_dense(name.to_owned(), gradient.contiguous()?)?;
+            }
+        }
+        let rows = self.sink.take();
+        if !rows.rows.is_empty() {
+            gradients.insert_rows(TABLE.to_owned(), rows)?;
+        }
+        Ok(gradients)
     }
 
     /// The weights of a block in one tensor.
@@ -125,11 +178,13 @@ impl Transformer {
 
     /// The model as it is now, without what training needs.
     pub fn frozen(&self) -> Result<Frozen> {
-        let blocks = (0..self.shape.layers).map(|layer| Ok(self.packed(layer)?.to_vec1()?));
+        let shape = self.block_shape();
+        let blocks = (0..self.shape.layers)
+            .map(|layer| Ok(BlockWeights::forward(shape, &self.packed(layer)?.to_vec1::<f32>()?)));
         Ok(Frozen {
             shape: self.block_shape(),
             max_length: self.shape.max_length,
-            table: self.parameters.values("embedding.token")?,
+            table: self.parameters.values(TABLE)?,
             positions: self.parameters.values("embedding.position")?,
             blocks: blocks.collect::<Result<_>>()?,
             norm: (self.parameters.values("norm.weight")?, self.parameters.values("norm.bias")?),
@@ -142,13 +197,13 @@ fn block_name(layer: usize, name: &str) -> String {
 }
 
 /// A trained transformer that answers and no longer learns.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Frozen {
     shape: BlockShape,
     max_length: usize,
     table: Vec<f32>,
     positions: Vec<f32>,
-    blocks: Vec<Vec<f32>>,
+    blocks: Vec<BlockWeights>,
     norm: (Vec<f32>, Vec<f32>),
 }
 
@@ -187,7 +242,8 @@ impl Frozen {
         let embedding = Embedding::new(sequences.concat().into(), &lanes, Dropout::none());
         let mut x = embedding.run(&self.table, &self.positions, width)?;
         for weights in &self.blocks {
-            x = Block::new(self.shape, lanes.clone(), Dropout::none()).run(&x, weights, false)?;
+            let block = Block::new(self.shape, lanes.clone(), Dropout::none());
+            x = block.run(&x, weights, false)?;
         }
         let last: Vec<f32> = lanes
             .last_tokens()

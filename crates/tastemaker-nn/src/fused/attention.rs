@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017) over one sequence.
 
-use super::matrix::{Panels, Part, View, multiply_add, multiply_packed, multiply_part};
+use super::matrix::{Part, View, multiply_part};
 use super::simd::{dot, exp, max, sum};
 
 /// How attention is divided, over queries, keys and values that stand in rows of three times the
@@ -26,15 +26,23 @@ impl Heads {
         if self.causal { part } else { Part::Whole }
     }
 
-    /// How many tokens the token at `row` of `length` sees.
+    /// How many tokens the token at `row` of `length` sees, before a mask hides some.
     fn sees(self, row: usize, length: usize) -> usize {
         if self.causal { row + 1 } else { length }
     }
 
     /// Attention of a sequence of `length` tokens: `qkv` [length, 3 width] → `out`
-    /// [length, width]; what each token looks at goes to `weights` [heads, length, length].
+    /// [length, width]; what each token looks at goes to `weights` [heads, length, length]. A
+    /// `mask` [length, length] says further what each token sees.
     #[inline(always)]
-    pub(crate) fn forward(self, length: usize, qkv: &[f32], weights: &mut [f32], out: &mut [f32]) {
+    pub(crate) fn forward(
+        self,
+        length: usize,
+        qkv: &[f32],
+        mask: Option<&[bool]>,
+        weights: &mut [f32],
+        out: &mut [f32],
+    ) {
         let (d, size, scale) = (self.width, self.size(), self.scale());
         for (head, weights) in weights.chunks_exact_mut(length * length).enumerate() {
             let [q, k, v] = [0, d, 2 * d].map(|part| View::rows(&qkv[part + head * size..], 3 * d));
@@ -43,9 +51,17 @@ impl Heads {
             multiply_part(scores, weights, length, square, q, k.transposed());
             for (row, weights) in weights.chunks_exact_mut(length).enumerate() {
                 let (seen, unseen) = weights.split_at_mut(self.sees(row, length));
+                if let Some(mask) = mask {
+                    for (weight, sees) in seen.iter_mut().zip(&mask[row * length..]) {
+                        // Far enough below for a weight of 0, near enough to stay a number.
+                        *weight = if *sees { *weight } else { -1e30 };
+                    }
+                }
                 let largest = max(seen);
                 for weight in seen.iter_mut() {
-                    *weight = exp((*weight - largest) * scale);
+                    // `exp` does not go below e^-87, the mask does.
+                    let power = (*weight - largest) * scale;
+                    *weight = if power < -87.0 { 0.0 } else { exp(power) };
                 }
                 let total = 1.0 / sum(seen);
                 for weight in seen {
@@ -95,59 +111,6 @@ impl Heads {
             multiply_part(upper, d_k, 3 * d, thin, d_scores.transposed(), q);
             let d_v = &mut d_qkv[2 * d + head * size..];
             multiply_part(upper, d_v, 3 * d, thin, weights, d_head);
-        }
-    }
-}
-
-/// A linear layer's weight [outputs, inputs], packed for one of its passes.
-#[derive(Clone, Copy)]
-pub(crate) enum Pass {
-    /// For `x · weightᵀ`.
-    Forward,
-    /// For `dy · weight`.
-    Backward,
-}
-
-impl Pass {
-    /// Packs `weight` of `outputs` rows.
-    pub(crate) fn pack(self, weight: &[f32], outputs: usize) -> Panels {
-        let inputs = weight.len() / outputs;
-        let weight = View::rows(weight, inputs);
-        match self {
-            Self::Forward => Panels::new(weight.transposed(), (inputs, outputs)),
-            Self::Backward => Panels::new(weight, (outputs, inputs)),
-        }
-    }
-}
-
-/// `out = x · weightᵀ + bias` over `rows` rows; `weight` is packed for the forward pass.
-#[inline(always)]
-pub(crate) fn linear(x: &[f32], (weight, bias): (&Panels, &[f32]), rows: usize, out: &mut [f32]) {
-    for row in out.chunks_exact_mut(bias.len()) {
-        row.copy_from_slice(bias);
-    }
-    let x = View::rows(x, x.len() / rows);
-    multiply_packed((out, bias.len(), true), rows, x, weight);
-}
-
-/// The gradients of [`linear`]: `dx` is overwritten, for a `weight` packed for the backward pass;
-/// `learns`, the gradients of weight and bias, are added to.
-#[inline(always)]
-pub(crate) fn linear_backward(
-    (x, dy): (&[f32], &[f32]),
-    weight: &Panels,
-    (rows, outputs): (usize, usize),
-    dx: &mut [f32],
-    learns: Option<(&mut [f32], &mut [f32])>,
-) {
-    let inputs = x.len() / rows;
-    let gradient = View::rows(dy, outputs);
-    multiply_packed((dx, inputs, false), rows, gradient, weight);
-    if let Some((d_weight, d_bias)) = learns {
-        let shape = (outputs, inputs, rows);
-        multiply_add(d_weight, inputs, shape, gradient.transposed(), View::rows(x, inputs));
-        for dy in dy.chunks_exact(outputs) {
-            super::norm::add(d_bias, dy);
         }
     }
 }

@@ -1,17 +1,24 @@
 //! A whole transformer block as one operation.
 
+mod backward;
+
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::attention::{Heads, Pass, linear, linear_backward};
+use super::attention::Heads;
 use super::lanes::{Chunk, Lanes};
+use super::linear::{Pass, linear};
+use super::mask::AttentionMask;
 use super::matrix::Panels;
 use super::scratch::Scratch;
 use super::simd::{Dropout, gelu, simd};
 use super::{norm, slice, tensor_like, with_slice};
+use crate::composite;
+
+pub(super) use backward::add_up;
 
 /// The numbers that fix a block's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +84,9 @@ pub struct Block {
     shape: BlockShape,
     lanes: Arc<Lanes>,
     dropout: Dropout,
+    mask: Option<Arc<AttentionMask>>,
+    learns: [bool; 12],
+    recompute: bool,
     kept: Mutex<Vec<Vec<Kept>>>,
 }
 
@@ -94,28 +104,35 @@ struct Kept {
     slope: Scratch,
 }
 
-/// A block's weights and, packed for one pass, its four matrices: of the queries, keys and values,
-/// of attention's output, into and out of the feed-forward layer.
-struct Weights<'a> {
-    part: [&'a [f32]; 12],
+/// A block's norms and biases and, packed for one pass, its four matrices: of the queries, keys and
+/// values, of attention's output, into and out of the feed-forward layer.
+#[derive(Debug)]
+pub struct BlockWeights {
+    part: [Vec<f32>; 12],
     matrices: [Panels; 4],
 }
 
-impl<'a> Weights<'a> {
-    fn new(shape: BlockShape, weights: &'a [f32], pass: Pass) -> Self {
-        let part = shape.ranges().map(|range| &weights[range]);
+impl BlockWeights {
+    /// The weights of [`BlockShape::parameters`], one after the other, for forward passes.
+    pub fn forward(shape: BlockShape, weights: &[f32]) -> Self {
+        Self::new(shape, weights, Pass::Forward)
+    }
+
+    fn new(shape: BlockShape, weights: &[f32], pass: Pass) -> Self {
+        let ranges = shape.ranges();
         let mut matrices: [Panels; 4] = Default::default();
-        matrices.par_iter_mut().enumerate().for_each(|(i, panels)| {
-            let [weight, bias] = [part[MATRICES[i]], part[MATRICES[i] + 1]];
-            *panels = pass.pack(weight, bias.len());
+        matrices.par_iter_mut().zip(MATRICES).for_each(|(panels, i)| {
+            *panels = pass.pack(&weights[ranges[i].clone()], ranges[i + 1].len());
         });
+        let vector = |i: usize| if MATRICES.contains(&i) { 0..0 } else { ranges[i].clone() };
+        let part = std::array::from_fn(|i| weights[vector(i)].to_vec());
         Self { part, matrices }
     }
 
     /// The `i`-th matrix and its bias.
     #[inline(always)]
-    fn linear(&self, i: usize) -> (&Panels, &'a [f32]) {
-        (&self.matrices[i], self.part[MATRICES[i] + 1])
+    fn linear(&self, i: usize) -> (&Panels, &[f32]) {
+        (&self.matrices[i], &self.part[MATRICES[i] + 1])
     }
 }
 
@@ -125,28 +142,62 @@ const MATRICES: [usize; 4] = [2, 4, 8, 10];
 impl Block {
     /// A block over the sequences of `lanes`; `dropout` is this block's own.
     pub fn new(shape: BlockShape, lanes: Arc<Lanes>, dropout: Dropout) -> Self {
-        Self { shape, lanes, dropout, kept: Mutex::default() }
+        Self {
+            shape,
+            lanes,
+            dropout,
+            mask: None,
+            learns: [true; 12],
+            recompute: false,
+            kept: Mutex::default(),
+        }
     }
 
-    fn check(&self, x: &[f32], weights: &[f32]) -> Result<()> {
-        let (tokens, n) = (self.lanes.n_tokens(), self.shape.n_parameters());
-        if x.len() != tokens * self.shape.width || weights.len() != n {
-            bail!(
-                "a block of {} tokens × {} and {n} weights got {} and {} numbers",
-                tokens,
-                self.shape.width,
-                x.len(),
-                weights.len()
-            );
+    /// Hides from each token what `mask` says, beside what a causal block hides anyway.
+    #[must_use]
+    pub fn masked(self, mask: Arc<AttentionMask>) -> Self {
+        Self { mask: Some(mask), ..self }
+    }
+
+    /// Which of [`BlockShape::parameters`] learn. The gradients of the others are zeros that cost
+    /// nothing.
+    #[must_use]
+    pub fn learning(self, learns: [bool; 12]) -> Self {
+        Self { learns, ..self }
+    }
+
+    /// Keeps nothing for the backward pass, which runs the forward pass again instead, a few
+    /// sequences at a time (Chen et al. 2016): a third more time, hardly any memory.
+    #[must_use]
+    pub fn recomputing(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
+    }
+
+    /// The block, differentiable. Where nothing learns, nothing is kept.
+    pub fn apply(mut self, x: &Tensor, weights: &Tensor) -> Result<Tensor> {
+        if !x.device().is_cpu() {
+            let Self { shape, lanes, mask, dropout, .. } = &self;
+            return composite::block(*shape, x, weights, lanes, mask.as_deref(), *dropout);
+        }
+        self.recompute |= !(x.track_op() || weights.track_op());
+        x.apply_op2(weights, self)
+    }
+
+    fn check(&self, x: &[f32]) -> Result<()> {
+        let (tokens, width) = (self.lanes.n_tokens(), self.shape.width);
+        if x.len() != tokens * width {
+            bail!("a block of {tokens} tokens × {width} got {} numbers", x.len());
+        }
+        if self.mask.as_ref().is_some_and(|mask| !mask.fits(&self.lanes)) {
+            bail!("an attention mask is for a batch of other sequences");
         }
         Ok(())
     }
 
     /// The forward pass; `keep` what the backward pass needs.
-    pub(crate) fn run(&self, x: &[f32], weights: &[f32], keep: bool) -> Result<Vec<f32>> {
-        self.check(x, weights)?;
+    pub(crate) fn run(&self, x: &[f32], weights: &BlockWeights, keep: bool) -> Result<Vec<f32>> {
+        self.check(x)?;
         let d = self.shape.width;
-        let weights = Weights::new(self.shape, weights, Pass::Forward);
         let mut y = vec![0.0; x.len()];
         let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut y, d));
         let kept: Vec<Vec<Kept>> = lanes
@@ -157,7 +208,7 @@ impl Block {
                     y = rest;
                     let x = &x[chunk.tokens.start * d..chunk.tokens.end * d];
                     let mut kept = self.room(chunk);
-                    simd(Self::forward, (self, &weights, chunk, x, piece, &mut kept));
+                    simd(Self::forward, (self, weights, chunk, x, piece, &mut kept));
                     if keep {
                         all.push(kept);
                     }
@@ -190,19 +241,20 @@ impl Block {
     #[inline(always)]
     fn forward(
         &self,
-        weights: &Weights<'_>,
+        weights: &BlockWeights,
         chunk: &Chunk,
         x: &[f32],
         y: &mut [f32],
         kept: &mut Kept,
     ) {
-        let (d, t, part) = (self.shape.width, chunk.tokens.len(), weights.part);
-        norm::forward(x, part[0], part[1], &mut kept.attention_normal, &mut kept.attention_stats);
+        let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
+        norm::forward(x, &part[0], &part[1], &mut kept.attention_normal, &mut kept.attention_stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
-        self.for_each_sequence(chunk, |length, tokens, scores| {
+        self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
             self.shape.heads().forward(
                 length,
                 &kept.qkv[tokens.start * 3 * d..tokens.end * 3 * d],
+                self.mask.as_ref().map(|mask| mask.of(sequence)),
                 &mut kept.weights[scores],
                 &mut kept.attended[tokens.start * d..tokens.end * d],
             );
@@ -211,8 +263,8 @@ impl Block {
         self.drop_and_add(0, chunk, &mut kept.middle, x);
         norm::forward(
             &kept.middle,
-            part[6],
-            part[7],
+            &part[6],
+            &part[7],
             &mut kept.forward_normal,
             &mut kept.forward_stats,
         );
@@ -224,104 +276,19 @@ impl Block {
         self.drop_and_add(1, chunk, y, &kept.middle);
     }
 
-    /// `dx = dy` carried back through the chunk; `learns`, the packed weights' gradient, is added to.
-    #[inline(always)]
-    fn backward(
-        &self,
-        weights: &Weights<'_>,
-        (chunk, kept): (&Chunk, &Kept),
-        (x, dy): (&[f32], &[f32]),
-        dx: &mut [f32],
-        mut learns: Option<&mut [f32]>,
-    ) {
-        let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
-        let ranges = self.shape.ranges();
-        let part = weights.part;
-        let mut wide = Scratch::new(t * inner.max(3 * d));
-        let [mut narrow, mut after] = [Scratch::new(t * d), Scratch::new(t * d)];
-
-        // y = middle + dropout(W_2 active)
-        dx.copy_from_slice(dy);
-        after.copy_from_slice(dy);
-        self.drop(1, chunk, &mut after);
-        let d_inner = &mut wide[..t * inner];
-        linear_backward(
-            (&kept.active, &after),
-            &weights.matrices[3],
-            (t, d),
-            d_inner,
-            pair(&mut learns, &ranges, 10),
-        );
-        for (gradient, slope) in d_inner.iter_mut().zip(kept.slope.iter()) {
-            *gradient *= slope;
-        }
-        linear_backward(
-            (&kept.forward_normal, d_inner),
-            &weights.matrices[2],
-            (t, inner),
-            &mut narrow,
-            pair(&mut learns, &ranges, 8),
-        );
-        norm::backward(
-            (&kept.middle, &kept.forward_stats),
-            part[6],
-            &narrow,
-            dx,
-            pair(&mut learns, &ranges, 6),
-        );
-
-        // middle = x + dropout(W_o attended)
-        after.copy_from_slice(dx);
-        self.drop(0, chunk, &mut after);
-        linear_backward(
-            (&kept.attended, &after),
-            &weights.matrices[1],
-            (t, d),
-            &mut narrow,
-            pair(&mut learns, &ranges, 4),
-        );
-        let d_qkv = &mut wide[..t * 3 * d];
-        let mut scratch = Scratch::new(self.longest(chunk).pow(2));
-        self.for_each_sequence(chunk, |length, tokens, scores| {
-            let (one, three) =
-                (tokens.start * d..tokens.end * d, tokens.start * 3 * d..tokens.end * 3 * d);
-            let forward =
-                (&kept.qkv[three.clone()], &kept.weights[scores], &kept.attended[one.clone()]);
-            self.shape.heads().backward(
-                length,
-                forward,
-                &narrow[one],
-                &mut d_qkv[three],
-                &mut scratch,
-            );
-        });
-        linear_backward(
-            (&kept.attention_normal, d_qkv),
-            &weights.matrices[0],
-            (t, 3 * d),
-            &mut after,
-            pair(&mut learns, &ranges, 2),
-        );
-        norm::backward(
-            (x, &kept.attention_stats),
-            part[0],
-            &after,
-            dx,
-            pair(&mut learns, &ranges, 0),
-        );
-    }
-
-    /// Calls `f` with every sequence's length, its tokens and its attention weights in the chunk.
+    /// Calls `f` with every sequence's number in the batch, its length, and its tokens and its
+    /// attention weights in the chunk.
     #[inline(always)]
     fn for_each_sequence(
         &self,
         chunk: &Chunk,
-        mut f: impl FnMut(usize, Range<usize>, Range<usize>),
+        mut f: impl FnMut(usize, usize, Range<usize>, Range<usize>),
     ) {
         let (mut token, mut score) = (0, 0);
-        for &length in &self.lanes.lengths()[chunk.sequences.clone()] {
+        for sequence in chunk.sequences.clone() {
+            let length = self.lanes.lengths()[sequence];
             let scores = self.shape.heads * length * length;
-            f(length, token..token + length, score..score + scores);
+            f(sequence, length, token..token + length, score..score + scores);
             token += length;
             score += scores;
         }
@@ -347,64 +314,6 @@ impl Block {
     fn drop(&self, site: u32, chunk: &Chunk, values: &mut [f32]) {
         drop_at(self.dropout.at(site), chunk.tokens.start * self.shape.width, values);
     }
-
-    /// The gradients of `x` and, if they learn, of the packed weights.
-    fn gradients(
-        &self,
-        (x, weights): (&[f32], &[f32]),
-        dy: &[f32],
-        learns: bool,
-    ) -> Result<(Vec<f32>, Option<Vec<f32>>)> {
-        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
-        if kept.len() != self.lanes.lanes().len() {
-            bail!("a block's backward pass follows one forward pass");
-        }
-        let (d, n_weights) = (self.shape.width, weights.len());
-        let weights = Weights::new(self.shape, weights, Pass::Backward);
-        let mut dx = vec![0.0; x.len()];
-        let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut dx, d)).zip(kept);
-        let partial: Vec<Option<Scratch>> = lanes
-            .map(|((chunks, mut dx), kept)| {
-                let mut sum = learns.then(|| Scratch::zeros(n_weights));
-                for (chunk, kept) in chunks.iter().zip(&kept) {
-                    let (piece, rest) = dx.split_at_mut(chunk.tokens.len() * d);
-                    dx = rest;
-                    let at = chunk.tokens.start * d..chunk.tokens.end * d;
-                    let rows = (&x[at.clone()], &dy[at]);
-                    let learns = sum.as_deref_mut();
-                    simd(Self::backward, (self, &weights, (chunk, kept), rows, piece, learns));
-                }
-                sum
-            })
-            .collect();
-        let sum = learns.then(|| add_up(&partial.into_iter().flatten().collect::<Vec<_>>()));
-        Ok((dx, sum))
-    }
-}
-
-/// The lanes' gradients, added in their order.
-fn add_up(lanes: &[Scratch]) -> Vec<f32> {
-    /// Numbers that a task adds up.
-    const PIECE: usize = 1 << 13;
-    let mut sum = vec![0.0; lanes[0].len()];
-    sum.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {
-        let numbers = piece * PIECE..piece * PIECE + sum.len();
-        for lane in lanes {
-            simd(norm::add, (&mut *sum, &lane[numbers.clone()]));
-        }
-    });
-    sum
-}
-
-/// The gradients of the `weight`-th parameter and of the bias after it, if they learn.
-fn pair<'a>(
-    learns: &'a mut Option<&mut [f32]>,
-    ranges: &[Range<usize>; 12],
-    weight: usize,
-) -> Option<(&'a mut [f32], &'a mut [f32])> {
-    let both = learns.as_deref_mut()?;
-    let both = &mut both[ranges[weight].start..ranges[weight + 1].end];
-    Some(both.split_at_mut(ranges[weight].len()))
 }
 
 /// Multiplies `values`, which begin at activation `first`, with the mask of `dropout`.
@@ -431,7 +340,16 @@ impl CustomOp2 for Block {
         weights: &CpuStorage,
         weights_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let y = self.run(slice(x, x_layout)?, slice(weights, weights_layout)?, true)?;
+        let (weights, n) = (slice(weights, weights_layout)?, self.shape.n_parameters());
+        if weights.len() != n {
+            bail!("a block of {n} weights got {} numbers", weights.len());
+        }
+        let weights = BlockWeights::forward(self.shape, weights);
+        let y = self.run(slice(x, x_layout)?, &weights, !self.recompute)?;
+        if self.recompute {
+            let nothing = self.lanes.lanes().iter().map(|_| vec![]).collect();
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
+        }
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -442,12 +360,15 @@ impl CustomOp2 for Block {
         _result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, d_weights) = with_slice(x, |x| {
+        let learns = (x.track_op(), weights.track_op());
+        let [dx, d_weights] = with_slice(x, |x| {
             with_slice(weights, |values| {
-                with_slice(gradient, |dy| self.gradients((x, values), dy, weights.track_op()))
+                with_slice(gradient, |dy| self.gradients((x, values), dy, learns))
             })
         })?;
-        let d_weights = d_weights.map(|values| tensor_like(values, weights)).transpose()?;
-        Ok((Some(tensor_like(dx, x)?), d_weights))
+        let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
+            values.map(|values| tensor_like(values, like)).transpose()
+        };
+        Ok((tensor(dx, x)?, tensor(d_weights, weights)?))
     }
 }

@@ -10,6 +10,7 @@ use super::matrix::{Panels, View, multiply, multiply_add, multiply_packed};
 use super::scratch::Scratch;
 use super::simd::{exp, simd};
 use super::{norm, slice, tensor_like};
+use crate::composite;
 
 /// Hidden states whose logits exist at a time.
 const ROWS: usize = 256;
@@ -76,6 +77,14 @@ impl CatalogSoftmax {
     /// The loss for one target class a row.
     pub fn new(targets: Vec<u32>, classes: usize) -> Self {
         Self { targets, classes, gradients: Mutex::default() }
+    }
+
+    /// The loss, differentiable.
+    pub fn apply(self, hidden: &Tensor, table: &Tensor) -> Result<Tensor> {
+        if hidden.device().is_cpu() {
+            return hidden.apply_op2(table, self);
+        }
+        composite::catalog_softmax(hidden, table, &self.targets, self.classes)
     }
 
     fn run(&self, hidden: &[f32], table: &[f32], width: usize) -> (f64, Vec<f32>, Vec<f32>) {

@@ -7,23 +7,42 @@ use rayon::prelude::*;
 
 use super::block::drop_at;
 use super::simd::{Dropout, simd};
-use super::{Lanes, norm, slice, tensor_like, with_slice};
+use super::{Lanes, RowGradients, RowSink, norm, slice, tensor_like, with_slice};
+use crate::composite;
 
-/// Rows of a table that one task adds to.
+/// Tokens a task embeds.
 const ROWS: usize = 512;
 
 /// `dropout(table[token] + positions[place])` as an operation on the tables `table`
 /// [vocabulary, width] and `positions` [longest, width]; the result is [tokens, width].
+///
+/// The gradient of `table` is of the rows that occur. It goes to a sink where there is one, and
+/// else, as that of the whole table, to the tensor library.
 pub struct Embedding {
     tokens: Arc<[u32]>,
     places: Vec<u32>,
     dropout: Dropout,
+    sink: Option<RowSink>,
 }
 
 impl Embedding {
     /// Embeds `tokens`, packed as `lanes` says.
     pub fn new(tokens: Arc<[u32]>, lanes: &Lanes, dropout: Dropout) -> Self {
-        Self { tokens, places: lanes.positions(), dropout }
+        Self { tokens, places: lanes.positions(), dropout, sink: None }
+    }
+
+    /// Leaves the gradient of the table's rows in `sink`.
+    #[must_use]
+    pub fn sink(self, sink: RowSink) -> Self {
+        Self { sink: Some(sink), ..self }
+    }
+
+    /// The embeddings, differentiable.
+    pub fn apply(self, table: &Tensor, positions: &Tensor) -> Result<Tensor> {
+        if table.device().is_cpu() {
+            return table.apply_op2(positions, self);
+        }
+        composite::embedding(table, positions, (&self.tokens, &self.places), self.dropout)
     }
 
     /// The embeddings, [tokens, width] in rows.
@@ -92,62 +111,24 @@ impl CustomOp2 for Embedding {
         gradient.par_chunks_mut(ROWS * width).enumerate().for_each(|(task, values)| {
             simd(drop_at, (self.dropout, task * ROWS * width, values));
         });
-        let scatter = |into: &Tensor, rows: &[u32]| -> Result<Option<Tensor>> {
-            if !into.track_op() {
-                return Ok(None);
-            }
-            let mut sum = vec![0.0; into.elem_count()];
-            scatter_add(&mut sum, width, rows, |entry, out| {
+        let gather = |into: &Tensor, rows: &[u32]| -> Result<RowGradients> {
+            Ok(RowGradients::gather(into.dim(0)?, width, rows, |entry, out| {
                 norm::add(out, &gradient[entry * width..][..width]);
-            });
-            Ok(Some(tensor_like(sum, into)?))
+            }))
         };
-        Ok((scatter(table, &self.tokens)?, scatter(positions, &self.places)?))
-    }
-}
-
-/// For every entry of `rows` calls `add(entry, row)` with that row of `table`; a row's entries
-/// come in order, whatever the number of threads.
-pub fn scatter_add(
-    table: &mut [f32],
-    width: usize,
-    rows: &[u32],
-    add: impl Fn(usize, &mut [f32]) + Sync,
-) {
-    // Entries are put in order of their row first (a counting sort), so that every task finds its
-    // own without a look at the others'.
-    let n_rows = table.len() / width;
-    let mut ends = vec![0_usize; n_rows + 1];
-    for &row in rows {
-        ends[row as usize + 1] += 1;
-    }
-    for row in 0..n_rows {
-        ends[row + 1] += ends[row];
-    }
-    let mut next = ends.clone();
-    let mut entries = vec![0_u32; rows.len()];
-    for (entry, &row) in (0..).zip(rows) {
-        entries[next[row as usize]] = entry;
-        next[row as usize] += 1;
-    }
-    table.par_chunks_mut(ROWS * width).enumerate().for_each(|(task, table)| {
-        let ends = &ends[task * ROWS..];
-        simd(add_entries, (table, width, ends, &entries[..], &add));
-    });
-}
-
-/// Adds every row's own entries to it.
-#[inline(always)]
-fn add_entries(
-    table: &mut [f32],
-    width: usize,
-    ends: &[usize],
-    entries: &[u32],
-    add: &impl Fn(usize, &mut [f32]),
-) {
-    for (out, ends) in table.chunks_exact_mut(width).zip(ends.windows(2)) {
-        for &entry in &entries[ends[0]..ends[1]] {
-            add(entry as usize, out);
-        }
+        let dense = |into: &Tensor, rows: &[u32]| {
+            tensor_like(gather(into, rows)?.into_dense(into.elem_count()), into)
+        };
+        let of_positions =
+            positions.track_op().then(|| dense(positions, &self.places)).transpose()?;
+        let of_table = match &self.sink {
+            _ if !table.track_op() => None,
+            Some(sink) => {
+                sink.add(gather(table, &self.tokens)?);
+                None
+            }
+            None => Some(dense(table, &self.tokens)?),
+        };
+        Ok((of_table, of_positions))
     }
 }

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::simd::{dot, simd, sum};
 use super::{slice, tensor_like, with_slice};
+use crate::composite;
 
 /// Added to the variance.
 pub(crate) const EPSILON: f32 = 1e-5;
@@ -38,25 +39,31 @@ pub(crate) fn forward(
     }
 }
 
-/// The gradients of [`forward`]: `dx` is added to, and so are `d_weight` and `d_bias` if `learns`.
+/// The gradients of [`forward`]: `dx` is added to, and so are those of weight and bias. What is
+/// absent costs nothing.
 #[inline(always)]
 pub(crate) fn backward(
     (x, stats): (&[f32], &[[f32; 2]]),
     weight: &[f32],
     dy: &[f32],
-    dx: &mut [f32],
-    learns: Option<(&mut [f32], &mut [f32])>,
+    dx: Option<&mut [f32]>,
+    (d_weight, d_bias): (Option<&mut [f32]>, Option<&mut [f32]>),
 ) {
     let width = weight.len();
-    if let Some((d_weight, d_bias)) = learns {
+    if let Some(d_weight) = d_weight {
         for ((x, dy), [mean, scale]) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(stats)
         {
             for i in 0..width {
                 d_weight[i] += dy[i] * (x[i] - mean) * scale;
-                d_bias[i] += dy[i];
             }
         }
     }
+    if let Some(d_bias) = d_bias {
+        for dy in dy.chunks_exact(width) {
+            add(d_bias, dy);
+        }
+    }
+    let Some(dx) = dx else { return };
     let mut gradient = vec![0.0; width];
     let mut normal = vec![0.0; width];
     let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
@@ -78,6 +85,15 @@ pub(crate) fn backward(
 pub struct LayerNorm;
 
 impl LayerNorm {
+    /// The norms, differentiable.
+    pub fn apply(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        if x.device().is_cpu() {
+            x.apply_op3(weight, bias, self)
+        } else {
+            composite::layer_norm(x, weight, bias)
+        }
+    }
+
     /// The norms of the rows of `x`.
     pub(crate) fn run(x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
         let piece = ROWS * weight.len();
@@ -138,8 +154,8 @@ fn gradients(x: &[f32], weight: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<
             let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
             let (mut stats, mut out) = ([[0.0; 2]; ROWS], vec![0.0; x.len()]);
             simd(forward, (x, weight, weight, &mut out[..], &mut stats[..]));
-            let learns = Some((&mut d_weight[..], &mut d_bias[..]));
-            simd(backward, ((x, &stats[..]), weight, dy, dx, learns));
+            let learns = (Some(&mut d_weight[..]), Some(&mut d_bias[..]));
+            simd(backward, ((x, &stats[..]), weight, dy, Some(dx), learns));
             (d_weight, d_bias)
         })
         .collect();

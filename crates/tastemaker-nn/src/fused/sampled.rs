@@ -6,9 +6,9 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::catalog_softmax::{add_scaled, scale};
-use super::embedding::scatter_add;
 use super::simd::{dot, exp, max, simd};
-use super::{slice, tensor_like};
+use super::{RowGradients, RowSink, slice, tensor_like};
+use crate::composite;
 
 /// Which loss is taken of the score s⁺ of a target and the scores sᵢ of its n negatives.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,22 +26,38 @@ pub enum SampledKind {
 /// The mean of a [`SampledKind`] over rows, as an operation on the hidden states [rows, width]
 /// and the table [vocabulary, width], where a score is a dot product of the two.
 ///
-/// The gradients are made with the loss.
+/// The gradients are made with the loss. That of the table is of the rows that were drawn. It goes
+/// to a sink where there is one, and else, as that of the whole table, to the tensor library.
 pub struct SampledLoss {
     kind: SampledKind,
     classes: Vec<u32>,
     rows: usize,
-    gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
+    sink: Option<RowSink>,
+    gradients: Mutex<Option<(Vec<f32>, RowGradients)>>,
 }
 
 impl SampledLoss {
     /// The loss of `rows` rows, whose `classes` are, row after row, the target and then its
     /// negatives.
     pub fn new(kind: SampledKind, classes: Vec<u32>, rows: usize) -> Self {
-        Self { kind, classes, rows, gradients: Mutex::default() }
+        Self { kind, classes, rows, sink: None, gradients: Mutex::default() }
     }
 
-    fn run(&self, hidden: &[f32], table: &[f32], width: usize) -> (f64, Vec<f32>, Vec<f32>) {
+    /// Leaves the gradient of the table's rows in `sink`.
+    #[must_use]
+    pub fn sink(self, sink: RowSink) -> Self {
+        Self { sink: Some(sink), ..self }
+    }
+
+    /// The loss, differentiable.
+    pub fn apply(self, hidden: &Tensor, table: &Tensor) -> Result<Tensor> {
+        if hidden.device().is_cpu() {
+            return hidden.apply_op2(table, self);
+        }
+        composite::sampled_loss(self.kind, hidden, table, &self.classes)
+    }
+
+    fn run(&self, hidden: &[f32], table: &[f32], width: usize) -> (f64, Vec<f32>, RowGradients) {
         let n = self.classes.len() / self.rows;
         let mut slopes = vec![0.0; self.classes.len()];
         let mut d_hidden = vec![0.0; hidden.len()];
@@ -53,8 +69,8 @@ impl SampledLoss {
                 simd(Self::row, (self, (hidden, classes), table, d_hidden, slopes))
             })
             .collect();
-        let mut d_table = vec![0.0; table.len()];
-        scatter_add(&mut d_table, width, &self.classes, |entry, out| {
+        let n_rows = table.len() / width;
+        let d_table = RowGradients::gather(n_rows, width, &self.classes, |entry, out| {
             add_scaled(out, slopes[entry], &hidden[entry / n * width..][..width]);
         });
         let loss = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / self.rows as f64;
@@ -169,7 +185,15 @@ impl CustomOp2 for SampledLoss {
             bail!("a loss's backward pass follows one forward pass");
         };
         scale(&mut d_hidden, gradient.to_scalar()?);
-        scale(&mut d_table, gradient.to_scalar()?);
-        Ok((Some(tensor_like(d_hidden, hidden)?), Some(tensor_like(d_table, table)?)))
+        d_table.scale(gradient.to_scalar()?);
+        let of_table = match &self.sink {
+            _ if !table.track_op() => None,
+            Some(sink) => {
+                sink.add(d_table);
+                None
+            }
+            None => Some(tensor_like(d_table.into_dense(table.elem_count()), table)?),
+        };
+        Ok((Some(tensor_like(d_hidden, hidden)?), of_table))
     }
 }

@@ -4,8 +4,8 @@ use candle_core::{Device, Result, Tensor, Var};
 use tastemaker_core::SeedTree;
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
-    Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Lanes, LayerNorm, SampledKind,
-    SampledLoss,
+    Activation, AttentionMask, Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Lanes,
+    LayerNorm, Linear, RmsNorm, SampledKind, SampledLoss,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
@@ -72,7 +72,99 @@ fn a_block_is_its_composite_with_and_without_dropout() {
             "block",
             &[&x, &weights],
             || x.apply_op2(&weights, Block::new(shape, lanes.clone(), dropout)),
-            || composite::block(shape, &x, &weights, &lanes, dropout),
+            || composite::block(shape, &x, &weights, &lanes, None, dropout),
+        );
+    }
+}
+
+#[test]
+fn a_masked_block_is_its_composite() {
+    let lanes = lanes();
+    let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
+    let weights = random("weights", &[n_weights()], 0.3);
+    let mask = AttentionMask::new(&lanes, |sequence, token, other| {
+        (sequence + token * 3 + other * 5) % 4 != 0
+    });
+    let mask = Arc::new(mask);
+    for causal in [true, false] {
+        let (shape, dropout) = (BlockShape { causal, ..SHAPE }, Dropout::new(0.1, 9));
+        let block = || Block::new(shape, lanes.clone(), dropout).masked(mask.clone());
+        agree(
+            "masked block",
+            &[&x, &weights],
+            || x.apply_op2(&weights, block()),
+            || composite::block(shape, &x, &weights, &lanes, Some(&mask), dropout),
+        );
+    }
+    let other = Arc::new(AttentionMask::new(&Lanes::new(vec![3, 4]), |_, _, _| true));
+    let block = Block::new(SHAPE, lanes, Dropout::none()).masked(other);
+    assert!(x.apply_op2(&weights, block).is_err());
+}
+
+#[test]
+fn a_recomputing_block_has_the_same_bytes() {
+    let lanes = lanes();
+    let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
+    let weights = random("weights", &[n_weights()], 0.3);
+    let gradients = |recompute| {
+        let block = Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 3)).recomputing(recompute);
+        let y = x.apply_op2(&weights, block).unwrap();
+        let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        [values(gradients.get(&x).unwrap()), values(gradients.get(&weights).unwrap())]
+    };
+    assert!(gradients(true) == gradients(false));
+}
+
+#[test]
+fn frozen_weights_have_no_gradient_and_the_others_keep_theirs() {
+    let lanes = lanes();
+    let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
+    let weights = random("weights", &[n_weights()], 0.3);
+    let gradient = |learns: [bool; 12], x: &Tensor| {
+        let block = Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 3)).learning(learns);
+        let y = x.apply_op2(&weights, block).unwrap();
+        let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        values(gradients.get(&weights).unwrap())
+    };
+    let all = gradient([true; 12], &x);
+    let mut start = 0;
+    for (i, (name, dimensions)) in SHAPE.parameters().into_iter().enumerate() {
+        let own = start..start + dimensions.iter().product::<usize>();
+        start = own.end;
+        let mut learns = [false; 12];
+        learns[i] = true;
+        // Below the block everything learns, then nothing does.
+        for x in [x.as_tensor().clone(), x.detach()] {
+            let one = gradient(learns, &x);
+            assert!(one[own.clone()] == all[own.clone()], "{name}");
+            assert!(one[own.clone()].iter().any(|&g| g != 0.0), "{name} has no gradient");
+            let others = one[..own.start].iter().chain(&one[own.end..]);
+            assert!(others.copied().all(|g| g == 0.0), "others than {name}");
+        }
+    }
+}
+
+#[test]
+fn an_rms_norm_is_its_composite() {
+    let (x, weight) = (random("x", &[300, 24], 2.0), random("weight", &[24], 1.0));
+    agree(
+        "rms norm",
+        &[&x, &weight],
+        || x.apply_op2(&weight, RmsNorm),
+        || composite::rms_norm(&x, &weight),
+    );
+}
+
+#[test]
+fn a_linear_layer_is_its_composite() {
+    let (x, weight) = (random("x", &[300, 24], 1.0), random("weight", &[17, 24], 0.5));
+    let bias = random("bias", &[17], 1.0);
+    for activation in [Activation::None, Activation::Relu, Activation::Gelu, Activation::Silu] {
+        agree(
+            "linear",
+            &[&x, &weight, &bias],
+            || x.apply_op3(&weight, &bias, Linear { activation }),
+            || composite::linear(&x, &weight, &bias, activation),
         );
     }
 }
@@ -99,7 +191,7 @@ fn an_embedding_is_its_composite() {
         "embedding",
         &[&table, &places],
         || table.apply_op2(&places, Embedding::new(tokens.clone(), &lanes, dropout)),
-        || composite::embedding(&table, &places, (&tokens, &lanes), dropout),
+        || composite::embedding(&table, &places, (&tokens, &lanes.positions()), dropout),
     );
 }
 

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
-use tastemaker_nn::fused::{CatalogSoftmax, Lanes};
-use tastemaker_nn::transformer::Transformer;
+use tastemaker_nn::fused::Lanes;
+use tastemaker_nn::transformer::{Pass, Transformer};
 
 fn backbones() -> [AnyBackbone; 2] {
     let (layers, embedding_size, max_length) = (Some(2), Some(32), Some(12));
@@ -23,11 +23,11 @@ fn train(backbone: &AnyBackbone, steps: u64) -> (Vec<f32>, Transformer) {
     let targets: Vec<u32> = (0..96).map(|i| (i + 1) * (i + 1) % 29).collect();
     let mut losses = Vec::new();
     for step in 0..steps {
-        let hidden = model.forward(tokens.clone(), &lanes, step).unwrap();
-        let loss =
-            hidden.apply_op2(model.table(), CatalogSoftmax::new(targets.clone(), 30)).unwrap();
+        let pass = Pass { seed: step, ..Pass::default() };
+        let hidden = model.forward(tokens.clone(), &lanes, pass).unwrap();
+        let loss = model.table().softmax(&hidden, targets.clone(), 30).unwrap();
         losses.push(loss.to_scalar().unwrap());
-        let gradients = loss.backward().unwrap();
+        let gradients = model.gradients(&loss).unwrap();
         optimiser.step(model.parameters(), &gradients, 3e-3, 5.0).unwrap();
     }
     (losses, model)
@@ -92,9 +92,9 @@ fn a_frozen_decoder_scores_as_the_learning_one() {
     let find =
         |name: &str, _: &[usize]| Ok(values.iter().find(|v| v.0 == name).unwrap().1.as_slice());
     frozen.parameters().set(find).unwrap();
-    let hidden = frozen.forward(sequences.concat().into(), &lanes, 0).unwrap();
+    let hidden = frozen.forward(sequences.concat().into(), &lanes, Pass::default()).unwrap();
     let expected: Vec<Vec<f32>> =
-        hidden.matmul(&frozen.table().t().unwrap()).unwrap().to_vec2().unwrap();
+        hidden.matmul(&frozen.table().tensor().t().unwrap()).unwrap().to_vec2().unwrap();
     for (a, b) in scores.iter().zip(expected[2].iter().chain(&expected[7])) {
         assert!((a - b).abs() < 1e-4, "{a} against {b}");
     }

@@ -4,7 +4,9 @@
 
 // Fused operations against their composites, finite differences and other thread counts.
 mod fused;
-// Every parameter of every backbone gets its gradient and moves.
+// Every parameter of every backbone gets its gradient, moves, and can be frozen.
+mod gradients;
+// Small models learn by heart.
 mod learning;
 // Model files: whole, refused, or as they were.
 mod checkpoints;

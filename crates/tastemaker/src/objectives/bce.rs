@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::ItemId;
 use tastemaker_nn::fused::SampledKind;
+use tastemaker_nn::transformer::Table;
 
 use super::{Objective, next_item};
 use crate::Result;
@@ -51,7 +52,7 @@ impl Objective for Bce {
     fn loss(
         &self,
         hidden: &Tensor,
-        table: &Tensor,
+        table: Table<'_>,
         batch: &Batch,
         rng: &mut ChaCha8Rng,
     ) -> Result<Tensor> {

@@ -5,7 +5,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Error, ItemId};
-use tastemaker_nn::fused::CatalogSoftmax;
+use tastemaker_nn::transformer::Table;
 
 use super::Objective;
 use crate::Result;
@@ -78,11 +78,10 @@ impl Objective for MaskedItems {
     fn loss(
         &self,
         hidden: &Tensor,
-        table: &Tensor,
+        table: Table<'_>,
         batch: &Batch,
         _rng: &mut ChaCha8Rng,
     ) -> Result<Tensor> {
-        let loss = CatalogSoftmax::new(batch.targets.clone(), batch.n_items as usize);
-        Ok(hidden.apply_op2(table, loss).map_err(tastemaker_nn::Error::from)?)
+        Ok(table.softmax(hidden, batch.targets.clone(), batch.n_items as usize)?)
     }
 }

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use tastemaker_core::{ItemId, registry};
+use tastemaker_nn::transformer::Table;
 
 use crate::Result;
 use crate::train::{Batch, BatchBuilder};
@@ -21,7 +22,7 @@ pub use sampled_softmax::SampledSoftmax;
 pub use softmax::Softmax;
 
 /// Turns sequences into questions, and a model's answers into a loss.
-pub trait Objective {
+pub trait Objective: Sync {
     /// Whether items are hidden, so that the model must see both sides and knows one more token,
     /// the mask, after the items.
     fn masks_items(&self) -> bool;
@@ -37,7 +38,7 @@ pub trait Objective {
     fn loss(
         &self,
         hidden: &Tensor,
-        table: &Tensor,
+        table: Table<'_>,
         batch: &Batch,
         rng: &mut ChaCha8Rng,
     ) -> Result<Tensor>;

@@ -4,7 +4,8 @@ use candle_core::Tensor;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use tastemaker_core::{Error, ItemId};
-use tastemaker_nn::fused::{SampledKind, SampledLoss};
+use tastemaker_nn::fused::SampledKind;
+use tastemaker_nn::transformer::Table;
 
 use crate::Result;
 use crate::train::{Batch, BatchBuilder};
@@ -20,7 +21,7 @@ pub(super) fn ask(items: &[ItemId], batch: &mut BatchBuilder) {
 pub(super) fn sampled_loss(
     kind: SampledKind,
     negatives: usize,
-    (hidden, table): (&Tensor, &Tensor),
+    (hidden, table): (&Tensor, Table<'_>),
     batch: &Batch,
     rng: &mut ChaCha8Rng,
 ) -> Result<Tensor> {
@@ -34,8 +35,7 @@ pub(super) fn sampled_loss(
             classes.push(other + u32::from(other >= target));
         }
     }
-    let loss = SampledLoss::new(kind, classes, batch.targets.len());
-    Ok(hidden.apply_op2(table, loss).map_err(tastemaker_nn::Error::from)?)
+    Ok(table.sampled(kind, hidden, classes)?)
 }
 
 /// The number of negatives can be used.

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::ItemId;
-use tastemaker_nn::fused::CatalogSoftmax;
+use tastemaker_nn::transformer::Table;
 
 use super::{Objective, next_item};
 use crate::Result;
@@ -42,11 +42,10 @@ impl Objective for Softmax {
     fn loss(
         &self,
         hidden: &Tensor,
-        table: &Tensor,
+        table: Table<'_>,
         batch: &Batch,
         _rng: &mut ChaCha8Rng,
     ) -> Result<Tensor> {
-        let loss = CatalogSoftmax::new(batch.targets.clone(), batch.n_items as usize);
-        Ok(hidden.apply_op2(table, loss).map_err(tastemaker_nn::Error::from)?)
+        Ok(table.softmax(hidden, batch.targets.clone(), batch.n_items as usize)?)
     }
 }

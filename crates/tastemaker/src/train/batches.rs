@@ -98,6 +98,11 @@ impl<'a> Windows<'a> {
         self.windows.len()
     }
 
+    /// Items in all of them.
+    pub fn n_tokens(&self) -> usize {
+        self.windows.iter().map(|window| window.len()).sum()
+    }
+
     /// Whether there is nothing to learn from.
     pub fn is_empty(&self) -> bool {
         self.windows.is_empty()
@@ -111,16 +116,76 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// Packs `windows` as `objective` asks, with the random choices of `seeds`.
+/// Which windows are learnt from together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// This many windows.
+    Sequences(usize),
+    /// As many windows as have this many items together, at least one.
+    Tokens(usize),
+}
+
+impl BatchSize {
+    /// Cuts an epoch's windows into batches.
+    pub fn cut<'w, 'a>(self, windows: &'w [&'a [ItemId]]) -> Vec<&'w [&'a [ItemId]]> {
+        match self {
+            Self::Sequences(n) => windows.chunks(n).collect(),
+            Self::Tokens(budget) => {
+                let (mut batches, mut start, mut tokens) = (Vec::new(), 0, 0);
+                for (i, window) in windows.iter().enumerate() {
+                    if i > start && tokens + window.len() > budget {
+                        batches.push(&windows[start..i]);
+                        (start, tokens) = (i, 0);
+                    }
+                    tokens += window.len();
+                }
+                if start < windows.len() {
+                    batches.push(&windows[start..]);
+                }
+                batches
+            }
+        }
+    }
+}
+
+/// Packs `windows` as `objective` asks, with the random choices of `seeds`, in as many parts as
+/// `parts` says and there are windows for.
 pub fn pack(
     objective: &dyn Objective,
     windows: &[&[ItemId]],
     n_items: u32,
     seeds: &SeedTree,
-) -> Batch {
-    let (mut rng, mut batch) = (seeds.rng(), BatchBuilder::new(n_items));
-    for window in windows {
-        objective.ask(window, &mut rng, &mut batch);
+    parts: usize,
+) -> Vec<Batch> {
+    let mut rng = seeds.rng();
+    let a_part = windows.len().div_ceil(parts).max(1);
+    windows
+        .chunks(a_part)
+        .map(|windows| {
+            let mut batch = BatchBuilder::new(n_items);
+            for window in windows {
+                objective.ask(window, &mut rng, &mut batch);
+            }
+            batch.build()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_stay_within_the_budget_and_leave_nothing_out() {
+        let items = [ItemId(0); 9];
+        let lengths = [3, 4, 2, 9, 1, 1, 1, 5, 4];
+        let windows: Vec<&[ItemId]> = lengths.iter().map(|&length| &items[..length]).collect();
+        let lengths_of = |batches: Vec<&[&[ItemId]]>| -> Vec<Vec<usize>> {
+            batches.iter().map(|batch| batch.iter().map(|window| window.len()).collect()).collect()
+        };
+        let batches = lengths_of(BatchSize::Tokens(8).cut(&windows));
+        assert_eq!(batches, [vec![3, 4], vec![2], vec![9], vec![1, 1, 1, 5], vec![4]]);
+        let batches = lengths_of(BatchSize::Sequences(4).cut(&windows));
+        assert_eq!(batches, [vec![3, 4, 2, 9], vec![1, 1, 1, 5], vec![4]]);
     }
-    batch.build()
 }

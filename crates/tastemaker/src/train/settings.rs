@@ -10,6 +10,15 @@ pub struct Training {
     pub epochs: usize,
     /// Sequences a step.
     pub batch_size: usize,
+    /// Tokens a step, for which as many sequences are taken as fit, at least one; it then replaces
+    /// `batch-size`. 0 leaves it to `batch-size`.
+    pub batch_tokens: usize,
+    /// Parts into which a step's sequences are divided; their gradients are added. More parts need
+    /// less memory and learn the same.
+    pub accumulate: usize,
+    /// Whether the backward pass makes the activations again instead of keeping them: less memory
+    /// for about a third more time.
+    pub recompute: bool,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises from 0.
@@ -46,6 +55,9 @@ impl Default for Training {
         Self {
             epochs: 100,
             batch_size: 128,
+            batch_tokens: 0,
+            accumulate: 1,
+            recompute: false,
             learning_rate: 2e-3,
             warmup_steps: 50,
             decay: Decay::Constant,
@@ -79,6 +91,7 @@ impl Training {
         let counts = [
             ("epochs", self.epochs),
             ("batch-size", self.batch_size),
+            ("accumulate", self.accumulate),
             ("validate-every", self.validate_every),
             ("patience", self.patience),
             ("validation-k", self.validation_k),

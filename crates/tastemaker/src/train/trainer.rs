@@ -1,14 +1,16 @@
 //! The one training loop.
 
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 
 use candle_core::Tensor;
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
-use tastemaker_nn::transformer::Transformer;
+use tastemaker_nn::gradients::Gradients;
+use tastemaker_nn::transformer::{Pass, Transformer};
 
 use super::resume::{self, Best, Progress, Weights};
-use super::{Batch, Event, Observer, Training, Windows, pack};
+use super::{Batch, BatchSize, Event, Observer, Training, Windows, pack};
 use crate::objectives::Objective;
 use crate::{Error, Result};
 
@@ -42,6 +44,13 @@ pub struct Outcome {
     pub validation: f64,
 }
 
+/// Batches that are packed before they are asked for.
+const BATCHES_AHEAD: usize = 4;
+
+fn scaled(loss: &Tensor, factor: f64) -> Result<Tensor> {
+    Ok((loss * factor).map_err(tastemaker_nn::Error::from)?)
+}
+
 impl Trainer<'_> {
     /// Trains `model` until its validation has stopped rising or the epochs are over, and leaves
     /// it with the weights of its best epoch.
@@ -61,7 +70,7 @@ impl Trainer<'_> {
             epoch: progress.epochs,
             epochs: self.settings.epochs,
             steps_per_epoch: self.steps_per_epoch(),
-            trained_parameters: parameters.n_parameters(),
+            trained_parameters: parameters.n_learning(),
         });
         while !progress.finished && progress.epochs < self.settings.epochs {
             let loss = self.epoch(progress.epochs, model, &mut optimiser)?;
@@ -84,36 +93,91 @@ impl Trainer<'_> {
         Ok(Outcome { best_epoch: epoch, validation: value })
     }
 
-    fn steps_per_epoch(&self) -> usize {
-        self.windows.len().div_ceil(self.settings.batch_size)
+    fn batch_size(&self) -> BatchSize {
+        match self.settings.batch_tokens {
+            0 => BatchSize::Sequences(self.settings.batch_size),
+            tokens => BatchSize::Tokens(tokens),
+        }
     }
 
-    /// Passes over all windows once; returns the mean loss of the steps.
+    /// Optimiser steps an epoch; with a budget of tokens about, since the order decides.
+    fn steps_per_epoch(&self) -> usize {
+        match self.batch_size() {
+            BatchSize::Sequences(n) => self.windows.len().div_ceil(n),
+            BatchSize::Tokens(n) => self.windows.n_tokens().div_ceil(n),
+        }
+    }
+
+    /// Passes over all windows once; returns the mean loss of the steps. Batches are packed on a
+    /// thread of their own while the step before learns.
     fn epoch(&self, epoch: usize, model: &Transformer, optimiser: &mut AdamW) -> Result<f64> {
         let seeds = self.seeds.child("epoch").index(epoch as u64);
         let order = self.windows.shuffled(&seeds.child("order"));
-        let mut total = 0.0;
-        for (i, windows) in order.chunks(self.settings.batch_size).enumerate() {
-            let seeds = seeds.index(i as u64);
-            let batch = pack(self.objective, windows, self.n_items, &seeds.child("ask"));
-            let loss = self.loss(model, &batch, &seeds)?;
-            let step = epoch * self.steps_per_epoch() + i;
-            let learning_rate =
-                self.settings.learning_rate_at(step, self.settings.epochs * self.steps_per_epoch());
-            let gradients = loss.backward().map_err(tastemaker_nn::Error::from)?;
-            let clip = self.settings.gradient_clip;
-            let gradient_norm =
-                optimiser.step(model.parameters(), &gradients, learning_rate, clip)?;
-            let loss = f64::from(loss.to_scalar::<f32>().map_err(tastemaker_nn::Error::from)?);
-            total += loss;
-            self.observer.observe(&Event::Step { epoch, step, loss, gradient_norm, learning_rate });
+        let batches = self.batch_size().cut(&order);
+        let (objective, parts, n_items) = (self.objective, self.settings.accumulate, self.n_items);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+            let (seeds, batches) = (&seeds, &batches);
+            scope.spawn(move || {
+                for (i, windows) in (0..).zip(batches) {
+                    let ask = seeds.index(i).child("ask");
+                    let batch = pack(objective, windows, n_items, &ask, parts);
+                    // Nobody listens any more: a step's error has ended the epoch.
+                    if sender.send(batch).is_err() {
+                        return;
+                    }
+                }
+            });
+            let mut total = 0.0;
+            for (i, batch) in (0..).zip(receiver) {
+                total += self.step(epoch, model, optimiser, (&batch, &seeds.index(i)))?;
+            }
+            Ok(total / batches.len() as f64)
+        })
+    }
+
+    /// Learns from the parts of one batch; returns its mean loss.
+    fn step(
+        &self,
+        epoch: usize,
+        model: &Transformer,
+        optimiser: &mut AdamW,
+        (parts, seeds): (&[Batch], &SeedTree),
+    ) -> Result<f64> {
+        let step = usize::try_from(optimiser.steps()).unwrap_or(usize::MAX);
+        let (loss, gradients) = self.gradients(model, parts, seeds)?;
+        let steps = self.settings.epochs * self.steps_per_epoch();
+        let learning_rate = self.settings.learning_rate_at(step, steps);
+        let clip = self.settings.gradient_clip;
+        let gradient_norm = optimiser.step(model.parameters(), &gradients, learning_rate, clip)?;
+        self.observer.observe(&Event::Step { epoch, step, loss, gradient_norm, learning_rate });
+        Ok(loss)
+    }
+
+    /// The mean loss over the targets of all parts, and its gradients.
+    fn gradients(
+        &self,
+        model: &Transformer,
+        parts: &[Batch],
+        seeds: &SeedTree,
+    ) -> Result<(f64, Gradients)> {
+        let n_targets: usize = parts.iter().map(|batch| batch.targets.len()).sum();
+        let (mut total, mut gradients) = (0.0, Gradients::default());
+        for (i, batch) in (0..).zip(parts) {
+            // The first part's seeds are those of a batch that is not divided.
+            let seeds = if i == 0 { *seeds } else { seeds.child("part").index(i) };
+            let share = batch.targets.len() as f64 / n_targets as f64;
+            let loss = self.loss(model, batch, &seeds)?;
+            let loss = if parts.len() == 1 { loss } else { scaled(&loss, share)? };
+            gradients.add(model.gradients(&loss)?)?;
+            total += f64::from(loss.to_scalar::<f32>().map_err(tastemaker_nn::Error::from)?);
         }
-        Ok(total / self.steps_per_epoch() as f64)
+        Ok((total, gradients))
     }
 
     fn loss(&self, model: &Transformer, batch: &Batch, seeds: &SeedTree) -> Result<Tensor> {
-        let dropout = seeds.child("dropout").seed();
-        let mut hidden = model.forward(batch.tokens.clone(), &batch.lanes, dropout)?;
+        let pass = Pass { seed: seeds.child("dropout").seed(), recompute: self.settings.recompute };
+        let mut hidden = model.forward(batch.tokens.clone(), &batch.lanes, pass)?;
         if let Some(rows) = &batch.rows {
             let select = |hidden: &Tensor| {
                 hidden.index_select(&Tensor::from_slice(rows, rows.len(), hidden.device())?, 0)

@@ -97,6 +97,43 @@ fn every_objective_learns_how_the_rounds_go_on() {
     }
 }
 
+/// The losses of the steps.
+#[derive(Default)]
+struct Losses(std::sync::Mutex<Vec<f64>>);
+
+impl Observer for Losses {
+    fn observe(&self, event: &Event) {
+        if let Event::Step { loss, gradient_norm, .. } = event {
+            self.0.lock().unwrap().extend([*loss, *gradient_norm]);
+        }
+    }
+}
+
+#[test]
+fn a_divided_batch_learns_as_the_whole_one() {
+    let data = rounds(60, 9..16);
+    let losses = |accumulate, recompute, batch_tokens| {
+        let mut model = model(AnyObjective::Softmax(Softmax::default()), 2);
+        let AnyBackbone::Decoder(decoder) = &mut model.backbone else { unreachable!() };
+        decoder.dropout = Some(0.0);
+        model.training.accumulate = accumulate;
+        model.training.recompute = recompute;
+        model.training.batch_tokens = batch_tokens;
+        let losses = Losses::default();
+        fit(&model, &data, None, &losses);
+        losses.0.into_inner().unwrap()
+    };
+    let whole = losses(1, false, 0);
+    assert!(whole == losses(1, true, 0));
+    let divided = losses(5, false, 0);
+    assert_eq!(whole.len(), divided.len());
+    for (a, b) in whole.iter().zip(&divided) {
+        assert!((a - b).abs() < 1e-3 * a, "{a} against {b}");
+    }
+    // Fewer tokens a step are more steps.
+    assert!(losses(1, false, 40).len() > whole.len());
+}
+
 /// Dies in the middle of an epoch.
 struct Dies {
     at_step: usize,

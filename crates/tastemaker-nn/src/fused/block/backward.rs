@@ -1,0 +1,202 @@
+//! The backward pass of a transformer block.
+
+use std::sync::PoisonError;
+
+use candle_core::{Result, bail};
+use rayon::prelude::*;
+
+use super::{Block, BlockWeights, Kept};
+use crate::fused::lanes::Chunk;
+use crate::fused::linear::{Pass, linear_backward};
+use crate::fused::norm;
+use crate::fused::scratch::Scratch;
+use crate::fused::simd::simd;
+
+impl Block {
+    /// The gradients of `x`, if it `needs_dx`, and of the packed weights, if any `learns`.
+    pub(super) fn gradients(
+        &self,
+        (x, weights): (&[f32], &[f32]),
+        dy: &[f32],
+        (needs_dx, learns): (bool, bool),
+    ) -> Result<[Option<Vec<f32>>; 2]> {
+        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        if kept.len() != self.lanes.lanes().len() {
+            bail!("a block's backward pass follows one forward pass");
+        }
+        let d = self.shape.width;
+        let again = self.recompute.then(|| BlockWeights::new(self.shape, weights, Pass::Forward));
+        let n_weights = weights.len();
+        let weights = BlockWeights::new(self.shape, weights, Pass::Backward);
+        let mut dx = vec![0.0; x.len()];
+        let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut dx, d)).zip(kept);
+        let partial: Vec<Option<Scratch>> = lanes
+            .map(|((chunks, mut dx), kept)| {
+                let mut sum = learns.then(|| Scratch::zeros(n_weights));
+                let mut kept = kept.into_iter();
+                for chunk in chunks {
+                    let (piece, rest) = dx.split_at_mut(chunk.tokens.len() * d);
+                    dx = rest;
+                    let at = chunk.tokens.start * d..chunk.tokens.end * d;
+                    let (x, dy) = (&x[at.clone()], &dy[at]);
+                    let kept = kept.next().unwrap_or_else(|| {
+                        let mut kept = self.room(chunk);
+                        if let Some(again) = &again {
+                            simd(Self::forward, (self, again, chunk, x, &mut *piece, &mut kept));
+                        }
+                        kept
+                    });
+                    let (of_x, sum) = ((piece, needs_dx), sum.as_deref_mut());
+                    simd(Self::backward, (self, &weights, (chunk, &kept), (x, dy), of_x, sum));
+                }
+                sum
+            })
+            .collect();
+        let sum = learns.then(|| add_up(&partial.into_iter().flatten().collect::<Vec<_>>()));
+        Ok([needs_dx.then_some(dx), sum])
+    }
+
+    /// `dx = dy` carried back through the chunk; `sum`, the packed weights' gradient, is added to
+    /// where they learn. Goes no further down than something learns: `needs_dx` says whether
+    /// anything below the block does.
+    #[inline(always)]
+    fn backward(
+        &self,
+        weights: &BlockWeights,
+        (chunk, kept): (&Chunk, &Kept),
+        (x, dy): (&[f32], &[f32]),
+        (dx, needs_dx): (&mut [f32], bool),
+        mut sum: Option<&mut [f32]>,
+    ) {
+        let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
+        let learns_below = |i: usize| needs_dx || self.learns[..i].contains(&true);
+        let part = &weights.part;
+        let mut wide = Scratch::new(t * inner.max(3 * d));
+        let [mut narrow, mut after] = [Scratch::new(t * d), Scratch::new(t * d)];
+
+        // y = middle + dropout(W_2 active)
+        dx.copy_from_slice(dy);
+        after.copy_from_slice(dy);
+        self.drop(1, chunk, &mut after);
+        let d_inner = &mut wide[..t * inner];
+        linear_backward(
+            (&kept.active, &after),
+            &weights.matrices[3],
+            (t, d),
+            learns_below(10).then_some(&mut *d_inner),
+            self.pair(&mut sum, 10),
+        );
+        if !learns_below(10) {
+            return;
+        }
+        for (gradient, slope) in d_inner.iter_mut().zip(kept.slope.iter()) {
+            *gradient *= slope;
+        }
+        linear_backward(
+            (&kept.forward_normal, d_inner),
+            &weights.matrices[2],
+            (t, inner),
+            learns_below(8).then_some(&mut narrow),
+            self.pair(&mut sum, 8),
+        );
+        if !learns_below(8) {
+            return;
+        }
+        norm::backward(
+            (&kept.middle, &kept.forward_stats),
+            &part[6],
+            &narrow,
+            learns_below(6).then_some(&mut *dx),
+            self.pair(&mut sum, 6),
+        );
+        if learns_below(6) {
+            let room = [wide, narrow, after];
+            self.attention_backward(weights, (chunk, kept, x), (dx, learns_below), room, sum);
+        }
+    }
+
+    /// The lower half of [`Block::backward`]: from the gradient of `middle`, in `dx`, to that of
+    /// `x`.
+    #[inline(always)]
+    fn attention_backward(
+        &self,
+        weights: &BlockWeights,
+        (chunk, kept, x): (&Chunk, &Kept, &[f32]),
+        (dx, learns_below): (&mut [f32], impl Fn(usize) -> bool),
+        [mut wide, mut narrow, mut after]: [Scratch; 3],
+        mut sum: Option<&mut [f32]>,
+    ) {
+        let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
+        // middle = x + dropout(W_o attended)
+        after.copy_from_slice(dx);
+        self.drop(0, chunk, &mut after);
+        linear_backward(
+            (&kept.attended, &after),
+            &weights.matrices[1],
+            (t, d),
+            learns_below(4).then_some(&mut narrow),
+            self.pair(&mut sum, 4),
+        );
+        if !learns_below(4) {
+            return;
+        }
+        let d_qkv = &mut wide[..t * 3 * d];
+        let mut scratch = Scratch::new(self.longest(chunk).pow(2));
+        self.for_each_sequence(chunk, |_, length, tokens, scores| {
+            let (one, three) =
+                (tokens.start * d..tokens.end * d, tokens.start * 3 * d..tokens.end * 3 * d);
+            let forward =
+                (&kept.qkv[three.clone()], &kept.weights[scores], &kept.attended[one.clone()]);
+            self.shape.heads().backward(
+                length,
+                forward,
+                &narrow[one],
+                &mut d_qkv[three],
+                &mut scratch,
+            );
+        });
+        linear_backward(
+            (&kept.attention_normal, d_qkv),
+            &weights.matrices[0],
+            (t, 3 * d),
+            learns_below(2).then_some(&mut after),
+            self.pair(&mut sum, 2),
+        );
+        if learns_below(2) {
+            norm::backward(
+                (x, &kept.attention_stats),
+                &part[0],
+                &after,
+                learns_below(0).then_some(dx),
+                self.pair(&mut sum, 0),
+            );
+        }
+    }
+
+    /// The gradients of the `weight`-th parameter and of the bias after it, where they learn.
+    fn pair<'a>(
+        &self,
+        sum: &'a mut Option<&mut [f32]>,
+        weight: usize,
+    ) -> (Option<&'a mut [f32]>, Option<&'a mut [f32]>) {
+        let ranges = self.shape.ranges();
+        let Some(sum) = sum.as_deref_mut() else { return (None, None) };
+        let both = &mut sum[ranges[weight].start..ranges[weight + 1].end];
+        let (of_weight, of_bias) = both.split_at_mut(ranges[weight].len());
+        (self.learns[weight].then_some(of_weight), self.learns[weight + 1].then_some(of_bias))
+    }
+}
+
+/// The lanes' gradients, added in their order.
+pub(in crate::fused) fn add_up(lanes: &[Scratch]) -> Vec<f32> {
+    /// Numbers that a task adds up.
+    const PIECE: usize = 1 << 13;
+    let mut sum = vec![0.0; lanes.first().map_or(0, |lane| lane.len())];
+    sum.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {
+        let numbers = piece * PIECE..piece * PIECE + sum.len();
+        for lane in lanes {
+            simd(norm::add, (&mut *sum, &lane[numbers.clone()]));
+        }
+    });
+    sum
+}

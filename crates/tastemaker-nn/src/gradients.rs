@@ -1,0 +1,79 @@
+//! What a loss asks of each parameter.
+
+use std::collections::BTreeMap;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, bail};
+
+use crate::fused::RowGradients;
+
+/// The gradients of a model's parameters, by name.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    /// Of whole parameters.
+    pub(crate) dense: BTreeMap<String, Tensor>,
+    /// Of some rows of tables whose other rows have none.
+    pub(crate) rows: BTreeMap<String, RowGradients>,
+}
+
+impl Gradients {
+    /// Adds the gradients of another part of the batch.
+    pub fn add(&mut self, other: Self) -> crate::Result<()> {
+        for (name, gradient) in other.dense {
+            let sum = match self.dense.remove(&name) {
+                Some(sum) => sum.add(&gradient)?,
+                None => gradient,
+            };
+            self.insert_dense(name, sum)?;
+        }
+        for (name, rows) in other.rows {
+            self.insert_rows(name, rows)?;
+        }
+        Ok(())
+    }
+
+    /// Puts in a parameter's gradient; rows that are there already are added to it.
+    pub(crate) fn insert_dense(&mut self, name: String, gradient: Tensor) -> crate::Result<()> {
+        if let Some(rows) = self.rows.remove(&name) {
+            gradient.inplace_op1(&AddRows(&rows))?;
+        }
+        self.dense.insert(name, gradient);
+        Ok(())
+    }
+
+    /// Puts in, or adds to what is there, the gradients of a table's rows.
+    pub(crate) fn insert_rows(&mut self, name: String, rows: RowGradients) -> crate::Result<()> {
+        if let Some(gradient) = self.dense.get(&name) {
+            gradient.inplace_op1(&AddRows(&rows))?;
+        } else {
+            let sum = self.rows.remove(&name).unwrap_or_default().merged(rows);
+            self.rows.insert(name, sum);
+        }
+        Ok(())
+    }
+
+    /// The whole gradient of a parameter of `n` numbers, copied; `None` if it has none.
+    pub fn values(&self, name: &str, n: usize) -> crate::Result<Option<Vec<f32>>> {
+        if let Some(gradient) = self.dense.get(name) {
+            return Ok(Some(gradient.flatten_all()?.to_vec1()?));
+        }
+        Ok(self.rows.get(name).map(|rows| rows.clone().into_dense(n)))
+    }
+}
+
+/// Adds rows to a whole table's gradient in its place.
+struct AddRows<'a>(&'a RowGradients);
+
+impl InplaceOp1 for AddRows<'_> {
+    fn name(&self) -> &'static str {
+        "add-rows"
+    }
+
+    fn cpu_fwd(&self, table: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let (CpuStorage::F32(values), Some((start, end))) = (table, layout.contiguous_offsets())
+        else {
+            bail!("gradients of rows are added to contiguous f32 tensors");
+        };
+        self.0.add_to(&mut values[start..end]);
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use tastemaker_core::SeedTree;
+use tastemaker_nn::adamw::AdamW;
+use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker_nn::composite;
+use tastemaker_nn::fused::{BlockShape, Dropout, Lanes, SampledKind};
+use tastemaker_nn::transformer::{Pass, Transformer};
+
+const TOKENS: usize = 30;
+const LENGTHS: [usize; 5] = [3, 7, 1, 12, 5];
+
+fn models() -> Vec<(&'static str, Transformer)> {
+    let (layers, embedding_size, max_length) = (Some(2), Some(16), Some(12));
+    let dropout = Some(0.1);
+    let decoder = Decoder {
+        layers,
+        embedding_size,
+        max_length,
+        dropout,
+        heads: Some(2),
+        ..Decoder::default()
+    };
+    let encoder = Encoder {
+        layers,
+        embedding_size,
+        max_length,
+        dropout,
+        heads: Some(2),
+        ..Encoder::default()
+    };
+    [AnyBackbone::Decoder(decoder), AnyBackbone::Encoder(encoder)]
+        .iter()
+        .map(|backbone| {
+            let model = Transformer::new(backbone, TOKENS, &SeedTree::new(5)).unwrap();
+            // Larger weights than a model begins with, so that every path matters.
+            let large: BTreeMap<String, Vec<f32>> = model
+                .parameters()
+                .iter()
+                .map(|(name, _)| {
+                    let values = model.parameters().values(name).unwrap();
+                    let large = |(i, v): (usize, f32)| 4.0 * v + 0.03 * (i as f32 * 1.7).sin();
+                    (name.to_owned(), values.into_iter().enumerate().map(large).collect())
+                })
+                .collect();
+            model.parameters().set(|name, _| Ok(&large[name])).unwrap();
+            (backbone.name(), model)
+        })
+        .collect()
+}
+
+fn tokens() -> Arc<[u32]> {
+    (0..LENGTHS.iter().sum::<usize>() as u32).map(|i| i * i % 29).collect()
+}
+
+fn targets() -> Vec<u32> {
+    tokens().iter().map(|token| (token + 7) % 30).collect()
+}
+
+fn lanes() -> Arc<Lanes> {
+    Arc::new(Lanes::new(LENGTHS.to_vec()))
+}
+
+fn hidden(model: &Transformer, recompute: bool) -> Tensor {
+    model.forward(tokens(), &lanes(), Pass { seed: 4, recompute }).unwrap()
+}
+
+fn loss(model: &Transformer) -> Tensor {
+    model.table().softmax(&hidden(model, false), targets(), TOKENS).unwrap()
+}
+
+#[test]
+fn every_parameter_learns_along_its_difference_quotient() {
+    for (backbone, model) in models() {
+        let gradients = model.gradients(&loss(&model)).unwrap();
+        let names: Vec<String> = model.parameters().iter().map(|(n, _)| n.to_owned()).collect();
+        for name in names {
+            let start = model.parameters().values(&name).unwrap();
+            let gradient = gradients.values(&name, start.len()).unwrap().unwrap();
+            assert!(gradient.iter().any(|&g| g != 0.0), "{backbone}: {name} has no gradient");
+            // Along the gradient itself, in which the rounding of single numbers drowns.
+            let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+            let shifted = |by: f64| {
+                let step = |(v, g): (&f32, &f32)| v + (by * f64::from(*g) / norm) as f32;
+                let moved: Vec<f32> = start.iter().zip(&gradient).map(step).collect();
+                let all: BTreeMap<&str, Vec<f32>> = model
+                    .parameters()
+                    .iter()
+                    .map(|(other, _)| (other, model.parameters().values(other).unwrap()))
+                    .collect();
+                let numbers = |other: &str, _: &[usize]| {
+                    Ok(if other == name { &moved[..] } else { &all[other] })
+                };
+                model.parameters().set(numbers).unwrap();
+                f64::from(loss(&model).to_scalar::<f32>().unwrap())
+            };
+            let h = 1e-2 / norm.max(1.0);
+            let quotient = (shifted(h) - shifted(-h)) / (2.0 * h);
+            shifted(0.0);
+            let error = (quotient - norm).abs() / norm.max(1e-2);
+            assert!(error < 0.03, "{backbone}, {name}: {norm} against {quotient}");
+        }
+    }
+}
+
+#[test]
+fn a_model_of_composites_has_the_same_loss_and_gradients() {
+    for (backbone, model) in models() {
+        let get = |name: &str| model.parameters().get(name);
+        let shape = BlockShape {
+            width: 16,
+            heads: 2,
+            inner: model.shape().inner_size,
+            causal: backbone == "decoder",
+        };
+        let (dropout, lanes) = (Dropout::new(0.1, 4), lanes());
+        let places = (&tokens()[..], &lanes.positions()[..]);
+        let (table, positions) = (get("embedding.token"), get("embedding.position"));
+        let mut x = composite::embedding(table, positions, places, dropout).unwrap();
+        for (layer, site) in [(0, 1), (1, 3)] {
+            let parts: Vec<Tensor> = shape
+                .parameters()
+                .iter()
+                .map(|(name, _)| get(&format!("block.{layer}.{name}")).flatten_all().unwrap())
+                .collect();
+            let weights = Tensor::cat(&parts, 0).unwrap();
+            x = composite::block(shape, &x, &weights, &lanes, None, dropout.at(site)).unwrap();
+        }
+        let x = composite::layer_norm(&x, get("norm.weight"), get("norm.bias")).unwrap();
+        let of_composites = composite::catalog_softmax(&x, table, &targets(), TOKENS).unwrap();
+        let fused = loss(&model);
+        let scalar = |loss: &Tensor| loss.to_scalar::<f32>().unwrap();
+        assert!((scalar(&fused) - scalar(&of_composites)).abs() < 1e-5, "{backbone}");
+        let of_fused = model.gradients(&fused).unwrap();
+        let of_composites = of_composites.backward().unwrap();
+        for (name, variable) in model.parameters().iter() {
+            let a = of_fused.values(name, variable.elem_count()).unwrap().unwrap();
+            let b: Vec<f32> =
+                of_composites.get(variable).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            let largest = b.iter().fold(1e-6_f32, |m, v| m.max(v.abs()));
+            let worst = a.iter().zip(&b).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(worst < 1e-4 * largest, "{backbone}, {name}: {worst} of {largest}");
+        }
+    }
+}
+
+#[test]
+fn recomputed_activations_give_the_same_bytes() {
+    for (_, model) in models() {
+        let gradients = |recompute| {
+            let loss = model.table().softmax(&hidden(&model, recompute), targets(), TOKENS);
+            let gradients = model.gradients(&loss.unwrap()).unwrap();
+            let names = model.parameters().iter();
+            names
+                .map(|(name, v)| gradients.values(name, v.elem_count()).unwrap().unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert!(gradients(true) == gradients(false));
+    }
+}
+
+#[test]
+fn frozen_parameters_keep_their_bytes_and_the_others_move() {
+    let choices: [&dyn Fn(&str) -> bool; 4] = [
+        &|name| name.ends_with("bias"),
+        &|name| name.starts_with("block.1.") || name.starts_with("norm."),
+        &|name| name.starts_with("embedding."),
+        &|name| name == "block.0.attention.qkv.weight",
+    ];
+    for (i, learns) in choices.into_iter().enumerate() {
+        for (backbone, mut model) in models() {
+            model.choose(learns);
+            let values = |model: &Transformer| -> BTreeMap<String, Vec<f32>> {
+                let parameters = model.parameters();
+                let names = parameters.iter().map(|(name, _)| name.to_owned());
+                names.map(|name| (name.clone(), parameters.values(&name).unwrap())).collect()
+            };
+            let before = values(&model);
+            let mut optimiser = AdamW::new(model.parameters(), 0.1);
+            let gradients = model.gradients(&loss(&model)).unwrap();
+            optimiser.step(model.parameters(), &gradients, 1e-2, 5.0).unwrap();
+            for (name, old) in before {
+                let moved = model.parameters().values(&name).unwrap() != old;
+                assert_eq!(moved, learns(&name), "choice {i}, {backbone}, {name}");
+                let gradient = gradients.values(&name, old.len()).unwrap();
+                assert_eq!(gradient.is_some(), learns(&name), "choice {i}, {backbone}, {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_without_a_gradient_are_left_alone_and_the_others_move_as_ever() {
+    // Tokens and negatives below 12: the rows from there on have no gradient.
+    let classes: Vec<u32> = targets().iter().flat_map(|t| [t % 12, (t + 5) % 12]).collect();
+    let step = |dense: bool| {
+        let (_, model) = models().swap_remove(0);
+        let tokens: Arc<[u32]> = tokens().iter().map(|token| token % 12).collect();
+        let hidden = model.forward(tokens, &lanes(), Pass::default()).unwrap();
+        let mut loss =
+            model.table().sampled(SampledKind::Softmax, &hidden, classes.clone()).unwrap();
+        if dense {
+            // Nothing times the table: a gradient of zeros for all of its rows.
+            let nothing = (model.table().tensor().sum_all().unwrap() * 0.0).unwrap();
+            loss = loss.add(&nothing).unwrap();
+        }
+        let mut optimiser = AdamW::new(model.parameters(), 0.0);
+        let gradients = model.gradients(&loss).unwrap();
+        optimiser.step(model.parameters(), &gradients, 1e-2, 5.0).unwrap();
+        let moments = &optimiser.moments()["embedding.token"];
+        (model.parameters().values("embedding.token").unwrap(), moments.second.clone())
+    };
+    let (_, before) = models().swap_remove(0);
+    let before = before.parameters().values("embedding.token").unwrap();
+    let ((lazy, lazy_moments), (dense, dense_moments)) = (step(false), step(true));
+    assert!(lazy == dense && lazy_moments == dense_moments);
+    assert!(lazy[12 * 16..] == before[12 * 16..] && lazy[..12 * 16] != before[..12 * 16]);
+    assert!(lazy_moments[12 * 16..].iter().all(|&v| v == 0.0));
+}
