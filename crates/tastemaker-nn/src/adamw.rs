@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::fused::{RowGradients, simd, slice, with_slice};
+use crate::fused::{RowGradients, slice, vectorised, with_slice};
 use crate::gradients::Gradients;
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -127,6 +127,11 @@ fn square_sum(values: &[f32]) -> f64 {
 /// One parameter's part of a step.
 struct Update<'a> {
     moments: Mutex<&'a mut Moments>,
+    factors: Factors,
+}
+
+/// What a step multiplies by.
+struct Factors {
     rate: f32,
     second_scale: f32,
     gradient_scale: f32,
@@ -137,18 +142,20 @@ impl<'a> Update<'a> {
     #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
     fn new(moments: &'a mut Moments, steps: u64, rate: f64, (scale, decay): (f64, f64)) -> Self {
         let steps = i32::try_from(steps).unwrap_or(i32::MAX);
-        Self {
-            moments: Mutex::new(moments),
+        let factors = Factors {
             rate: (rate / (1.0 - f64::from(BETA1).powi(steps))) as f32,
             second_scale: (1.0 / (1.0 - f64::from(BETA2).powi(steps))) as f32,
             gradient_scale: scale as f32,
             decay: decay as f32,
-        }
+        };
+        Self { moments: Mutex::new(moments), factors }
     }
+}
 
+impl Factors {
     #[expect(
         clippy::inline_always,
-        reason = "it gains from the machine's registers inside `simd` only"
+        reason = "it gains from the machine's registers inside `vectorised` only"
     )]
     #[inline(always)]
     fn apply(&self, weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
@@ -161,6 +168,16 @@ impl<'a> Update<'a> {
             *weight -= step + self.decay * *weight;
         }
     }
+}
+
+vectorised! {
+    fn apply<'a>(
+        factors: &'a Factors,
+        weights: &'a mut [f32],
+        first: &'a mut [f32],
+        second: &'a mut [f32],
+        gradient: &'a [f32],
+    ) -> () = Factors::apply;
 }
 
 impl InplaceOp2 for Update<'_> {
@@ -182,7 +199,7 @@ impl InplaceOp2 for Update<'_> {
         let pieces = first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE));
         let pieces = weights.par_chunks_mut(PIECE).zip(pieces).zip(gradient.par_chunks(PIECE));
         pieces.for_each(|((weights, (first, second)), gradient)| {
-            simd(Update::apply, (self, weights, first, second, gradient));
+            apply(&self.factors, weights, first, second, gradient);
         });
         Ok(())
     }
@@ -226,7 +243,7 @@ impl InplaceOp1 for RowUpdate<'_> {
                 let row = start..start + width;
                 let gradient = &gradients[entry * width..][..width];
                 let (weights, first) = (&mut weights[row.clone()], &mut first[row.clone()]);
-                simd(Update::apply, (update, weights, first, &mut second[row], gradient));
+                apply(&update.factors, weights, first, &mut second[row], gradient);
             }
         });
         Ok(())

@@ -14,7 +14,7 @@ use super::linear::{Pass, linear};
 use super::mask::AttentionMask;
 use super::matrix::Panels;
 use super::scratch::Scratch;
-use super::simd::{Dropout, gelu, simd};
+use super::simd::{Dropout, gelu, vectorised};
 use super::{norm, slice, tensor_like, with_slice};
 use crate::composite;
 
@@ -136,6 +136,17 @@ impl BlockWeights {
     }
 }
 
+vectorised! {
+    fn forward<'a>(
+        block: &'a Block,
+        weights: &'a BlockWeights,
+        chunk: &'a Chunk,
+        x: &'a [f32],
+        y: &'a mut [f32],
+        kept: &'a mut Kept,
+    ) -> () = Block::forward;
+}
+
 /// Where the matrices stand among a block's parameters; their biases follow them.
 const MATRICES: [usize; 4] = [2, 4, 8, 10];
 
@@ -208,7 +219,7 @@ impl Block {
                     y = rest;
                     let x = &x[chunk.tokens.start * d..chunk.tokens.end * d];
                     let mut kept = self.room(chunk);
-                    simd(Self::forward, (self, weights, chunk, x, piece, &mut kept));
+                    forward(self, weights, chunk, x, piece, &mut kept);
                     if keep {
                         all.push(kept);
                     }
@@ -314,6 +325,10 @@ impl Block {
     fn drop(&self, site: u32, chunk: &Chunk, values: &mut [f32]) {
         drop_at(self.dropout.at(site), chunk.tokens.start * self.shape.width, values);
     }
+}
+
+vectorised! {
+    pub(crate) fn drop_all<'a>(dropout: Dropout, first: usize, values: &'a mut [f32]) -> () = drop_at;
 }
 
 /// Multiplies `values`, which begin at activation `first`, with the mask of `dropout`.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::matrix::{Panels, View, multiply, multiply_add, multiply_packed};
 use super::scratch::Scratch;
-use super::simd::{exp, simd};
+use super::simd::{exp, vectorised};
 use super::{norm, slice, tensor_like};
 use crate::composite;
 
@@ -97,18 +97,36 @@ impl CatalogSoftmax {
             let transposed =
                 Panels::new(View::rows(hidden, width).transposed(), (width, targets.len()));
             let rows = Rows { hidden, transposed, targets, width };
-            lanes.par_iter_mut().for_each(|lane| simd(Lane::logits, (lane, &rows, table)));
-            let totals = simd(Rows::totals, (&rows, &lanes[..], share));
+            lanes.par_iter_mut().for_each(|lane| logits(lane, &rows, table));
+            let totals = totals(&rows, &lanes, share);
             loss += rows.loss(&lanes, &totals, share);
             let d_tables = d_table[..self.classes * width].par_chunks_mut(a_lane * width);
             lanes.par_iter_mut().zip(d_tables).for_each(|(lane, d_table)| {
-                simd(Lane::backward, (lane, &rows, &totals, table, d_table));
+                backward(lane, &rows, &totals, table, d_table);
             });
             rows.gather(&lanes, table, share, d_hidden);
             rows.take_targets(share, &mut d_table);
         }
         (loss / self.targets.len() as f64, d_hidden, d_table)
     }
+}
+
+vectorised! {
+    fn logits<'a>(lane: &'a mut Lane, rows: &'a Rows<'a>, table: &'a [f32]) -> () = Lane::logits;
+}
+
+vectorised! {
+    fn totals<'a>(rows: &'a Rows<'a>, lanes: &'a [Lane], share: f32) -> Totals = Rows::totals;
+}
+
+vectorised! {
+    fn backward<'a>(
+        lane: &'a mut Lane,
+        rows: &'a Rows<'a>,
+        totals: &'a Totals,
+        table: &'a [f32],
+        d_table: &'a mut [f32],
+    ) -> () = Lane::backward;
 }
 
 /// Divides a catalog; also says how many classes a lane has.
@@ -173,7 +191,7 @@ impl Rows<'_> {
             let start = piece * PIECE * width;
             for lane in lanes {
                 let of_lane = &lane.d_hidden[start..start + d_hidden.len()];
-                simd(norm::add, (&mut *d_hidden, of_lane));
+                norm::add_all(d_hidden, of_lane);
             }
             for (d_hidden, &target) in d_hidden.chunks_exact_mut(width).zip(targets) {
                 add_scaled(d_hidden, -share, &table[target as usize * width..][..width]);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::block::drop_at;
-use super::simd::{Dropout, simd};
+use super::block::drop_all;
+use super::simd::{Dropout, vectorised};
 use super::{Lanes, RowGradients, RowSink, norm, slice, tensor_like, with_slice};
 use crate::composite;
 
@@ -59,12 +59,21 @@ impl Embedding {
         out.par_chunks_mut(ROWS * width).zip(rows).enumerate().for_each(
             |(task, (out, (tokens, places)))| {
                 let ids = (tokens, places);
-                simd(embed, ((table, positions), width, ids, &mut *out));
-                simd(drop_at, (self.dropout, task * ROWS * width, out));
+                embed_all((table, positions), width, ids, out);
+                drop_all(self.dropout, task * ROWS * width, out);
             },
         );
         Ok(out)
     }
+}
+
+vectorised! {
+    fn embed_all<'a>(
+        tables: (&'a [f32], &'a [f32]),
+        width: usize,
+        ids: (&'a [u32], &'a [u32]),
+        out: &'a mut [f32],
+    ) -> () = embed;
 }
 
 /// Rows of `table` and of `positions`, added.
@@ -109,7 +118,7 @@ impl CustomOp2 for Embedding {
         let width = table.dim(1)?;
         let mut gradient = with_slice(gradient, |gradient| Ok(gradient.to_vec()))?;
         gradient.par_chunks_mut(ROWS * width).enumerate().for_each(|(task, values)| {
-            simd(drop_at, (self.dropout, task * ROWS * width, values));
+            drop_all(self.dropout, task * ROWS * width, values);
         });
         let gather = |into: &Tensor, rows: &[u32]| -> Result<RowGradients> {
             Ok(RowGradients::gather(into.dim(0)?, width, rows, |entry, out| {

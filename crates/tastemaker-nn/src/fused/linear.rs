@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::block::add_up;
 use super::matrix::{Panels, View, multiply_add, multiply_packed};
 use super::scratch::Scratch;
-use super::simd::{exp, gelu, simd};
+use super::simd::{exp, gelu, vectorised};
 use super::{slice, tensor_like, with_slice};
 use crate::composite;
 
@@ -107,6 +107,37 @@ impl Activation {
     }
 }
 
+vectorised! {
+    fn linear_all<'a>(
+        x: &'a [f32],
+        layer: (&'a Panels, &'a [f32]),
+        rows: usize,
+        out: &'a mut [f32],
+    ) -> () = linear;
+}
+
+vectorised! {
+    fn linear_backward_all<'a>(
+        x: (&'a [f32], &'a [f32]),
+        weight: &'a Panels,
+        shape: (usize, usize),
+        dx: Option<&'a mut [f32]>,
+        learns: (Option<&'a mut [f32]>, Option<&'a mut [f32]>),
+    ) -> () = linear_backward;
+}
+
+vectorised! {
+    fn activate_all<'a>(
+        activation: Activation,
+        values: &'a mut [f32],
+        slopes: &'a mut [f32],
+    ) -> () = Activation::apply;
+}
+
+vectorised! {
+    fn multiply_all<'a>(values: &'a mut [f32], factors: &'a [f32]) -> () = times;
+}
+
 /// Rows a task takes; fixed, so that sums over tasks do not depend on the threads.
 const ROWS: usize = 128;
 
@@ -135,8 +166,8 @@ impl Linear {
         let (mut y, mut slopes) = (vec![0.0; rows * outputs], Scratch::new(rows * outputs));
         let pieces = y.par_chunks_mut(ROWS * outputs).zip(slopes.par_chunks_mut(ROWS * outputs));
         pieces.zip(x.par_chunks(ROWS * inputs)).for_each(|((y, slopes), x)| {
-            simd(linear, (x, (&panels, bias), x.len() / inputs, &mut *y));
-            simd(Activation::apply, (self.activation, y, slopes));
+            linear_all(x, (&panels, bias), x.len() / inputs, y);
+            activate_all(self.activation, y, slopes);
         });
         (y, slopes)
     }
@@ -162,13 +193,13 @@ impl Linear {
             .zip(slopes.par_chunks_mut(ROWS * outputs))
             .zip(x.par_chunks(ROWS * inputs).zip(dy.par_chunks(ROWS * outputs)))
             .map(|((dx, slopes), (x, dy))| {
-                simd(times, (&mut *slopes, dy));
+                multiply_all(slopes, dy);
                 let mut d_weight = Scratch::zeros(if learns[1] { weight.len() } else { 0 });
                 let mut d_bias = Scratch::zeros(if learns[2] { outputs } else { 0 });
                 let learn =
                     (learns[1].then_some(&mut d_weight[..]), learns[2].then_some(&mut d_bias[..]));
                 let rows = x.len() / inputs;
-                simd(linear_backward, ((x, &*slopes), &panels, (rows, outputs), dx, learn));
+                linear_backward_all((x, slopes), &panels, (rows, outputs), dx, learn);
                 (d_weight, d_bias)
             })
             .collect();

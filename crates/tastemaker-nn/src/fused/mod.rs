@@ -46,7 +46,7 @@ pub use rms_norm::RmsNorm;
 pub use rows::{RowGradients, RowSink};
 pub use sampled::{SampledKind, SampledLoss};
 pub use simd::Dropout;
-pub(crate) use simd::simd;
+pub(crate) use simd::vectorised;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 

@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::simd::{dot, simd, sum};
+use super::simd::{dot, sum, vectorised};
 use super::{slice, tensor_like, with_slice};
 use crate::composite;
 
@@ -80,6 +80,30 @@ pub(crate) fn backward(
     }
 }
 
+vectorised! {
+    fn forward_all<'a>(
+        x: &'a [f32],
+        weight: &'a [f32],
+        bias: &'a [f32],
+        out: &'a mut [f32],
+        stats: &'a mut [[f32; 2]],
+    ) -> () = forward;
+}
+
+vectorised! {
+    fn backward_all<'a>(
+        x: (&'a [f32], &'a [[f32; 2]]),
+        weight: &'a [f32],
+        dy: &'a [f32],
+        dx: Option<&'a mut [f32]>,
+        learns: (Option<&'a mut [f32]>, Option<&'a mut [f32]>),
+    ) -> () = backward;
+}
+
+vectorised! {
+    pub(crate) fn add_all<'a>(sum: &'a mut [f32], values: &'a [f32]) -> () = add;
+}
+
 /// Layer normalisation as one operation: `x` [tokens, width], `weight` and `bias` of that width.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm;
@@ -100,7 +124,7 @@ impl LayerNorm {
         let mut out = vec![0.0; x.len()];
         out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {
             let mut stats = [[0.0; 2]; ROWS];
-            simd(forward, (x, weight, bias, out, &mut stats[..]));
+            forward_all(x, weight, bias, out, &mut stats);
         });
         out
     }
@@ -153,9 +177,9 @@ fn gradients(x: &[f32], weight: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<
         .map(|((dx, x), dy)| {
             let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
             let (mut stats, mut out) = ([[0.0; 2]; ROWS], vec![0.0; x.len()]);
-            simd(forward, (x, weight, weight, &mut out[..], &mut stats[..]));
+            forward_all(x, weight, weight, &mut out, &mut stats);
             let learns = (Some(&mut d_weight[..]), Some(&mut d_bias[..]));
-            simd(backward, ((x, &stats[..]), weight, dy, Some(dx), learns));
+            backward_all((x, &stats), weight, dy, Some(dx), learns);
             (d_weight, d_bias)
         })
         .collect();

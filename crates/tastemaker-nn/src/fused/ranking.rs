@@ -1,7 +1,8 @@
 //! The best rows of a table, fused with the product that scores them.
 
+use pulp::{Simd, WithSimd};
+
 use super::matrix::{Panels, View, multiply_packed};
-use super::simd::simd;
 
 /// Hidden states that are scored together: the table is read once for all of them.
 pub const ROWS: usize = 32;
@@ -38,27 +39,48 @@ pub fn rank<K: Keeper>(hidden: &[f32], table: &[f32], width: usize, keepers: &mu
     for (first, table) in (0..).step_by(CLASSES).zip(table.chunks(CLASSES * width)) {
         let classes = table.len() / width;
         multiply_packed((&mut scores, ROWS, false), classes, View::rows(table, width), &hidden);
-        simd(offer::<K>, (first, &scores[..classes * ROWS], &mut bars, &mut *keepers));
+        let scores = &scores[..classes * ROWS];
+        pulp::Arch::new().dispatch(Offer {
+            first,
+            scores,
+            bars: &mut bars,
+            keepers: &mut *keepers,
+        });
     }
 }
 
 /// Offers the classes from `first` on, whose scores lie in rows of [`ROWS`].
-#[inline(always)]
-fn offer<K: Keeper>(first: u32, scores: &[f32], bars: &mut [f32; ROWS], keepers: &mut [K]) {
-    for (class, scores) in (first..).zip(scores.as_chunks::<ROWS>().0) {
-        // What is not a number is not below the bar.
-        let mut all_below = true;
-        for (score, bar) in scores.iter().zip(bars.iter()) {
-            all_below &= score < bar;
-        }
-        if all_below {
-            continue;
-        }
-        for ((score, bar), keeper) in scores.iter().zip(bars.iter_mut()).zip(&mut *keepers) {
-            if !matches!(score.partial_cmp(bar), Some(std::cmp::Ordering::Less)) {
-                keeper.offer(class, *score);
-                *bar = keeper.bar();
+struct Offer<'a, K> {
+    first: u32,
+    scores: &'a [f32],
+    bars: &'a mut [f32; ROWS],
+    keepers: &'a mut [K],
+}
+
+impl<K: Keeper> WithSimd for Offer<'_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (class, scores) in (self.first..).zip(self.scores.as_chunks::<ROWS>().0) {
+            // What is not a number is not below the bar.
+            let mut all_below = true;
+            for (score, bar) in scores.iter().zip(self.bars.iter()) {
+                all_below &= score < bar;
             }
+            if !all_below {
+                offer(class, scores, self.bars, self.keepers);
+            }
+        }
+    }
+}
+
+/// Offers a class to those whose bar it is not below.
+fn offer<K: Keeper>(class: u32, scores: &[f32], bars: &mut [f32], keepers: &mut [K]) {
+    for ((score, bar), keeper) in scores.iter().zip(bars).zip(keepers) {
+        if !matches!(score.partial_cmp(bar), Some(std::cmp::Ordering::Less)) {
+            keeper.offer(class, *score);
+            *bar = keeper.bar();
         }
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::norm::{EPSILON, add};
-use super::simd::{dot, simd};
+use super::simd::{dot, vectorised};
 use super::{slice, tensor_like, with_slice};
 use crate::composite;
 
@@ -27,10 +27,24 @@ impl RmsNorm {
         let mut out = vec![0.0; x.len()];
         let piece = ROWS * weight.len();
         out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {
-            simd(forward, (x, weight, out));
+            forward_all(x, weight, out);
         });
         out
     }
+}
+
+vectorised! {
+    fn forward_all<'a>(x: &'a [f32], weight: &'a [f32], out: &'a mut [f32]) -> () = forward;
+}
+
+vectorised! {
+    fn backward_all<'a>(
+        x: &'a [f32],
+        weight: &'a [f32],
+        dy: &'a [f32],
+        dx: Option<&'a mut [f32]>,
+        d_weight: Option<&'a mut [f32]>,
+    ) -> () = backward;
 }
 
 /// One over the root mean square.
@@ -94,7 +108,7 @@ fn gradients(
             let mut dx = vec![0.0; if learns[0] { x.len() } else { 0 }];
             let mut d_weight = vec![0.0; if learns[1] { width } else { 0 }];
             let of_x = learns[0].then_some(&mut dx[..]);
-            simd(backward, (x, weight, dy, of_x, learns[1].then_some(&mut d_weight[..])));
+            backward_all(x, weight, dy, of_x, learns[1].then_some(&mut d_weight[..]));
             (dx, d_weight)
         })
         .collect();

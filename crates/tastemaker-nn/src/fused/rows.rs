@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::norm;
-use super::simd::simd;
 
 /// Rows of a table that one task adds to.
 const ROWS: usize = 512;
@@ -48,7 +48,8 @@ impl RowGradients {
         let mut values = vec![0.0; distinct.len() * width];
         let tasks = values.par_chunks_mut(ROWS * width).zip(distinct.par_chunks(ROWS));
         tasks.for_each(|(values, rows)| {
-            simd(add_entries, (values, width, rows, &ends[..], &entries[..], &add));
+            let (ends, entries, add) = (&ends[..], &entries[..], &add);
+            pulp::Arch::new().dispatch(AddEntries { values, width, rows, ends, entries, add });
         });
         Self { rows: distinct, values }
     }
@@ -93,18 +94,25 @@ impl RowGradients {
 }
 
 /// Adds every row's own entries to it.
-#[inline(always)]
-fn add_entries(
-    values: &mut [f32],
+struct AddEntries<'a, F> {
+    values: &'a mut [f32],
     width: usize,
-    rows: &[u32],
-    ends: &[usize],
-    entries: &[u32],
-    add: &impl Fn(usize, &mut [f32]),
-) {
-    for (out, &row) in values.chunks_exact_mut(width).zip(rows) {
-        for &entry in &entries[ends[row as usize]..ends[row as usize + 1]] {
-            add(entry as usize, out);
+    rows: &'a [u32],
+    ends: &'a [usize],
+    entries: &'a [u32],
+    add: &'a F,
+}
+
+impl<F: Fn(usize, &mut [f32])> WithSimd for AddEntries<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        for (out, &row) in self.values.chunks_exact_mut(self.width).zip(self.rows) {
+            let ends = &self.ends[row as usize..];
+            for &entry in &self.entries[ends[0]..ends[1]] {
+                (self.add)(entry as usize, out);
+            }
         }
     }
 }

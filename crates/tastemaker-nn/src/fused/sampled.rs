@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::catalog_softmax::{add_scaled, scale};
-use super::simd::{dot, exp, max, simd};
+use super::simd::{dot, exp, max, vectorised};
 use super::{RowGradients, RowSink, slice, tensor_like};
 use crate::composite;
 
@@ -66,7 +66,7 @@ impl SampledLoss {
         let losses: Vec<f32> = inputs
             .zip(outputs)
             .map(|((hidden, classes), (d_hidden, slopes))| {
-                simd(Self::row, (self, (hidden, classes), table, d_hidden, slopes))
+                row(self, (hidden, classes), table, d_hidden, slopes)
             })
             .collect();
         let n_rows = table.len() / width;
@@ -76,6 +76,16 @@ impl SampledLoss {
         let loss = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / self.rows as f64;
         (loss, d_hidden, d_table)
     }
+}
+
+vectorised! {
+    fn row<'a>(
+        loss: &'a SampledLoss,
+        row: (&'a [f32], &'a [u32]),
+        table: &'a [f32],
+        d_hidden: &'a mut [f32],
+        slopes: &'a mut [f32],
+    ) -> f32 = SampledLoss::row;
 }
 
 impl SampledLoss {

@@ -1,59 +1,32 @@
 //! Element-wise arithmetic that the compiler can put into the widest registers there are.
 
-/// Calls `f`, compiled for the best instruction set of this machine, with a tuple of `arguments`.
+/// Defines a function that calls another, compiled for the best instruction set of this machine.
 ///
-/// `f` is to be a function marked `#[inline(always)]`, and so are those that it calls: what is not
-/// inlined gains nothing. A closure may not be inlined, so it is not for here.
-/// Multiplications and additions are not contracted, so the results are the same everywhere.
-#[inline(always)]
-pub(crate) fn simd<A, F: Call<A>>(f: F, arguments: A) -> F::Output {
-    pulp::Arch::new().dispatch(Inlined { f, arguments })
-}
-
-/// A function of several arguments.
-pub(crate) trait Call<A> {
-    /// What it returns.
-    type Output;
-    /// Calls it.
-    fn call(self, arguments: A) -> Self::Output;
-}
-
-macro_rules! call {
-    ($($argument:ident)+) => {
-        impl<F, R, $($argument),+> Call<($($argument,)+)> for F
-        where
-            F: FnOnce($($argument),+) -> R,
-        {
-            type Output = R;
-
-            #[inline(always)]
-            #[expect(non_snake_case, reason = "the arguments have the names of their types")]
-            fn call(self, ($($argument,)+): ($($argument,)+)) -> R {
-                self($($argument),+)
+/// The other is to be marked `#[inline(always)]`, and so are those that it calls: what is not
+/// inlined gains nothing. (That is also why this is a macro: a call through a function's generic
+/// type is not inlined.) Multiplications and additions are not contracted, so the results are the
+/// same everywhere.
+macro_rules! vectorised {
+    ($vis:vis fn $name:ident<$l:lifetime>($($arg:ident: $type:ty),* $(,)?) -> $output:ty = $f:path;) => {
+        $vis fn $name<$l>($($arg: $type),*) -> $output {
+            struct Arguments<$l> {
+                $($arg: $type),*
             }
+
+            impl<$l> pulp::WithSimd for Arguments<$l> {
+                type Output = $output;
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _simd: S) -> Self::Output {
+                    $f($(self.$arg),*)
+                }
+            }
+
+            pulp::Arch::new().dispatch(Arguments { $($arg),* })
         }
     };
 }
-
-call!(A B);
-call!(A B C);
-call!(A B C D);
-call!(A B C D E);
-call!(A B C D E G);
-
-struct Inlined<F, A> {
-    f: F,
-    arguments: A,
-}
-
-impl<A, F: Call<A>> pulp::WithSimd for Inlined<F, A> {
-    type Output = F::Output;
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) -> F::Output {
-        self.f.call(self.arguments)
-    }
-}
+pub(crate) use vectorised;
 
 /// Numbers handled at a time in reductions; fixed, so that sums do not depend on the machine.
 pub(crate) const WIDTH: usize = 16;

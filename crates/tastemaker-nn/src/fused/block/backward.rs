@@ -5,12 +5,23 @@ use std::sync::PoisonError;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::{Block, BlockWeights, Kept};
+use super::{Block, BlockWeights, Kept, forward};
 use crate::fused::lanes::Chunk;
 use crate::fused::linear::{Pass, linear_backward};
 use crate::fused::norm;
 use crate::fused::scratch::Scratch;
-use crate::fused::simd::simd;
+use crate::fused::simd::vectorised;
+
+vectorised! {
+    fn backward<'a>(
+        block: &'a Block,
+        weights: &'a BlockWeights,
+        chunk: (&'a Chunk, &'a Kept),
+        rows: (&'a [f32], &'a [f32]),
+        dx: (&'a mut [f32], bool),
+        sum: Option<&'a mut [f32]>,
+    ) -> () = Block::backward;
+}
 
 impl Block {
     /// The gradients of `x`, if it `needs_dx`, and of the packed weights, if any `learns`.
@@ -42,12 +53,12 @@ impl Block {
                     let kept = kept.next().unwrap_or_else(|| {
                         let mut kept = self.room(chunk);
                         if let Some(again) = &again {
-                            simd(Self::forward, (self, again, chunk, x, &mut *piece, &mut kept));
+                            forward(self, again, chunk, x, &mut *piece, &mut kept);
                         }
                         kept
                     });
                     let (of_x, sum) = ((piece, needs_dx), sum.as_deref_mut());
-                    simd(Self::backward, (self, &weights, (chunk, &kept), (x, dy), of_x, sum));
+                    backward(self, &weights, (chunk, &kept), (x, dy), of_x, sum);
                 }
                 sum
             })
@@ -195,7 +206,7 @@ pub(in crate::fused) fn add_up(lanes: &[Scratch]) -> Vec<f32> {
     sum.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {
         let numbers = piece * PIECE..piece * PIECE + sum.len();
         for lane in lanes {
-            simd(norm::add, (&mut *sum, &lane[numbers.clone()]));
+            norm::add_all(sum, &lane[numbers.clone()]);
         }
     });
     sum
