@@ -141,8 +141,8 @@ vectorised! {
 /// Rows a task takes; fixed, so that sums over tasks do not depend on the threads.
 const ROWS: usize = 128;
 
-/// `activation(x · weightᵀ + bias)` as one operation: `x` [rows, inputs], `weight`
-/// [outputs, inputs], `bias` [outputs]; the result is [rows, outputs].
+/// `activation(x · weightᵀ + bias)` as one operation: `x` is `[rows, inputs]`, `weight`
+/// `[outputs, inputs]`, `bias` `[outputs]`; the result is `[rows, outputs]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     /// What is done to the sums.

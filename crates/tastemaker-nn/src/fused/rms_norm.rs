@@ -12,8 +12,8 @@ use crate::composite;
 /// Rows a task takes; fixed, so that sums over tasks do not depend on the threads.
 const ROWS: usize = 128;
 
-/// `x / √(mean(x²) + ε) · weight`, with ε = 1e-5, as one operation: `x` [tokens, width], `weight`
-/// [width].
+/// `x / √(mean(x²) + ε) · weight`, with ε = 1e-5, as one operation: `x` `[tokens, width]`, `weight`
+/// `[width]`.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm;
 
