@@ -60,7 +60,10 @@ def sides(python, arguments, has_bf16):
     threads = ["--threads", str(arguments.threads)]
     libraries = glob.glob("/usr/lib/*/libtcmalloc_minimal.so.4")
     tcmalloc = {"LD_PRELOAD": libraries[0]} if libraries else None
-    yield "tastemaker f32", [ours()], {"RAYON_NUM_THREADS": str(arguments.threads)}
+    variables = {"RAYON_NUM_THREADS": str(arguments.threads)}
+    yield "tastemaker f32", [ours(), "f32"], variables
+    if has_bf16:
+        yield "tastemaker bf16", [ours(), "bf16"], variables
     yield "torch eager", torch + threads, {}
     if tcmalloc is None:
         print("tcmalloc is not installed (Debian: libtcmalloc-minimal4); left out", file=sys.stderr)
@@ -71,7 +74,7 @@ def sides(python, arguments, has_bf16):
         yield "torch eager bf16", torch + threads + ["--bf16"], tcmalloc or {}
         yield "torch.compile bf16", torch + threads + ["--bf16", "--compile"], tcmalloc or {}
     else:
-        print("no bf16 instructions here: torch's bf16 is emulated, left out", file=sys.stderr)
+        print("no bf16 instructions here: bf16 is emulated on both sides, left out", file=sys.stderr)
 
 
 def main():
@@ -91,9 +94,12 @@ def main():
         memory = {}
         for _ in range(arguments.rounds):
             for side, command, variables in all_sides:
-                extra = ["--times"] if side.startswith("tastemaker") else []
-                command = [command[0], *extra, *command[1:]]
-                answer = run([*map(str, command), shape, str(arguments.steps)], variables)
+                what = [shape, str(arguments.steps)]
+                if side.startswith("tastemaker"):
+                    command = [command[0], "--times", *what, command[1]]
+                else:
+                    command = [*command, *what]
+                answer = run([*map(str, command)], variables)
                 times[side] += answer["milliseconds"]
                 memory[side] = max(memory.get(side, 0), answer["peak-memory"])
         base = statistics.median(times["tastemaker f32"])

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 use divan::{Bencher, black_box};
+use tastemaker_core::SeedTree;
 use tastemaker_nn::fused::{
-    Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Keeper, Lanes, LayerNorm, RANKED_ROWS,
-    View, multiply, multiply_add, rank,
+    Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
+    RANKED_ROWS, View, multiply, multiply_add, rank,
 };
+use tastemaker_nn::parameters::{Init, Parameters};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -124,6 +126,27 @@ impl Keeper for Best {
         let place = self.0.partition_point(|(other, _)| *other >= score);
         self.0.insert(place, (score, class));
     }
+}
+
+/// One user over many items on one thread.
+#[divan::bench(sample_count = 20, sample_size = 1, args = [(12_101, false), (12_101, true), (1_000_000, false), (1_000_000, true)])]
+fn one_user(bencher: Bencher<'_, '_>, (items, int8): (usize, bool)) {
+    let mut normal = Parameters::default();
+    let seeds = SeedTree::new(1);
+    normal.add("hidden", &[WIDTH], Init::Normal(1.0), &seeds).expect("numbers");
+    normal.add("table", &[items, WIDTH], Init::Normal(1.0), &seeds).expect("numbers");
+    let values = |name| normal.values(name).expect("numbers");
+    let (hidden, table) = (values("hidden"), values("table"));
+    let eight = Int8Table::new(&table, WIDTH);
+    bencher.bench_local(|| {
+        let mut best = [Best(vec![])];
+        if int8 {
+            eight.rank(&hidden, &table, &mut best);
+        } else {
+            rank(&hidden, &table, WIDTH, &mut best);
+        }
+        black_box(best);
+    });
 }
 
 /// Ranking on one thread, and the bare product that it needs. Divan shows multiply-adds a second

@@ -2,11 +2,11 @@
 //!
 //! `cargo bench -p tastemaker-nn --bench steps`
 //!
-//! `… -- --times A1 7` prints the milliseconds of 7 steps and the peak memory as JSON instead, for
-//! bench/peers.
+//! `… -- --times A1 7 f32` prints the milliseconds of 7 steps and the peak memory as JSON instead,
+//! for bench/peers.
 //!
 //! A1, A2, B, C32 and C128 are the shapes of docs/benchmarks.md, with every sequence at its full
-//! length;
+//! length; B goes through its sequences in four parts, whose gradients are added;
 //! `packed` is A1 with the lengths of Amazon 5-core users, a mean of 9 and at most 50.
 
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use divan::{Bencher, black_box};
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
-use tastemaker_nn::fused::Lanes;
+use tastemaker_nn::fused::{Lanes, Precision};
+use tastemaker_nn::gradients::Gradients;
 use tastemaker_nn::transformer::{Frozen, Pass, Transformer};
 
 #[global_allocator]
@@ -26,19 +27,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--times", shape, n] => times(shape, n.parse().expect("a number of steps")),
+        ["--times", shape, n, precision] => {
+            let precision = if precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
+            times(shape, n.parse().expect("a number of steps"), precision);
+        }
         _ => divan::main(),
     }
 }
 
 /// Prints what `n` steps of a shape cost.
 #[expect(clippy::print_stdout, reason = "this is what the program is asked for")]
-fn times(shape: &str, n: usize) {
+fn times(shape: &str, n: usize, precision: Precision) {
     let mut run: Box<dyn FnMut()> = if shape.starts_with('C') {
-        let encoding = encoding(shape);
+        let encoding = encoding(shape, precision);
         Box::new(move || encoding.run())
     } else {
-        let mut step = training(shape);
+        let mut step = training(shape, precision);
         Box::new(move || step.run())
     };
     let mut milliseconds = Vec::new();
@@ -60,30 +64,39 @@ fn times(shape: &str, n: usize) {
 struct Step {
     model: Transformer,
     optimiser: AdamW,
-    tokens: Arc<[u32]>,
-    lanes: Arc<Lanes>,
+    parts: Vec<(Arc<[u32]>, Arc<Lanes>)>,
     classes: usize,
+    precision: Precision,
 }
 
 impl Step {
-    fn new(decoder: Decoder, classes: usize, lengths: Vec<usize>) -> Self {
+    fn new(decoder: Decoder, classes: usize, lengths: &[usize], a_part: usize) -> Self {
         let backbone = AnyBackbone::Decoder(decoder);
         let model = Transformer::new(&backbone, classes, &SeedTree::new(1)).expect("a good shape");
-        let n = lengths.iter().sum::<usize>();
+        let part = |lengths: &[usize]| {
+            let tokens = (0_u32..).take(lengths.iter().sum()).map(|i| spread(i, classes)).collect();
+            (tokens, Arc::new(Lanes::new(lengths.to_vec())))
+        };
         Self {
             optimiser: AdamW::new(model.parameters(), 0.0),
             model,
-            tokens: (0_u32..).take(n).map(|i| spread(i, classes)).collect(),
-            lanes: Arc::new(Lanes::new(lengths)),
+            parts: lengths.chunks(a_part).map(part).collect(),
             classes,
+            precision: Precision::F32,
         }
     }
 
     fn run(&mut self) {
-        let pass = Pass { seed: 7, ..Pass::default() };
-        let hidden = self.model.forward(self.tokens.clone(), &self.lanes, pass).expect("states");
-        let loss = self.model.table().softmax(&hidden, self.tokens.to_vec(), self.classes);
-        let gradients = self.model.gradients(&loss.expect("the loss")).expect("the backward pass");
+        let pass = Pass { seed: 7, precision: self.precision, ..Pass::default() };
+        let mut gradients = Gradients::default();
+        for (tokens, lanes) in &self.parts {
+            let hidden = self.model.forward(tokens.clone(), lanes, pass).expect("states");
+            let loss = self.model.table(pass).softmax(&hidden, tokens.to_vec(), self.classes);
+            let share = 1.0 / self.parts.len() as f64;
+            let loss = loss.and_then(|loss| Ok((loss * share)?)).expect("the loss");
+            let part = self.model.gradients(&loss).expect("the backward pass");
+            gradients.add(part).expect("gradients of one model");
+        }
         let norm = self.optimiser.step(self.model.parameters(), &gradients, 1e-3, 5.0);
         black_box(norm.expect("a finite gradient"));
     }
@@ -106,14 +119,15 @@ fn decoder(layers: usize, heads: usize, width: usize, max_length: usize, dropout
     }
 }
 
-fn training(shape: &str) -> Step {
-    match shape {
-        "A1" => Step::new(decoder(2, 2, 64, 50, 0.2), 3417, vec![50; 128]),
-        "A2" => Step::new(decoder(2, 2, 64, 200, 0.2), 3417, vec![200; 128]),
-        "B" => Step::new(decoder(4, 4, 256, 128, 0.1), 8000, vec![128; 16]),
-        "packed" => Step::new(decoder(2, 2, 64, 50, 0.2), 3417, fallen()),
+fn training(shape: &str, precision: Precision) -> Step {
+    let step = match shape {
+        "A1" => Step::new(decoder(2, 2, 64, 50, 0.2), 3417, &[50; 128], 128),
+        "A2" => Step::new(decoder(2, 2, 64, 200, 0.2), 3417, &[200; 128], 128),
+        "B" => Step::new(decoder(4, 4, 256, 128, 0.1), 8000, &[128; 16], 4),
+        "packed" => Step::new(decoder(2, 2, 64, 50, 0.2), 3417, &fallen(), 128),
         _ => panic!("no training step {shape}; there are A1, A2, B and packed"),
-    }
+    };
+    Step { precision, ..step }
 }
 
 /// Lengths that fall off as those of Amazon 5-core users do.
@@ -133,7 +147,7 @@ impl Encoding {
     }
 }
 
-fn encoding(shape: &str) -> Encoding {
+fn encoding(shape: &str, precision: Precision) -> Encoding {
     let (classes, length) = (30_522, if shape == "C32" { 32 } else { 128 });
     let encoder = Encoder {
         layers: Some(6),
@@ -147,19 +161,21 @@ fn encoding(shape: &str) -> Encoding {
     let backbone = AnyBackbone::Encoder(encoder);
     let model = Transformer::new(&backbone, classes, &SeedTree::new(1)).expect("a good shape");
     let sequence = |i: u32| (0_u32..).take(length).map(|j| spread(i * 1000 + j, classes)).collect();
-    Encoding { model: model.frozen().expect("weights"), sequences: (0..32).map(sequence).collect() }
+    let model = model.frozen(precision).expect("weights");
+    Encoding { model, sequences: (0..32).map(sequence).collect() }
 }
 
 #[divan::bench(sample_count = 15, sample_size = 1, args = ["A1", "A2", "B", "packed"])]
 fn step(bencher: Bencher<'_, '_>, shape: &str) {
-    let mut step = training(shape);
+    let mut step = training(shape, Precision::F32);
     step.run();
-    bencher.counter(ItemsCount::new(step.tokens.len())).bench_local(|| step.run());
+    let tokens: usize = step.parts.iter().map(|(tokens, _)| tokens.len()).sum();
+    bencher.counter(ItemsCount::new(tokens)).bench_local(|| step.run());
 }
 
 #[divan::bench(sample_count = 15, sample_size = 1, args = ["C32", "C128"])]
 fn forward(bencher: Bencher<'_, '_>, shape: &str) {
-    let encoding = encoding(shape);
+    let encoding = encoding(shape, Precision::F32);
     encoding.run();
     bencher.bench_local(|| encoding.run());
 }

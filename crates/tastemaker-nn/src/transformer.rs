@@ -5,14 +5,14 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use tastemaker_core::SeedTree;
 
-use crate::Result;
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
-    self, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Keeper, Lanes,
-    LayerNorm, RowSink, SampledKind, SampledLoss, View, multiply,
+    self, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Int8Table, Keeper,
+    Lanes, LayerNorm, Precision, RowSink, SampledKind, SampledLoss, View, multiply,
 };
 use crate::gradients::Gradients;
 use crate::parameters::{Init, Parameters};
+use crate::{Error, Result};
 
 /// Standard deviation of the first weights (as GPT-2 and BERT).
 const DEVIATION: f64 = 0.02;
@@ -30,6 +30,8 @@ pub struct Pass {
     pub seed: u64,
     /// Whether the backward pass makes the blocks' activations again instead of keeping them.
     pub recompute: bool,
+    /// What the factors of matrix products are rounded to.
+    pub precision: Precision,
 }
 
 /// The embedding table [vocabulary, width], as losses see it.
@@ -37,6 +39,7 @@ pub struct Pass {
 pub struct Table<'a> {
     tensor: &'a Tensor,
     sink: &'a RowSink,
+    precision: Precision,
 }
 
 impl Table<'_> {
@@ -48,7 +51,8 @@ impl Table<'_> {
     /// The mean over `hidden` states [targets, width] of the softmax cross-entropy over the first
     /// `classes` rows.
     pub fn softmax(&self, hidden: &Tensor, targets: Vec<u32>, classes: usize) -> Result<Tensor> {
-        Ok(CatalogSoftmax::new(targets, classes).apply(hidden, self.tensor)?)
+        let loss = CatalogSoftmax::new(targets, classes).precision(self.precision);
+        Ok(loss.apply(hidden, self.tensor)?)
     }
 
     /// The mean over `hidden` states of a loss against sampled negatives; of each state, `classes`
@@ -127,9 +131,10 @@ impl Transformer {
         &self.parameters
     }
 
-    /// The embedding table.
-    pub fn table(&self) -> Table<'_> {
-        Table { tensor: self.parameters.get(TABLE), sink: &self.sink }
+    /// The embedding table, as losses of a pass see it.
+    pub fn table(&self, pass: Pass) -> Table<'_> {
+        let precision = pass.precision;
+        Table { tensor: self.parameters.get(TABLE), sink: &self.sink, precision }
     }
 
     /// What the model finds at each token: [tokens, width].
@@ -137,14 +142,15 @@ impl Transformer {
         let get = |name: &str| self.parameters.get(name);
         let dropout = Dropout::new(self.shape.dropout, pass.seed);
         let embedding = Embedding::new(tokens, lanes, dropout).sink(self.sink.clone());
-        let mut x = embedding.apply(self.table().tensor, get("embedding.position"))?;
+        let mut x = embedding.apply(get(TABLE), get("embedding.position"))?;
         for (layer, site) in (0..self.shape.layers).zip((1..).step_by(SITES_A_BLOCK as usize)) {
             let learns = self
                 .block_shape()
                 .parameters()
                 .map(|(name, _)| self.parameters.learns(&block_name(layer, name)));
             let block = Block::new(self.block_shape(), lanes.clone(), dropout.at(site));
-            let block = block.learning(learns).recomputing(pass.recompute);
+            let block =
+                block.learning(learns).recomputing(pass.recompute).precision(pass.precision);
             x = block.apply(&x, &self.packed(layer)?)?;
         }
         Ok(LayerNorm.apply(&x, get("norm.weight"), get("norm.bias"))?)
@@ -176,11 +182,13 @@ impl Transformer {
         Ok(Tensor::cat(&parts?, 0)?)
     }
 
-    /// The model as it is now, without what training needs.
-    pub fn frozen(&self) -> Result<Frozen> {
+    /// The model as it is now, without what training needs; the factors of its blocks' products
+    /// are rounded to `precision`, those of scores never are.
+    pub fn frozen(&self, precision: Precision) -> Result<Frozen> {
         let shape = self.block_shape();
         let blocks = (0..self.shape.layers)
-            .map(|layer| Ok(BlockWeights::forward(shape, &self.packed(layer)?.to_vec1::<f32>()?)));
+            .map(|layer| self.packed(layer)?.to_vec1::<f32>().map_err(Error::from))
+            .map(|weights| Ok(BlockWeights::forward(shape, &weights?, precision)));
         Ok(Frozen {
             shape: self.block_shape(),
             max_length: self.shape.max_length,
@@ -188,6 +196,7 @@ impl Transformer {
             positions: self.parameters.values("embedding.position")?,
             blocks: blocks.collect::<Result<_>>()?,
             norm: (self.parameters.values("norm.weight")?, self.parameters.values("norm.bias")?),
+            int8: None,
         })
     }
 }
@@ -205,6 +214,7 @@ pub struct Frozen {
     positions: Vec<f32>,
     blocks: Vec<BlockWeights>,
     norm: (Vec<f32>, Vec<f32>),
+    int8: Option<Int8Table>,
 }
 
 impl Frozen {
@@ -218,11 +228,24 @@ impl Frozen {
         self.shape.width
     }
 
+    /// Ranks the first `classes` tokens by bounds from eight-bit numbers first and scores in full
+    /// those that they leave: the same best, and fewer bytes to read.
+    #[must_use]
+    pub fn ranking_by_int8(self, classes: usize) -> Self {
+        let width = self.shape.width;
+        let int8 = Some(Int8Table::new(&self.table[..classes * width], width));
+        Self { int8, ..self }
+    }
+
     /// Offers the first `classes` tokens, scored after `hidden` states [keepers, width], at most
     /// [`fused::RANKED_ROWS`] of them, to each state's keeper; on the calling thread.
     pub fn rank<K: Keeper>(&self, hidden: &[f32], classes: usize, keepers: &mut [K]) {
         let width = self.shape.width;
-        fused::rank(hidden, &self.table[..classes * width], width, keepers);
+        let table = &self.table[..classes * width];
+        match &self.int8 {
+            Some(int8) => int8.rank(hidden, table, keepers),
+            None => fused::rank(hidden, table, width, keepers),
+        }
     }
 
     /// Scores of the first `classes` tokens after `hidden` states [n, width], written to `scores`

@@ -1,6 +1,6 @@
 //! Scaled dot-product attention (Vaswani et al. 2017) over one sequence.
 
-use super::matrix::{Part, View, multiply_part};
+use super::matrix::{Part, Precision, View};
 use super::simd::{dot, exp, max, sum};
 
 /// How attention is divided, over queries, keys and values that stand in rows of three times the
@@ -10,6 +10,7 @@ pub(crate) struct Heads {
     pub(crate) width: usize,
     pub(crate) count: usize,
     pub(crate) causal: bool,
+    pub(crate) precision: Precision,
 }
 
 impl Heads {
@@ -44,11 +45,12 @@ impl Heads {
         out: &mut [f32],
     ) {
         let (d, size, scale) = (self.width, self.size(), self.scale());
+        let precision = self.precision;
         for (head, weights) in weights.chunks_exact_mut(length * length).enumerate() {
             let [q, k, v] = [0, d, 2 * d].map(|part| View::rows(&qkv[part + head * size..], 3 * d));
             let (square, thin) = ((length, length, size), (length, size, length));
             let scores = self.part(Part::LowerProduct);
-            multiply_part(scores, weights, length, square, q, k.transposed());
+            precision.multiply(scores, (weights, length), square, q, k.transposed());
             for (row, weights) in weights.chunks_exact_mut(length).enumerate() {
                 let (seen, unseen) = weights.split_at_mut(self.sees(row, length));
                 if let Some(mask) = mask {
@@ -70,7 +72,7 @@ impl Heads {
                 unseen.fill(0.0);
             }
             let (part, weights) = (self.part(Part::LowerFactor), View::rows(weights, length));
-            multiply_part(part, &mut out[head * size..], d, thin, weights, v);
+            precision.multiply(part, (&mut out[head * size..], d), thin, weights, v);
         }
     }
 
@@ -86,13 +88,13 @@ impl Heads {
         scratch: &mut [f32],
     ) {
         let (d, size, scale) = (self.width, self.size(), self.scale());
-        let scratch = &mut scratch[..length * length];
+        let (scratch, precision) = (&mut scratch[..length * length], self.precision);
         for (head, weights) in weights.chunks_exact(length * length).enumerate() {
             let [q, k, v] = [0, d, 2 * d].map(|part| View::rows(&qkv[part + head * size..], 3 * d));
             let d_head = View::rows(&d_out[head * size..], d);
             let (square, thin) = ((length, length, size), (length, size, length));
             let scores = self.part(Part::LowerProduct);
-            multiply_part(scores, scratch, length, square, d_head, v.transposed());
+            precision.multiply(scores, (scratch, length), square, d_head, v.transposed());
             let rows = scratch.chunks_exact_mut(length).zip(weights.chunks_exact(length));
             for (row, (d_weights, weights)) in rows.enumerate() {
                 let at = row * d + head * size..row * d + (head + 1) * size;
@@ -106,11 +108,11 @@ impl Heads {
             let (lower, upper) = (self.part(Part::LowerFactor), self.part(Part::UpperFactor));
             let d_scores = View::rows(scratch, length);
             let weights = View::rows(weights, length).transposed();
-            multiply_part(lower, &mut d_qkv[head * size..], 3 * d, thin, d_scores, k);
+            precision.multiply(lower, (&mut d_qkv[head * size..], 3 * d), thin, d_scores, k);
             let d_k = &mut d_qkv[d + head * size..];
-            multiply_part(upper, d_k, 3 * d, thin, d_scores.transposed(), q);
+            precision.multiply(upper, (d_k, 3 * d), thin, d_scores.transposed(), q);
             let d_v = &mut d_qkv[2 * d + head * size..];
-            multiply_part(upper, d_v, 3 * d, thin, weights, d_head);
+            precision.multiply(upper, (d_v, 3 * d), thin, weights, d_head);
         }
     }
 }

@@ -12,7 +12,7 @@ use super::attention::Heads;
 use super::lanes::{Chunk, Lanes};
 use super::linear::{Pass, linear};
 use super::mask::AttentionMask;
-use super::matrix::Panels;
+use super::matrix::{Panels, Precision};
 use super::scratch::Scratch;
 use super::simd::{Dropout, gelu, vectorised};
 use super::{norm, slice, tensor_like, with_slice};
@@ -67,10 +67,6 @@ impl BlockShape {
     fn n_parameters(self) -> usize {
         self.ranges()[11].end
     }
-
-    fn heads(self) -> Heads {
-        Heads { width: self.width, count: self.heads, causal: self.causal }
-    }
 }
 
 /// A pre-norm transformer block over packed sequences:
@@ -87,6 +83,7 @@ pub struct Block {
     mask: Option<Arc<AttentionMask>>,
     learns: [bool; 12],
     recompute: bool,
+    precision: Precision,
     kept: Mutex<Vec<Vec<Kept>>>,
 }
 
@@ -113,16 +110,17 @@ pub struct BlockWeights {
 }
 
 impl BlockWeights {
-    /// The weights of [`BlockShape::parameters`], one after the other, for forward passes.
-    pub fn forward(shape: BlockShape, weights: &[f32]) -> Self {
-        Self::new(shape, weights, Pass::Forward)
+    /// The weights of [`BlockShape::parameters`], one after the other, for forward passes whose
+    /// factors are rounded to `precision`.
+    pub fn forward(shape: BlockShape, weights: &[f32], precision: Precision) -> Self {
+        Self::new(shape, weights, (Pass::Forward, precision))
     }
 
-    fn new(shape: BlockShape, weights: &[f32], pass: Pass) -> Self {
+    fn new(shape: BlockShape, weights: &[f32], (pass, precision): (Pass, Precision)) -> Self {
         let ranges = shape.ranges();
         let mut matrices: [Panels; 4] = Default::default();
         matrices.par_iter_mut().zip(MATRICES).for_each(|(panels, i)| {
-            *panels = pass.pack(&weights[ranges[i].clone()], ranges[i + 1].len());
+            *panels = pass.pack(precision, &weights[ranges[i].clone()], ranges[i + 1].len());
         });
         let vector = |i: usize| if MATRICES.contains(&i) { 0..0 } else { ranges[i].clone() };
         let part = std::array::from_fn(|i| weights[vector(i)].to_vec());
@@ -160,6 +158,7 @@ impl Block {
             mask: None,
             learns: [true; 12],
             recompute: false,
+            precision: Precision::F32,
             kept: Mutex::default(),
         }
     }
@@ -182,6 +181,18 @@ impl Block {
     #[must_use]
     pub fn recomputing(self, recompute: bool) -> Self {
         Self { recompute, ..self }
+    }
+
+    /// Rounds the factors of the products to `precision`. Weights that are packed already have
+    /// their own.
+    #[must_use]
+    pub fn precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    fn heads(&self, weights: &BlockWeights) -> Heads {
+        let BlockShape { width, heads: count, causal, .. } = self.shape;
+        Heads { width, count, causal, precision: weights.matrices[0].precision() }
     }
 
     /// The block, differentiable. Where nothing learns, nothing is kept.
@@ -262,7 +273,7 @@ impl Block {
         norm::forward(x, &part[0], &part[1], &mut kept.attention_normal, &mut kept.attention_stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
         self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
-            self.shape.heads().forward(
+            self.heads(weights).forward(
                 length,
                 &kept.qkv[tokens.start * 3 * d..tokens.end * 3 * d],
                 self.mask.as_ref().map(|mask| mask.of(sequence)),
@@ -359,7 +370,7 @@ impl CustomOp2 for Block {
         if weights.len() != n {
             bail!("a block of {n} weights got {} numbers", weights.len());
         }
-        let weights = BlockWeights::forward(self.shape, weights);
+        let weights = BlockWeights::forward(self.shape, weights, self.precision);
         let y = self.run(slice(x, x_layout)?, &weights, !self.recompute)?;
         if self.recompute {
             let nothing = self.lanes.lanes().iter().map(|_| vec![]).collect();

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::matrix::{Panels, View, multiply, multiply_add, multiply_packed};
+use super::matrix::{Panels, Part, Precision, View, multiply_packed};
 use super::scratch::Scratch;
 use super::simd::{exp, vectorised};
 use super::{norm, slice, tensor_like};
@@ -35,6 +35,7 @@ const CLASSES: usize = 256;
 pub struct CatalogSoftmax {
     targets: Vec<u32>,
     classes: usize,
+    precision: Precision,
     gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
 }
 
@@ -76,7 +77,13 @@ struct Totals {
 impl CatalogSoftmax {
     /// The loss for one target class a row.
     pub fn new(targets: Vec<u32>, classes: usize) -> Self {
-        Self { targets, classes, gradients: Mutex::default() }
+        Self { targets, classes, precision: Precision::F32, gradients: Mutex::default() }
+    }
+
+    /// Rounds the factors of the products to `precision`.
+    #[must_use]
+    pub fn precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The loss, differentiable.
@@ -94,8 +101,8 @@ impl CatalogSoftmax {
         let (share, mut loss) = (1.0 / self.targets.len() as f32, 0.0);
         let pieces = hidden.chunks(ROWS * width).zip(d_hidden.chunks_mut(ROWS * width));
         for ((hidden, d_hidden), targets) in pieces.zip(self.targets.chunks(ROWS)) {
-            let transposed =
-                Panels::new(View::rows(hidden, width).transposed(), (width, targets.len()));
+            let transposed = View::rows(hidden, width).transposed();
+            let transposed = Panels::new(self.precision, transposed, (width, targets.len()));
             let rows = Rows { hidden, transposed, targets, width };
             lanes.par_iter_mut().for_each(|lane| logits(lane, &rows, table));
             let totals = totals(&rows, &lanes, share);
@@ -280,6 +287,7 @@ impl Tile {
         d_table: &mut [f32],
     ) {
         let (n, width, classes) = (rows.targets.len(), rows.width, self.classes.clone());
+        let precision = rows.transposed.precision();
         // From here on `largest` is what turns a row's values into its gradient.
         let known = totals.largest.iter().zip(&totals.factor);
         for (own, (largest, factor)) in self.largest.iter_mut().zip(known) {
@@ -293,9 +301,10 @@ impl Tile {
             }
         }
         let shape = (classes.len(), width, n);
-        multiply_add(d_table, width, shape, values, View::rows(scaled, width));
+        precision.multiply_add((d_table, width), shape, values, View::rows(scaled, width));
         let table = View::rows(&table[classes.start * width..classes.end * width], width);
-        multiply(scaled, width, (n, width, classes.len()), values.transposed(), table);
+        let (shape, values) = ((n, width, classes.len()), values.transposed());
+        precision.multiply(Part::Whole, (scaled, width), shape, values, table);
         let rows = d_hidden.chunks_exact_mut(width).zip(scaled.chunks_exact(width));
         for ((d_hidden, scaled), factor) in rows.zip(&self.largest) {
             add_scaled(d_hidden, *factor, scaled);

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::block::add_up;
-use super::matrix::{Panels, View, multiply_add, multiply_packed};
+use super::matrix::{Panels, Precision, View, multiply_packed};
 use super::scratch::Scratch;
 use super::simd::{exp, gelu, vectorised};
 use super::{slice, tensor_like, with_slice};
@@ -22,12 +22,12 @@ pub(crate) enum Pass {
 
 impl Pass {
     /// Packs `weight` of `outputs` rows.
-    pub(crate) fn pack(self, weight: &[f32], outputs: usize) -> Panels {
+    pub(crate) fn pack(self, precision: Precision, weight: &[f32], outputs: usize) -> Panels {
         let inputs = weight.len() / outputs;
         let weight = View::rows(weight, inputs);
         match self {
-            Self::Forward => Panels::new(weight.transposed(), (inputs, outputs)),
-            Self::Backward => Panels::new(weight, (outputs, inputs)),
+            Self::Forward => Panels::new(precision, weight.transposed(), (inputs, outputs)),
+            Self::Backward => Panels::new(precision, weight, (outputs, inputs)),
         }
     }
 }
@@ -53,13 +53,13 @@ pub(crate) fn linear_backward(
     (d_weight, d_bias): (Option<&mut [f32]>, Option<&mut [f32]>),
 ) {
     let inputs = x.len() / rows;
-    let gradient = View::rows(dy, outputs);
+    let (gradient, precision) = (View::rows(dy, outputs), weight.precision());
     if let Some(dx) = dx {
         multiply_packed((dx, inputs, false), rows, gradient, weight);
     }
     if let Some(d_weight) = d_weight {
-        let shape = (outputs, inputs, rows);
-        multiply_add(d_weight, inputs, shape, gradient.transposed(), View::rows(x, inputs));
+        let (shape, x) = ((outputs, inputs, rows), View::rows(x, inputs));
+        precision.multiply_add((d_weight, inputs), shape, gradient.transposed(), x);
     }
     if let Some(d_bias) = d_bias {
         for dy in dy.chunks_exact(outputs) {
@@ -147,6 +147,8 @@ const ROWS: usize = 128;
 pub struct Linear {
     /// What is done to the sums.
     pub activation: Activation,
+    /// What the factors are rounded to.
+    pub precision: Precision,
 }
 
 impl Linear {
@@ -161,7 +163,7 @@ impl Linear {
     /// The result, and the derivatives of the activation.
     fn run(self, x: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Scratch) {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
-        let panels = Pass::Forward.pack(weight, outputs);
+        let panels = Pass::Forward.pack(self.precision, weight, outputs);
         let rows = x.len() / inputs;
         let (mut y, mut slopes) = (vec![0.0; rows * outputs], Scratch::new(rows * outputs));
         let pieces = y.par_chunks_mut(ROWS * outputs).zip(slopes.par_chunks_mut(ROWS * outputs));
@@ -181,7 +183,7 @@ impl Linear {
     ) -> [Option<Vec<f32>>; 3] {
         let (outputs, inputs) = (bias.len(), weight.len() / bias.len());
         let (_, mut slopes) = self.run(x, weight, bias);
-        let panels = Pass::Backward.pack(weight, outputs);
+        let panels = Pass::Backward.pack(self.precision, weight, outputs);
         let mut dx = vec![0.0; if learns[0] { x.len() } else { 0 }];
         let pieces: Vec<_> = dx.chunks_mut(ROWS * inputs).map(Some).collect();
         let absent = std::iter::repeat_with(|| None);

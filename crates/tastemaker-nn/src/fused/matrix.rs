@@ -6,10 +6,37 @@
 //! in memory change a result. (Goto and van de Geijn 2008, *Anatomy of high-performance matrix
 //! multiplication*, for matrices that are already in the cache.)
 
+mod kernel;
+mod kernel_bf16;
+
 use std::cell::RefCell;
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use serde::{Deserialize, Serialize};
+
+use super::simd::vectorised;
+use kernel_bf16::{Native, Pairs};
+
+/// What the factors of a matrix product are rounded to. Its sums are f32, and so is all else: the
+/// weights that learn, norms, softmax and the residual stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// To nothing: 24 bits of precision.
+    #[default]
+    F32,
+    /// To bfloat16, the upper half of an f32, to the nearest and to even between two: 8 bits of
+    /// precision. Faster where the processor multiplies such numbers (AVX512-BF16); elsewhere the
+    /// factors are rounded and multiplied as f32, which is slower than [`Precision::F32`].
+    Bf16,
+}
+
+impl Precision {
+    /// The machine's own instructions for factors of this precision, if it has any.
+    fn native(self) -> Option<Native> {
+        if self == Self::Bf16 { Native::detect() } else { None }
+    }
+}
 
 /// A matrix that lies in a slice with any strides.
 #[derive(Clone, Copy)]
@@ -41,24 +68,39 @@ impl<'a> View<'a> {
 /// A right factor, packed once for many products.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panels {
+    precision: Precision,
+    /// The numbers, unless the machine multiplies them in pairs.
     values: Vec<f32>,
+    pairs: Vec<u32>,
     rows: usize,
     columns: usize,
 }
 
 impl Panels {
     /// Packs a matrix of `rows` × `columns`.
-    pub(crate) fn new(matrix: View<'_>, (rows, columns): (usize, usize)) -> Self {
+    pub(crate) fn new(precision: Precision, matrix: View<'_>, shape: (usize, usize)) -> Self {
         let mut panels = Self::default();
-        panels.pack(matrix, (rows, columns));
+        panels.pack(precision, matrix, shape);
         panels
     }
 
+    /// What its products' factors are rounded to.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Packs another matrix into the same memory.
-    pub(crate) fn pack(&mut self, matrix: View<'_>, (rows, columns): (usize, usize)) {
+    fn pack(&mut self, precision: Precision, matrix: View<'_>, (rows, columns): (usize, usize)) {
         assert!(matrix.holds(rows, columns), "a factor is too small");
-        (self.rows, self.columns) = (rows, columns);
-        pulp::Arch::new().dispatch(Pack { panels: &mut self.values, matrix, rows, columns });
+        (self.precision, self.rows, self.columns) = (precision, rows, columns);
+        if let Some(native) = precision.native() {
+            return native.pack(&mut self.pairs, matrix, (rows, columns));
+        }
+        let panels = &mut self.values;
+        pulp::Arch::new().dispatch(kernel::Pack { panels, matrix, rows, columns });
+        if precision == Precision::Bf16 {
+            round_all(panels);
+        }
     }
 }
 
@@ -97,33 +139,57 @@ pub fn multiply(
     a: View<'_>,
     b: View<'_>,
 ) {
-    multiply_part(Part::Whole, out, out_stride, shape, a, b);
-}
-
-/// `out = a · b`, as [`multiply`], as far as `part` is wanted.
-pub(crate) fn multiply_part(
-    part: Part,
-    out: &mut [f32],
-    out_stride: usize,
-    (m, n, k): (usize, usize, usize),
-    a: View<'_>,
-    b: View<'_>,
-) {
-    with_scratch(b, (k, n), |b| product((out, out_stride, false), m, a, b, part));
+    Precision::F32.multiply(Part::Whole, (out, out_stride), shape, a, b);
 }
 
 /// `out += a · b`, as [`multiply`].
 pub fn multiply_add(
     out: &mut [f32],
     out_stride: usize,
-    (m, n, k): (usize, usize, usize),
+    shape: (usize, usize, usize),
     a: View<'_>,
     b: View<'_>,
 ) {
-    with_scratch(b, (k, n), |b| product((out, out_stride, true), m, a, b, Part::Whole));
+    Precision::F32.multiply_add((out, out_stride), shape, a, b);
 }
 
-/// `out = a · b` with a packed `b`; `out += a · b` if `add`.
+impl Precision {
+    /// `out = a · b`, as [`multiply`], as far as `part` is wanted.
+    pub(crate) fn multiply(
+        self,
+        part: Part,
+        (out, out_stride): (&mut [f32], usize),
+        (m, n, k): (usize, usize, usize),
+        a: View<'_>,
+        b: View<'_>,
+    ) {
+        with_panels(self, b, (k, n), |b| product((out, out_stride, false), m, a, b, part));
+    }
+
+    /// `out += a · b`, as [`multiply`].
+    pub(crate) fn multiply_add(
+        self,
+        (out, out_stride): (&mut [f32], usize),
+        (m, n, k): (usize, usize, usize),
+        a: View<'_>,
+        b: View<'_>,
+    ) {
+        with_panels(self, b, (k, n), |b| product((out, out_stride, true), m, a, b, Part::Whole));
+    }
+}
+
+/// Calls `f` with a right factor, packed into the thread's own memory.
+fn with_panels(precision: Precision, b: View<'_>, shape: (usize, usize), f: impl FnOnce(&Panels)) {
+    thread_local! {
+        static SCRATCH: RefCell<Panels> = RefCell::default();
+    }
+    SCRATCH.with_borrow_mut(|panels| {
+        panels.pack(precision, b, shape);
+        f(panels);
+    });
+}
+
+/// `out = a · b` with a packed `b`, in its precision; `out += a · b` if `add`.
 pub(crate) fn multiply_packed(
     (out, out_stride, add): (&mut [f32], usize, bool),
     m: usize,
@@ -131,16 +197,6 @@ pub(crate) fn multiply_packed(
     b: &Panels,
 ) {
     product((out, out_stride, add), m, a, b, Part::Whole);
-}
-
-fn with_scratch(b: View<'_>, shape: (usize, usize), f: impl FnOnce(&Panels)) {
-    thread_local! {
-        static SCRATCH: RefCell<Panels> = RefCell::default();
-    }
-    SCRATCH.with_borrow_mut(|panels| {
-        panels.pack(b, shape);
-        f(panels);
-    });
 }
 
 fn product(
@@ -156,158 +212,66 @@ fn product(
     }
     assert!(n <= out_stride && (m - 1) * out_stride + n <= out.len(), "out is too small");
     assert!(a.holds(m, k), "a factor is too small");
-    pulp::Arch::new().dispatch(Product { out, out_stride, add, m, a, b, part });
-}
-
-/// Registers of a panel's row.
-const REGISTERS: usize = 2;
-
-struct Pack<'a> {
-    panels: &'a mut Vec<f32>,
-    matrix: View<'a>,
-    rows: usize,
-    columns: usize,
-}
-
-impl WithSimd for Pack<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        let Self { panels, matrix, rows, columns } = self;
-        let width = REGISTERS * S::F32_LANES;
-        panels.resize(columns.div_ceil(width) * width * rows, 0.0);
-        let starts = (0..columns).step_by(width);
-        for (panel, start) in panels.chunks_exact_mut((width * rows).max(1)).zip(starts) {
-            let n = width.min(columns - start);
-            if n < width {
-                panel.fill(0.0);
-            }
-            let View { values, row_stride, column_stride } = matrix;
-            let values = &values[start * column_stride..];
-            if column_stride == 1 {
-                for (row, out) in panel.chunks_exact_mut(width).enumerate() {
-                    out[..n].copy_from_slice(&values[row * row_stride..][..n]);
-                }
-            } else {
-                for column in 0..n {
-                    let values = values[column * column_stride..].iter().step_by(row_stride);
-                    for (out, value) in panel.chunks_exact_mut(width).zip(values) {
-                        out[column] = *value;
-                    }
-                }
-            }
-        }
+    if let Some(native) = b.precision.native() {
+        return with_pairs(native, a, (m, k), |a| {
+            native.product(kernel_bf16::Product { out, out_stride, add, m, a, b, part });
+        });
+    }
+    let mut product = |a: View<'_>| {
+        pulp::Arch::new().dispatch(kernel::Product { out, out_stride, add, m, a, b, part });
+    };
+    match b.precision {
+        Precision::F32 => product(a),
+        Precision::Bf16 => with_rounded(a, (m, k), product),
     }
 }
 
-struct Product<'a> {
-    out: &'a mut [f32],
-    out_stride: usize,
-    add: bool,
-    m: usize,
-    a: View<'a>,
-    b: &'a Panels,
-    part: Part,
+/// Calls `f` with a copy of a left factor, rounded to bf16.
+fn with_rounded(a: View<'_>, (rows, columns): (usize, usize), f: impl FnOnce(View<'_>)) {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f32>> = RefCell::default();
+    }
+    let flip = a.column_stride != 1;
+    let (a, lines, length) =
+        if flip { (a.transposed(), columns, rows) } else { (a, rows, columns) };
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        for line in 0..lines {
+            let line = &a.values[line * a.row_stride..];
+            scratch.extend(line.iter().step_by(a.column_stride).take(length));
+        }
+        round_all(scratch);
+        let a = View::rows(scratch, length);
+        f(if flip { a.transposed() } else { a });
+    });
 }
 
-impl WithSimd for Product<'_> {
-    type Output = ();
+/// Calls `f` with the pairs of a left factor.
+fn with_pairs(native: Native, a: View<'_>, shape: (usize, usize), f: impl FnOnce(Pairs<'_>)) {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u32>> = RefCell::default();
+    }
+    SCRATCH.with_borrow_mut(|scratch| f(native.pairs(scratch, a, shape)));
+}
 
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        // As many sums as fit the registers beside a row of the panel and one number of `a`.
-        if S::F32_LANES >= 16 { self.tiles::<S, 12>(simd) } else { self.tiles::<S, 6>(simd) }
+vectorised! {
+    fn round_all<'a>(values: &'a mut [f32]) -> () = round_each;
+}
+
+#[inline(always)]
+fn round_each(values: &mut [f32]) {
+    for value in values {
+        *value = f32::from_bits(bf16(*value) << 16);
     }
 }
 
-impl Product<'_> {
-    /// Goes through the product in tiles of at most `M` rows and a panel's width.
-    #[inline(always)]
-    fn tiles<S: Simd, const M: usize>(mut self, simd: S) {
-        let (n, k, m) = (self.b.columns, self.b.rows, self.m);
-        let width = REGISTERS * S::F32_LANES;
-        for panel in 0..n.div_ceil(width) {
-            for start in (0..m).step_by(M) {
-                let rows = start..m.min(start + M);
-                let (wanted, inner) = self.part.needs(&rows, n, k);
-                let columns = panel * width..n.min((panel + 1) * width);
-                if columns.start < wanted {
-                    self.tile::<S, M>(simd, rows, columns, inner);
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn tile<S: Simd, const M: usize>(
-        &mut self,
-        simd: S,
-        rows: Range<usize>,
-        columns: Range<usize>,
-        inner: Range<usize>,
-    ) {
-        match rows.len() {
-            n if n == M => self.rows::<S, M>(simd, rows.start, columns, inner),
-            11 if M > 6 => self.rows::<S, 11>(simd, rows.start, columns, inner),
-            10 if M > 6 => self.rows::<S, 10>(simd, rows.start, columns, inner),
-            9 if M > 6 => self.rows::<S, 9>(simd, rows.start, columns, inner),
-            8 if M > 6 => self.rows::<S, 8>(simd, rows.start, columns, inner),
-            7 if M > 6 => self.rows::<S, 7>(simd, rows.start, columns, inner),
-            6 => self.rows::<S, 6>(simd, rows.start, columns, inner),
-            5 => self.rows::<S, 5>(simd, rows.start, columns, inner),
-            4 => self.rows::<S, 4>(simd, rows.start, columns, inner),
-            3 => self.rows::<S, 3>(simd, rows.start, columns, inner),
-            2 => self.rows::<S, 2>(simd, rows.start, columns, inner),
-            _ => self.rows::<S, 1>(simd, rows.start, columns, inner),
-        }
-    }
-
-    /// `M` rows of the product from row `row` on, in `columns` of one panel.
-    #[inline(always)]
-    fn rows<S: Simd, const M: usize>(
-        &mut self,
-        simd: S,
-        row: usize,
-        columns: Range<usize>,
-        inner: Range<usize>,
-    ) {
-        let lanes = S::F32_LANES;
-        let width = REGISTERS * lanes;
-        let View { values, row_stride, column_stride } = self.a;
-        let panel = &self.b.values[columns.start * self.b.rows..][..width * self.b.rows];
-        let (panel, _) = S::as_simd_f32s(&panel[inner.start * width..inner.end * width]);
-        let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; M];
-        let mut first = row * row_stride + inner.start * column_stride;
-        for b in panel.as_chunks::<REGISTERS>().0 {
-            for (i, sums) in sums.iter_mut().enumerate() {
-                #[expect(unsafe_code, reason = "checks of bounds would take as long as the sums")]
-                // SAFETY: `product` has checked that `a` holds its m rows of k numbers; the tile's
-                // rows are below m and its inner range ends at k or below.
-                let a = unsafe { *values.get_unchecked(first + i * row_stride) };
-                let a = simd.splat_f32s(a);
-                sums[0] = simd.mul_add_e_f32s(a, b[0], sums[0]);
-                sums[1] = simd.mul_add_e_f32s(a, b[1], sums[1]);
-            }
-            first += column_stride;
-        }
-        for (i, sums) in sums.into_iter().enumerate() {
-            let out = &mut self.out[(row + i) * self.out_stride..][columns.clone()];
-            if let ([low, high], []) = S::as_mut_simd_f32s(out) {
-                for (out, sum) in [low, high].into_iter().zip(sums) {
-                    *out = if self.add { simd.add_f32s(*out, sum) } else { sum };
-                }
-                continue;
-            }
-            let (low, high) = out.split_at_mut(lanes.min(out.len()));
-            for (out, mut sum) in [low, high].into_iter().zip(sums) {
-                if self.add {
-                    sum = simd.add_f32s(simd.partial_load_f32s(out), sum);
-                }
-                simd.partial_store_f32s(out, sum);
-            }
-        }
-    }
+/// The bfloat16 nearest to `x`, the even one of two, in the lower half.
+#[inline(always)]
+fn bf16(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+    // Rounding could turn what is not a number into one.
+    (if x.is_nan() { bits | 0x0040_0000 } else { rounded }) >> 16
 }
 
 #[cfg(test)]
@@ -316,7 +280,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Whole numbers, of which every sum is exact.
-    fn numbers(n: usize, step: usize) -> Vec<f32> {
+    pub(super) fn numbers(n: usize, step: usize) -> Vec<f32> {
         (0..n).map(|i| (i * step % 11) as f32 - 5.0).collect()
     }
 
@@ -324,7 +288,7 @@ mod tests {
         view.values[row * view.row_stride + column * view.column_stride]
     }
 
-    fn safe(
+    pub(super) fn safe(
         (out, stride, add): (&mut [f32], usize, bool),
         (m, n, k): (usize, usize, usize),
         a: View<'_>,
@@ -358,7 +322,8 @@ mod tests {
             }
             prop_assert_eq!(&fast, &slow);
             let mut packed = vec![1.0; m * stride];
-            multiply_packed((&mut packed, stride, add), m, a, &Panels::new(b, (k, n)));
+            let panels = Panels::new(Precision::F32, b, (k, n));
+            multiply_packed((&mut packed, stride, add), m, a, &panels);
             prop_assert_eq!(packed, slow);
         }
 
@@ -367,7 +332,8 @@ mod tests {
             let (a, b) = (numbers(n * k, 37), numbers(n * k, 53));
             let (a, b) = (View::rows(&a, k), View::rows(&b, k));
             let (mut part, mut whole) = (vec![0.0; n * n], vec![0.0; n * n]);
-            multiply_part(Part::LowerProduct, &mut part, n, (n, n, k), a, b.transposed());
+            let product = (&mut part[..], n);
+            Precision::F32.multiply(Part::LowerProduct, product, (n, n, k), a, b.transposed());
             multiply(&mut whole, n, (n, n, k), a, b.transposed());
             for row in 0..n {
                 part[row * n + row + 1..(row + 1) * n].fill(0.0);
@@ -379,7 +345,7 @@ mod tests {
                 [(Part::LowerFactor, lower), (Part::UpperFactor, lower.transposed())]
             {
                 let (mut fast, mut slow) = (vec![0.0; n * k], vec![0.0; n * k]);
-                multiply_part(part, &mut fast, k, (n, k, n), factor, b);
+                Precision::F32.multiply(part, (&mut fast, k), (n, k, n), factor, b);
                 multiply(&mut slow, k, (n, k, n), factor, b);
                 prop_assert_eq!(fast, slow);
             }

@@ -1,8 +1,11 @@
 //! The best rows of a table, fused with the product that scores them.
 
+mod int8;
+
+pub use int8::Int8Table;
 use pulp::{Simd, WithSimd};
 
-use super::matrix::{Panels, View, multiply_packed};
+use super::matrix::{Panels, Precision, View, multiply_packed};
 
 /// Hidden states that are scored together: the table is read once for all of them.
 pub const ROWS: usize = 32;
@@ -30,7 +33,8 @@ pub trait Keeper {
 /// If there are more than [`ROWS`] keepers or not as many as hidden states.
 pub fn rank<K: Keeper>(hidden: &[f32], table: &[f32], width: usize, keepers: &mut [K]) {
     assert!(keepers.len() <= ROWS && hidden.len() == keepers.len() * width, "one keeper a row");
-    let hidden = Panels::new(View::rows(hidden, width).transposed(), (width, keepers.len()));
+    let (hidden, shape) = (View::rows(hidden, width), (width, keepers.len()));
+    let hidden = Panels::new(Precision::F32, hidden.transposed(), shape);
     let mut bars = [f32::INFINITY; ROWS];
     for (bar, keeper) in bars.iter_mut().zip(keepers.iter()) {
         *bar = keeper.bar();

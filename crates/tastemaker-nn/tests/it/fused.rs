@@ -5,7 +5,7 @@ use tastemaker_core::SeedTree;
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
     Activation, AttentionMask, Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Lanes,
-    LayerNorm, Linear, RmsNorm, SampledKind, SampledLoss,
+    LayerNorm, Linear, Precision, RmsNorm, SampledKind, SampledLoss,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
@@ -144,6 +144,31 @@ fn frozen_weights_have_no_gradient_and_the_others_keep_theirs() {
     }
 }
 
+/// Factors of 8 bits are off by at most 2⁻⁹ each.
+#[test]
+fn bf16_is_near_f32_in_results_and_gradients() {
+    let lanes = lanes();
+    let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
+    let weights = random("weights", &[n_weights()], 0.3);
+    let table = random("table", &[300, SHAPE.width], 1.0);
+    let targets: Vec<u32> = (0..lanes.n_tokens() as u32).map(|i| i * 7 % 300).collect();
+    let run = |precision| {
+        let block = Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 3)).precision(precision);
+        let y = x.apply_op2(&weights, block).unwrap();
+        let loss = CatalogSoftmax::new(targets.clone(), 300).precision(precision);
+        let loss = y.apply_op2(&table, loss).unwrap();
+        let gradients = loss.backward().unwrap();
+        let of = |input: &Var| gradients.get(input).unwrap().clone();
+        [loss, of(&x), of(&weights), of(&table)]
+    };
+    let (full, rounded) = (run(Precision::F32), run(Precision::Bf16));
+    for (i, (full, rounded)) in full.iter().zip(&rounded).enumerate() {
+        let difference = difference(rounded, full);
+        assert!(difference > 1e-7, "{i}: nothing was rounded");
+        assert!(difference < 2e-2, "{i}: {difference}");
+    }
+}
+
 #[test]
 fn an_rms_norm_is_its_composite() {
     let (x, weight) = (random("x", &[300, 24], 2.0), random("weight", &[24], 1.0));
@@ -163,7 +188,7 @@ fn a_linear_layer_is_its_composite() {
         agree(
             "linear",
             &[&x, &weight, &bias],
-            || x.apply_op3(&weight, &bias, Linear { activation }),
+            || x.apply_op3(&weight, &bias, Linear { activation, precision: Precision::F32 }),
             || composite::linear(&x, &weight, &bias, activation),
         );
     }

@@ -64,11 +64,11 @@ fn lanes() -> Arc<Lanes> {
 }
 
 fn hidden(model: &Transformer, recompute: bool) -> Tensor {
-    model.forward(tokens(), &lanes(), Pass { seed: 4, recompute }).unwrap()
+    model.forward(tokens(), &lanes(), Pass { seed: 4, recompute, ..Pass::default() }).unwrap()
 }
 
 fn loss(model: &Transformer) -> Tensor {
-    model.table().softmax(&hidden(model, false), targets(), TOKENS).unwrap()
+    model.table(Pass::default()).softmax(&hidden(model, false), targets(), TOKENS).unwrap()
 }
 
 #[test]
@@ -150,7 +150,8 @@ fn a_model_of_composites_has_the_same_loss_and_gradients() {
 fn recomputed_activations_give_the_same_bytes() {
     for (_, model) in models() {
         let gradients = |recompute| {
-            let loss = model.table().softmax(&hidden(&model, recompute), targets(), TOKENS);
+            let loss =
+                model.table(Pass::default()).softmax(&hidden(&model, recompute), targets(), TOKENS);
             let gradients = model.gradients(&loss.unwrap()).unwrap();
             let names = model.parameters().iter();
             names
@@ -199,11 +200,13 @@ fn rows_without_a_gradient_are_left_alone_and_the_others_move_as_ever() {
         let (_, model) = models().swap_remove(0);
         let tokens: Arc<[u32]> = tokens().iter().map(|token| token % 12).collect();
         let hidden = model.forward(tokens, &lanes(), Pass::default()).unwrap();
-        let mut loss =
-            model.table().sampled(SampledKind::Softmax, &hidden, classes.clone()).unwrap();
+        let mut loss = model
+            .table(Pass::default())
+            .sampled(SampledKind::Softmax, &hidden, classes.clone())
+            .unwrap();
         if dense {
             // Nothing times the table: a gradient of zeros for all of its rows.
-            let nothing = (model.table().tensor().sum_all().unwrap() * 0.0).unwrap();
+            let nothing = (model.table(Pass::default()).tensor().sum_all().unwrap() * 0.0).unwrap();
             loss = loss.add(&nothing).unwrap();
         }
         let mut optimiser = AdamW::new(model.parameters(), 0.0);

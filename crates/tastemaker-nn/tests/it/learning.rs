@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
-use tastemaker_nn::fused::Lanes;
+use tastemaker_nn::fused::{Lanes, Precision};
 use tastemaker_nn::transformer::{Pass, Transformer};
 
 fn backbones() -> [AnyBackbone; 2] {
@@ -15,7 +15,7 @@ fn backbones() -> [AnyBackbone; 2] {
 }
 
 /// The losses of `steps` steps on eight sequences, and the model after them.
-fn train(backbone: &AnyBackbone, steps: u64) -> (Vec<f32>, Transformer) {
+fn train(backbone: &AnyBackbone, steps: u64, precision: Precision) -> (Vec<f32>, Transformer) {
     let model = Transformer::new(backbone, 30, &SeedTree::new(5)).unwrap();
     let mut optimiser = AdamW::new(model.parameters(), 0.0);
     let lanes = Arc::new(Lanes::new(vec![12; 8]));
@@ -23,9 +23,9 @@ fn train(backbone: &AnyBackbone, steps: u64) -> (Vec<f32>, Transformer) {
     let targets: Vec<u32> = (0..96).map(|i| (i + 1) * (i + 1) % 29).collect();
     let mut losses = Vec::new();
     for step in 0..steps {
-        let pass = Pass { seed: step, ..Pass::default() };
+        let pass = Pass { seed: step, precision, ..Pass::default() };
         let hidden = model.forward(tokens.clone(), &lanes, pass).unwrap();
-        let loss = model.table().softmax(&hidden, targets.clone(), 30).unwrap();
+        let loss = model.table(pass).softmax(&hidden, targets.clone(), 30).unwrap();
         losses.push(loss.to_scalar().unwrap());
         let gradients = model.gradients(&loss).unwrap();
         optimiser.step(model.parameters(), &gradients, 3e-3, 5.0).unwrap();
@@ -36,8 +36,8 @@ fn train(backbone: &AnyBackbone, steps: u64) -> (Vec<f32>, Transformer) {
 #[test]
 fn every_parameter_of_every_backbone_moves() {
     for backbone in backbones() {
-        let (_, before) = train(&backbone, 0);
-        let (_, after) = train(&backbone, 1);
+        let (_, before) = train(&backbone, 0, Precision::F32);
+        let (_, after) = train(&backbone, 1, Precision::F32);
         for (name, _) in before.parameters().iter() {
             let (old, new) = (before.parameters().values(name), after.parameters().values(name));
             assert_ne!(
@@ -53,23 +53,21 @@ fn every_parameter_of_every_backbone_moves() {
 #[test]
 fn eight_sequences_are_learnt_by_heart() {
     for backbone in backbones() {
-        let (losses, _) = train(&backbone, 300);
-        let last = losses[losses.len() - 1];
-        assert!(
-            losses[0] > 3.0 && last < 0.35,
-            "{}: from {} to {last}",
-            backbone.name(),
-            losses[0]
-        );
+        for precision in [Precision::F32, Precision::Bf16] {
+            let (losses, _) = train(&backbone, 300, precision);
+            let (first, last) = (losses[0], losses[losses.len() - 1]);
+            let name = backbone.name();
+            assert!(first > 3.0 && last < 0.35, "{name}, {precision:?}: from {first} to {last}");
+        }
     }
 }
 
 #[test]
 fn a_frozen_decoder_scores_as_the_learning_one() {
-    let (_, model) = train(&backbones()[0], 20);
+    let (_, model) = train(&backbones()[0], 20, Precision::F32);
     let mut scores = vec![0.0; 2 * 30];
     let sequences = [vec![1, 4, 9], vec![16, 25, 7, 20, 6]];
-    let frozen = model.frozen().unwrap();
+    let frozen = model.frozen(Precision::F32).unwrap();
     frozen.score(&frozen.last_hidden(&sequences).unwrap(), 30, &mut scores);
     let lanes = Arc::new(Lanes::new(vec![3, 5]));
     let frozen = Transformer::new(
@@ -93,8 +91,9 @@ fn a_frozen_decoder_scores_as_the_learning_one() {
         |name: &str, _: &[usize]| Ok(values.iter().find(|v| v.0 == name).unwrap().1.as_slice());
     frozen.parameters().set(find).unwrap();
     let hidden = frozen.forward(sequences.concat().into(), &lanes, Pass::default()).unwrap();
+    let table = frozen.table(Pass::default());
     let expected: Vec<Vec<f32>> =
-        hidden.matmul(&frozen.table().tensor().t().unwrap()).unwrap().to_vec2().unwrap();
+        hidden.matmul(&table.tensor().t().unwrap()).unwrap().to_vec2().unwrap();
     for (a, b) in scores.iter().zip(expected[2].iter().chain(&expected[7])) {
         assert!((a - b).abs() < 1e-4, "{a} against {b}");
     }

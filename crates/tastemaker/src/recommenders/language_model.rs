@@ -50,6 +50,21 @@ pub struct LanguageModel {
     pub objective: AnyObjective,
     /// How it is trained.
     pub training: Training,
+    /// How the catalog is scored once it is trained.
+    pub scoring: Scoring,
+}
+
+/// How a catalog is scored. The lists are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scoring {
+    /// Every item in f32.
+    #[default]
+    F32,
+    /// Every item in eight bits, and in f32 those that can still be among the best. Reads a
+    /// quarter of the bytes, which pays for a user at a time over a catalog that outgrows the
+    /// cache; needs a quarter more memory.
+    Int8,
 }
 
 impl Default for LanguageModel {
@@ -58,6 +73,7 @@ impl Default for LanguageModel {
             backbone: AnyBackbone::Decoder(Decoder::default()),
             objective: AnyObjective::Softmax(Softmax::default()),
             training: Training::default(),
+            scoring: Scoring::default(),
         }
     }
 }
@@ -82,8 +98,10 @@ impl LanguageModel {
 
     /// Tells this run from every other, in a checkpoint's own words.
     fn run(&self, context: &FitContext<'_>) -> Result<String> {
+        // However it scores, it is the same model.
+        let model = Self { scoring: Scoring::default(), ..self.clone() };
         let settings =
-            serde_json::to_string(self).map_err(|error| Error::Serialise(error.to_string()))?;
+            serde_json::to_string(&model).map_err(|error| Error::Serialise(error.to_string()))?;
         let parts = [
             settings.as_str(),
             context.data.hash.as_str(),
@@ -117,7 +135,11 @@ impl LanguageModel {
             observer: context.observer,
         };
         trainer.run(model, |model| {
-            let recommender = Trained::new(model.frozen()?, objective.masks_items(), n_items);
+            let recommender = Trained::new(
+                model.frozen(self.training.precision)?,
+                objective.masks_items(),
+                n_items,
+            );
             super::validate(&recommender, context, self.training.validation_k)
         })
     }
@@ -195,7 +217,12 @@ impl FitRecommender for LanguageModel {
                 }
             }
         }
-        Ok(Box::new(Trained::new(model.frozen()?, self.objective.as_dyn().masks_items(), n_items)))
+        let model = model.frozen(self.training.precision)?;
+        let model = match self.scoring {
+            Scoring::F32 => model,
+            Scoring::Int8 => model.ranking_by_int8(n_items),
+        };
+        Ok(Box::new(Trained::new(model, self.objective.as_dyn().masks_items(), n_items)))
     }
 
     fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {

@@ -19,7 +19,7 @@ mod most_popular;
 pub use bm25::Bm25;
 pub use ease::Ease;
 pub use item_knn::ItemKnn;
-pub use language_model::{CHECKPOINT_FILE, LanguageModel, MODEL_FILE};
+pub use language_model::{CHECKPOINT_FILE, LanguageModel, MODEL_FILE, Scoring};
 pub use most_popular::MostPopular;
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by

@@ -1,6 +1,7 @@
 //! How a model is trained.
 
 use serde::{Deserialize, Serialize};
+use tastemaker_nn::fused::Precision;
 
 /// How a language model is trained; the same for every paradigm and objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Training {
     /// Whether the backward pass makes the activations again instead of keeping them: less memory
     /// for about a third more time.
     pub recompute: bool,
+    /// What the factors of matrix products are rounded to, in training and afterwards.
+    pub precision: Precision,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises from 0.
@@ -58,6 +61,7 @@ impl Default for Training {
             batch_tokens: 0,
             accumulate: 1,
             recompute: false,
+            precision: Precision::F32,
             learning_rate: 2e-3,
             warmup_steps: 50,
             decay: Decay::Constant,

@@ -176,7 +176,8 @@ impl Trainer<'_> {
     }
 
     fn loss(&self, model: &Transformer, batch: &Batch, seeds: &SeedTree) -> Result<Tensor> {
-        let pass = Pass { seed: seeds.child("dropout").seed(), recompute: self.settings.recompute };
+        let Training { recompute, precision, .. } = *self.settings;
+        let pass = Pass { seed: seeds.child("dropout").seed(), recompute, precision };
         let mut hidden = model.forward(batch.tokens.clone(), &batch.lanes, pass)?;
         if let Some(rows) = &batch.rows {
             let select = |hidden: &Tensor| {
@@ -184,7 +185,7 @@ impl Trainer<'_> {
             };
             hidden = select(&hidden).map_err(tastemaker_nn::Error::from)?;
         }
-        self.objective.loss(&hidden, model.table(), batch, &mut seeds.child("negatives").rng())
+        self.objective.loss(&hidden, model.table(pass), batch, &mut seeds.child("negatives").rng())
     }
 
     /// Ends an epoch: validates it if its turn has come, keeps the best and decides whether to go on.

@@ -10,7 +10,7 @@ use tastemaker::core::{
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
 use tastemaker::objectives::{AnyObjective, Bce, Gbce, MaskedItems, SampledSoftmax, Softmax};
 use tastemaker::recommenders::{
-    AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, LanguageModel, MODEL_FILE,
+    AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, LanguageModel, MODEL_FILE, Scoring,
 };
 use tastemaker::train::{Decay, Event, Observer, Silent, Training};
 
@@ -52,7 +52,7 @@ fn model(objective: AnyObjective, epochs: usize) -> LanguageModel {
         patience: epochs,
         ..Training::default()
     };
-    LanguageModel { backbone, objective, training }
+    LanguageModel { backbone, objective, training, ..LanguageModel::default() }
 }
 
 fn fit(
@@ -95,6 +95,27 @@ fn every_objective_learns_how_the_rounds_go_on() {
         // Chance is 1 in 40; ten times that is learnt.
         assert!(share > 0.25, "{name}: {share}");
     }
+}
+
+#[test]
+fn eight_bits_find_the_same_lists_in_the_same_model() {
+    let data = rounds(60, 9..16);
+    let folder = tempfile::tempdir().unwrap();
+    let ties = TieOrder::new(data.0.n_items(), &SeedTree::new(1));
+    let options = RankOptions { n: 10, allow_seen: false, ties: &ties };
+    let lists = |scoring| {
+        let soft = model(AnyObjective::Softmax(Softmax::default()), 2);
+        let soft = LanguageModel { scoring, ..soft };
+        let recommender = fit(&soft, &data, Some(folder.path()), &Silent);
+        let histories: Vec<Vec<ItemId>> =
+            (0..N_ITEMS).map(|i| vec![ItemId(i), ItemId(i * 7 % N_ITEMS)]).collect();
+        let query = |history| RecQuery { user: None, history, candidates: None };
+        let queries: Vec<RecQuery<'_>> = histories.iter().map(|history| query(history)).collect();
+        recommender.recommend(&queries, &options).unwrap()
+    };
+    let full = lists(Scoring::F32);
+    assert!(full.iter().all(|list| list.items.len() == 10));
+    assert!(full == lists(Scoring::Int8));
 }
 
 /// The losses of the steps.

@@ -36,9 +36,11 @@ impl Block {
             bail!("a block's backward pass follows one forward pass");
         }
         let d = self.shape.width;
-        let again = self.recompute.then(|| BlockWeights::new(self.shape, weights, Pass::Forward));
+        let again = self
+            .recompute
+            .then(|| BlockWeights::new(self.shape, weights, (Pass::Forward, self.precision)));
         let n_weights = weights.len();
-        let weights = BlockWeights::new(self.shape, weights, Pass::Backward);
+        let weights = BlockWeights::new(self.shape, weights, (Pass::Backward, self.precision));
         let mut dx = vec![0.0; x.len()];
         let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut dx, d)).zip(kept);
         let partial: Vec<Option<Scratch>> = lanes
@@ -158,7 +160,7 @@ impl Block {
                 (tokens.start * d..tokens.end * d, tokens.start * 3 * d..tokens.end * 3 * d);
             let forward =
                 (&kept.qkv[three.clone()], &kept.weights[scores], &kept.attended[one.clone()]);
-            self.shape.heads().backward(
+            self.heads(weights).backward(
                 length,
                 forward,
                 &narrow[one],
