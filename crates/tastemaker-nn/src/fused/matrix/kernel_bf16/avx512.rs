@@ -1,0 +1,160 @@
+//! The instructions of AVX512-BF16.
+//!
+//! They take numbers below the smallest normal one for zero, factors and sums alike.
+
+#![expect(unsafe_code, reason = "only the processor can say whether it has the instructions")]
+
+use std::arch::x86_64::{
+    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_epi32,
+    _mm512_loadu_ps, _mm512_permutex2var_epi32, _mm512_permutexvar_epi16, _mm512_set1_epi32,
+    _mm512_setzero_ps, _mm512_storeu_epi32, _mm512_storeu_ps,
+};
+use std::mem::transmute;
+
+use super::{LANES, NUMBERS, PairProducts, Pairs, Product, View};
+
+/// Says that the processor has AVX512-BF16.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Avx512Bf16(());
+
+impl Avx512Bf16 {
+    /// The instructions, if the processor has them.
+    pub(in super::super) fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bf16");
+        has.then_some(Self(()))
+    }
+
+    /// [`super::pack`].
+    pub(in super::super) fn pack(
+        self,
+        panels: &mut Vec<u32>,
+        matrix: View<'_>,
+        shape: (usize, usize),
+    ) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+        fn run(with: Avx512Bf16, panels: &mut Vec<u32>, matrix: View<'_>, shape: (usize, usize)) {
+            super::pack(with, panels, matrix, shape);
+        }
+        // SAFETY: a value of this type is only made where the processor has the features.
+        unsafe { run(self, panels, matrix, shape) }
+    }
+
+    /// [`super::pairs`].
+    pub(in super::super) fn pairs<'a>(
+        self,
+        scratch: &'a mut Vec<u32>,
+        a: View<'_>,
+        shape: (usize, usize),
+    ) -> Pairs<'a> {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+        fn run<'a>(
+            with: Avx512Bf16,
+            scratch: &'a mut Vec<u32>,
+            a: View<'_>,
+            shape: (usize, usize),
+        ) -> Pairs<'a> {
+            super::pairs(with, scratch, a, shape)
+        }
+        // SAFETY: a value of this type is only made where the processor has the features.
+        unsafe { run(self, scratch, a, shape) }
+    }
+
+    /// The product.
+    pub(in super::super) fn product(self, product: Product<'_>) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+        fn run(product: Product<'_>, with: Avx512Bf16) {
+            product.run(with);
+        }
+        // SAFETY: a value of this type is only made where the processor has the features.
+        unsafe { run(product, self) }
+    }
+}
+
+impl PairProducts for Avx512Bf16 {
+    type Sums = __m512;
+    type Pairs = __m512i;
+
+    #[inline(always)]
+    fn zero(self) -> __m512 {
+        // SAFETY: a value of this type is only made where the processor has the features.
+        unsafe { _mm512_setzero_ps() }
+    }
+
+    #[inline(always)]
+    fn numbers(self, sums: __m512) -> [f32; LANES] {
+        let mut numbers = [0.0; LANES];
+        // SAFETY: as in `zero`; `numbers` is as long as a register.
+        unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), sums) };
+        numbers
+    }
+
+    #[inline(always)]
+    fn load(self, pairs: &[u32; LANES]) -> __m512i {
+        // SAFETY: as in `zero`; `pairs` is as long as a register.
+        unsafe { _mm512_loadu_epi32(pairs.as_ptr().cast::<i32>()) }
+    }
+
+    #[inline(always)]
+    fn store(self, pairs: __m512i) -> [u32; LANES] {
+        let mut out = [0; LANES];
+        // SAFETY: as in `zero`; `out` is as long as a register.
+        unsafe { _mm512_storeu_epi32(out.as_mut_ptr().cast::<i32>(), pairs) };
+        out
+    }
+
+    #[inline(always)]
+    fn splat(self, pair: u32) -> __m512i {
+        // SAFETY: as in `zero`.
+        unsafe { _mm512_set1_epi32(pair.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn neighbours(self, numbers: &[f32; NUMBERS]) -> __m512i {
+        let (first, second) = numbers.split_at(LANES);
+        // SAFETY: as in `zero`; both parts are as long as a register. The instruction puts the
+        // numbers of its second operand first. Bits are all that the conversion keeps.
+        unsafe {
+            let [first, second] = [first, second].map(|part| _mm512_loadu_ps(part.as_ptr()));
+            transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first))
+        }
+    }
+
+    #[inline(always)]
+    fn counterparts(self, first: &[f32; LANES], second: &[f32; LANES]) -> __m512i {
+        const ORDER: [u16; NUMBERS] = [
+            0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27,
+            12, 28, 13, 29, 14, 30, 15, 31,
+        ];
+        // SAFETY: as in `zero` and `neighbours`; `ORDER` is as long as a register.
+        unsafe {
+            let [first, second] = [first, second].map(|part| _mm512_loadu_ps(part.as_ptr()));
+            let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+            _mm512_permutexvar_epi16(transmute::<[u16; NUMBERS], __m512i>(ORDER), both)
+        }
+    }
+
+    #[inline(always)]
+    fn zip(self, a: __m512i, b: __m512i) -> [__m512i; 2] {
+        // Where each comes from, those of `b` numbered after those of `a`.
+        const HALVES: [[u32; LANES]; 2] = [
+            [0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23],
+            [8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31],
+        ];
+        // SAFETY: as in `zero`; an order is as long as a register.
+        HALVES.map(|order| unsafe {
+            _mm512_permutex2var_epi32(a, transmute::<[u32; LANES], __m512i>(order), b)
+        })
+    }
+
+    #[inline(always)]
+    fn add(self, sums: __m512, a: __m512i, b: __m512i) -> __m512 {
+        // SAFETY: as in `zero`; the conversions change the type of the bits alone.
+        unsafe {
+            let [a, b] = [a, b].map(|pairs| transmute::<__m512i, __m512bh>(pairs));
+            _mm512_dpbf16_ps(sums, a, b)
+        }
+    }
+}
