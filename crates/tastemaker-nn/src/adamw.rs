@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor, bail};
+use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Tensor, Var, bail};
 use rayon::prelude::*;
 
 use crate::fused::{RowGradients, slice, vectorised, with_slice};
@@ -104,13 +104,27 @@ impl AdamW {
             let decay = if decays { learning_rate * self.weight_decay } else { 0.0 };
             let update = Update::new(moments, self.steps, learning_rate, (scale, decay));
             if let Some(gradient) = gradients.dense.get(name) {
-                variable.inplace_op2(&gradient.contiguous()?, &update)?;
+                let gradient = gradient.contiguous()?;
+                on_cpu(variable, |numbers| numbers.inplace_op2(&gradient, &update))?;
             } else if let Some(rows) = gradients.rows.get(name) {
-                variable.inplace_op1(&RowUpdate { update, rows })?;
+                on_cpu(variable, |numbers| numbers.inplace_op1(&RowUpdate { update, rows }))?;
             }
         }
         Ok(norm)
     }
+}
+
+/// Changes a variable's numbers, which come to the CPU for it if they lie elsewhere.
+fn on_cpu(
+    variable: &Var,
+    change: impl FnOnce(&Tensor) -> candle_core::Result<()>,
+) -> candle_core::Result<()> {
+    if variable.device().is_cpu() {
+        return change(variable);
+    }
+    let numbers = variable.to_device(&Device::Cpu)?;
+    change(&numbers)?;
+    variable.set(&numbers.to_device(variable.device())?)
 }
 
 /// Σ g², in a fixed order.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor, bail};
 
-use crate::fused::RowGradients;
+use crate::fused::{RowGradients, add_in_pieces, slice};
 
 /// The gradients of a model's parameters, by name.
 #[derive(Debug, Default)]
@@ -19,11 +19,7 @@ impl Gradients {
     /// Adds the gradients of another part of the batch.
     pub fn add(&mut self, other: Self) -> crate::Result<()> {
         for (name, gradient) in other.dense {
-            let sum = match self.dense.remove(&name) {
-                Some(sum) => sum.add(&gradient)?,
-                None => gradient,
-            };
-            self.insert_dense(name, sum)?;
+            self.insert_dense(name, gradient)?;
         }
         for (name, rows) in other.rows {
             self.insert_rows(name, rows)?;
@@ -31,8 +27,11 @@ impl Gradients {
         Ok(())
     }
 
-    /// Puts in a parameter's gradient; rows that are there already are added to it.
+    /// Puts in, or adds to what is there, a parameter's gradient.
     pub(crate) fn insert_dense(&mut self, name: String, gradient: Tensor) -> crate::Result<()> {
+        if let Some(sum) = self.dense.get(&name) {
+            return Ok(sum.inplace_op2(&gradient, &Add)?);
+        }
         if let Some(rows) = self.rows.remove(&name) {
             gradient.inplace_op1(&AddRows(&rows))?;
         }
@@ -60,6 +59,34 @@ impl Gradients {
     }
 }
 
+/// Adds a gradient to another in its place.
+struct Add;
+
+impl InplaceOp2 for Add {
+    fn name(&self) -> &'static str {
+        "add-gradient"
+    }
+
+    fn cpu_fwd(
+        &self,
+        sum: &mut CpuStorage,
+        sum_layout: &Layout,
+        other: &CpuStorage,
+        other_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        add_in_pieces(numbers(sum, sum_layout)?, slice(other, other_layout)?);
+        Ok(())
+    }
+}
+
+/// The numbers of a gradient, to be changed.
+fn numbers<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
+        _ => bail!("gradients are added to contiguous f32 tensors"),
+    }
+}
+
 /// Adds rows to a whole table's gradient in its place.
 struct AddRows<'a>(&'a RowGradients);
 
@@ -69,11 +96,7 @@ impl InplaceOp1 for AddRows<'_> {
     }
 
     fn cpu_fwd(&self, table: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        let (CpuStorage::F32(values), Some((start, end))) = (table, layout.contiguous_offsets())
-        else {
-            bail!("gradients of rows are added to contiguous f32 tensors");
-        };
-        self.0.add_to(&mut values[start..end]);
+        self.0.add_to(numbers(table, layout)?);
         Ok(())
     }
 }

@@ -7,12 +7,14 @@ pub mod adamw;
 pub mod backbones;
 pub mod checkpoint;
 pub mod composite;
+mod device;
 mod error;
 pub mod fused;
 pub mod gradients;
 pub mod parameters;
 pub mod transformer;
 
+pub use device::Device;
 pub use error::{Error, Result};
 
 /// The widest instructions that this machine's operations use.

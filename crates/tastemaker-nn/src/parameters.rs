@@ -20,8 +20,9 @@ pub enum Init {
 }
 
 /// The weights of a model, in the order of their names, and which of them learn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Parameters {
+    device: Device,
     variables: BTreeMap<String, Parameter>,
 }
 
@@ -33,7 +34,24 @@ struct Parameter {
     learns: bool,
 }
 
+impl Default for Parameters {
+    /// None, on the CPU.
+    fn default() -> Self {
+        Self::on(Device::Cpu)
+    }
+}
+
 impl Parameters {
+    /// None, on `device`.
+    pub fn on(device: Device) -> Self {
+        Self { device, variables: BTreeMap::new() }
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Adds a parameter; its random numbers follow from `seeds` and its name alone.
     pub fn add(
         &mut self,
@@ -48,7 +66,7 @@ impl Parameters {
             Init::Ones => vec![1.0; n],
             Init::Normal(deviation) => normal(n, deviation, &seeds.child(name)),
         };
-        let variable = Var::from_vec(values, dimensions, &Device::Cpu)?;
+        let variable = Var::from_vec(values, dimensions, &self.device)?;
         let seen = variable.as_tensor().clone();
         self.variables.insert(name.to_owned(), Parameter { variable, seen, learns: true });
         Ok(())
@@ -113,7 +131,7 @@ impl Parameters {
     pub fn set<'a>(&self, values: impl Fn(&str, &[usize]) -> Result<&'a [f32]>) -> Result<()> {
         for (name, variable) in self.iter() {
             let new = values(name, variable.dims())?;
-            variable.set(&Tensor::from_slice(new, variable.shape(), &Device::Cpu)?)?;
+            variable.set(&Tensor::from_slice(new, variable.shape(), &self.device)?)?;
         }
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor, Var};
 use tastemaker_core::SeedTree;
 
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
     self, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Int8Table, Keeper,
-    Lanes, LayerNorm, Precision, RowSink, SampledKind, SampledLoss, View, multiply,
+    Lanes, LayerNorm, Precision, RowSink, SampledKind, SampledLoss, Sink, View, multiply,
 };
 use crate::gradients::Gradients;
 use crate::parameters::{Init, Parameters};
@@ -38,7 +38,7 @@ pub struct Pass {
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'a> {
     tensor: &'a Tensor,
-    sink: &'a RowSink,
+    sinks: &'a Sinks,
     precision: Precision,
 }
 
@@ -52,15 +52,26 @@ impl Table<'_> {
     /// `classes` rows.
     pub fn softmax(&self, hidden: &Tensor, targets: Vec<u32>, classes: usize) -> Result<Tensor> {
         let loss = CatalogSoftmax::new(targets, classes).precision(self.precision);
-        Ok(loss.apply(hidden, self.tensor)?)
+        Ok(loss.sink(self.sinks.table.clone()).apply(hidden, self.tensor)?)
     }
 
     /// The mean over `hidden` states of a loss against sampled negatives; of each state, `classes`
     /// has the target and then its negatives.
     pub fn sampled(&self, kind: SampledKind, hidden: &Tensor, classes: Vec<u32>) -> Result<Tensor> {
         let loss = SampledLoss::new(kind, classes, hidden.dim(0)?);
-        Ok(loss.sink(self.sink.clone()).apply(hidden, self.tensor)?)
+        Ok(loss.sink(self.sinks.rows.clone()).apply(hidden, self.tensor)?)
     }
+}
+
+/// Where the operations of a pass leave their weights' gradients.
+#[derive(Debug, Default)]
+struct Sinks {
+    /// Of some rows of the embedding table.
+    rows: RowSink,
+    /// Of the whole of it.
+    table: Sink,
+    /// Of each block's packed weights.
+    blocks: Vec<Sink>,
 }
 
 /// A pre-norm transformer: embeddings of tokens and places, blocks, a last norm. What it finds at
@@ -70,17 +81,28 @@ pub struct Transformer {
     shape: Shape,
     bidirectional: bool,
     parameters: Parameters,
-    sink: RowSink,
+    sinks: Sinks,
 }
 
 impl Transformer {
-    /// A transformer over `vocabulary` tokens with fresh weights.
+    /// A transformer over `vocabulary` tokens with fresh weights, on the CPU.
     pub fn new(backbone: &AnyBackbone, vocabulary: usize, seeds: &SeedTree) -> Result<Self> {
+        Self::on(Device::Cpu, backbone, vocabulary, seeds)
+    }
+
+    /// A transformer over `vocabulary` tokens with fresh weights, the same ones on every device.
+    pub fn on(
+        device: Device,
+        backbone: &AnyBackbone,
+        vocabulary: usize,
+        seeds: &SeedTree,
+    ) -> Result<Self> {
         let backbone = backbone.as_dyn();
         let shape = backbone.shape()?;
         let bidirectional = backbone.is_bidirectional();
-        let (parameters, sink) = (Parameters::default(), RowSink::default());
-        let mut model = Self { shape, bidirectional, parameters, sink };
+        let blocks = vec![(); shape.layers].into_iter().map(|()| Sink::default()).collect();
+        let (parameters, sinks) = (Parameters::on(device), Sinks { blocks, ..Sinks::default() });
+        let mut model = Self { shape, bidirectional, parameters, sinks };
         for (name, dimensions) in model.dimensions(vocabulary) {
             let init = match name.rsplit('.').next() {
                 Some("bias") => Init::Zeros,
@@ -134,14 +156,14 @@ impl Transformer {
     /// The embedding table, as losses of a pass see it.
     pub fn table(&self, pass: Pass) -> Table<'_> {
         let precision = pass.precision;
-        Table { tensor: self.parameters.get(TABLE), sink: &self.sink, precision }
+        Table { tensor: self.parameters.get(TABLE), sinks: &self.sinks, precision }
     }
 
     /// What the model finds at each token: [tokens, width].
     pub fn forward(&self, tokens: Arc<[u32]>, lanes: &Arc<Lanes>, pass: Pass) -> Result<Tensor> {
         let get = |name: &str| self.parameters.get(name);
         let dropout = Dropout::new(self.shape.dropout, pass.seed);
-        let embedding = Embedding::new(tokens, lanes, dropout).sink(self.sink.clone());
+        let embedding = Embedding::new(tokens, lanes, dropout).sink(self.sinks.rows.clone());
         let mut x = embedding.apply(get(TABLE), get("embedding.position"))?;
         for (layer, site) in (0..self.shape.layers).zip((1..).step_by(SITES_A_BLOCK as usize)) {
             let learns = self
@@ -149,9 +171,9 @@ impl Transformer {
                 .parameters()
                 .map(|(name, _)| self.parameters.learns(&block_name(layer, name)));
             let block = Block::new(self.block_shape(), lanes.clone(), dropout.at(site));
-            let block =
-                block.learning(learns).recomputing(pass.recompute).precision(pass.precision);
-            x = block.apply(&x, &self.packed(layer)?)?;
+            let block = block.learning(learns).sink(self.sinks.blocks[layer].clone());
+            let block = block.recomputing(pass.recompute).precision(pass.precision);
+            x = block.apply(&x, &self.packed(layer, learns.contains(&true))?)?;
         }
         Ok(LayerNorm.apply(&x, get("norm.weight"), get("norm.bias"))?)
     }
@@ -162,24 +184,68 @@ impl Transformer {
         let mut gradients = Gradients::default();
         for (name, variable) in self.parameters.learning() {
             if let Some(gradient) = store.remove(variable) {
-                gradients.insert_dense(name.to_owned(), gradient.contiguous()?)?;
+                let gradient = gradient.to_device(&Device::Cpu)?.contiguous()?;
+                gradients.insert_dense(name.to_owned(), gradient)?;
             }
         }
-        let rows = self.sink.take();
+        for (layer, sink) in self.sinks.blocks.iter().enumerate() {
+            if let Some(packed) = sink.take() {
+                self.unpack(layer, packed, &mut gradients)?;
+            }
+        }
+        if let Some(table) = self.sinks.table.take() {
+            let dimensions = self.parameters.get(TABLE).shape();
+            let table = Tensor::from_vec(table, dimensions, &Device::Cpu)?;
+            gradients.insert_dense(TABLE.to_owned(), table)?;
+        }
+        let rows = self.sinks.rows.take();
         if !rows.rows.is_empty() {
             gradients.insert_rows(TABLE.to_owned(), rows)?;
         }
         Ok(gradients)
     }
 
-    /// The weights of a block in one tensor.
-    fn packed(&self, layer: usize) -> Result<Tensor> {
-        let part = |(name, _): (&str, Vec<usize>)| {
-            self.parameters.get(&block_name(layer, name)).flatten_all()
-        };
-        let parts: candle_core::Result<Vec<Tensor>> =
-            self.block_shape().parameters().into_iter().map(part).collect();
-        Ok(Tensor::cat(&parts?, 0)?)
+    /// Puts the gradients of a block's parameters, of which some learn, where they belong.
+    fn unpack(&self, layer: usize, packed: Vec<f32>, gradients: &mut Gradients) -> Result<()> {
+        let packed = Tensor::from_vec(packed, self.n_of_block(), &Device::Cpu)?;
+        let mut start = 0;
+        for (name, dimensions) in self.block_shape().parameters() {
+            let (name, n) = (block_name(layer, name), dimensions.iter().product());
+            if self.parameters.learns(&name) {
+                gradients.insert_dense(name, packed.narrow(0, start, n)?.reshape(dimensions)?)?;
+            }
+            start += n;
+        }
+        Ok(())
+    }
+
+    /// How many weights a block has.
+    fn n_of_block(&self) -> usize {
+        self.block_shape().parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum()
+    }
+
+    /// The weights of a block in one tensor, through which the tensor library carries a gradient if
+    /// any `learns`. On the CPU it ends there, for the block leaves it in its sink; elsewhere it
+    /// goes on to the parameters.
+    fn packed(&self, layer: usize, learns: bool) -> Result<Tensor> {
+        let names = self.block_shape().parameters().map(|(name, _)| block_name(layer, name));
+        let flat: candle_core::Result<Vec<Tensor>> =
+            names.iter().map(|name| self.parameters.get(name).flatten_all()).collect();
+        if !self.parameters.device().is_cpu() {
+            return Ok(Tensor::cat(&flat?, 0)?);
+        }
+        let mut packed = Vec::with_capacity(self.n_of_block());
+        for part in flat? {
+            fused::with_slice(&part, |part| {
+                packed.extend_from_slice(part);
+                Ok(())
+            })?;
+        }
+        let n = packed.len();
+        if learns {
+            return Ok(Var::from_vec(packed, n, &Device::Cpu)?.into_inner());
+        }
+        Ok(Tensor::from_vec(packed, n, &Device::Cpu)?)
     }
 
     /// The model as it is now, without what training needs; the factors of its blocks' products
@@ -187,7 +253,7 @@ impl Transformer {
     pub fn frozen(&self, precision: Precision) -> Result<Frozen> {
         let shape = self.block_shape();
         let blocks = (0..self.shape.layers)
-            .map(|layer| self.packed(layer)?.to_vec1::<f32>().map_err(Error::from))
+            .map(|layer| self.packed(layer, false)?.to_vec1::<f32>().map_err(Error::from))
             .map(|weights| Ok(BlockWeights::forward(shape, &weights?, precision)));
         Ok(Frozen {
             shape: self.block_shape(),

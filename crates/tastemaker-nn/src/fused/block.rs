@@ -15,6 +15,7 @@ use super::mask::AttentionMask;
 use super::matrix::{Panels, Precision};
 use super::scratch::Scratch;
 use super::simd::{Dropout, gelu, vectorised};
+use super::sink::Sink;
 use super::{norm, slice, tensor_like, with_slice};
 use crate::composite;
 
@@ -84,6 +85,7 @@ pub struct Block {
     learns: [bool; 12],
     recompute: bool,
     precision: Precision,
+    sink: Option<Sink>,
     kept: Mutex<Vec<Vec<Kept>>>,
 }
 
@@ -159,6 +161,7 @@ impl Block {
             learns: [true; 12],
             recompute: false,
             precision: Precision::F32,
+            sink: None,
             kept: Mutex::default(),
         }
     }
@@ -188,6 +191,12 @@ impl Block {
     #[must_use]
     pub fn precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// Leaves the gradient of the packed weights in `sink`.
+    #[must_use]
+    pub fn sink(self, sink: Sink) -> Self {
+        Self { sink: Some(sink), ..self }
     }
 
     fn heads(&self, weights: &BlockWeights) -> Heads {
@@ -394,6 +403,13 @@ impl CustomOp2 for Block {
         })?;
         let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
             values.map(|values| tensor_like(values, like)).transpose()
+        };
+        let d_weights = match (&self.sink, d_weights) {
+            (Some(sink), Some(gradient)) => {
+                sink.add(gradient);
+                None
+            }
+            (_, gradient) => gradient,
         };
         Ok((tensor(dx, x)?, tensor(d_weights, weights)?))
     }

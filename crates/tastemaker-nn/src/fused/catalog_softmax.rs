@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::matrix::{Panels, Part, Precision, View, multiply_packed};
 use super::scratch::Scratch;
 use super::simd::{exp, vectorised};
+use super::sink::Sink;
 use super::{norm, slice, tensor_like};
 use crate::composite;
 
@@ -36,6 +37,7 @@ pub struct CatalogSoftmax {
     targets: Vec<u32>,
     classes: usize,
     precision: Precision,
+    sink: Option<Sink>,
     gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
 }
 
@@ -77,13 +79,20 @@ struct Totals {
 impl CatalogSoftmax {
     /// The loss for one target class a row.
     pub fn new(targets: Vec<u32>, classes: usize) -> Self {
-        Self { targets, classes, precision: Precision::F32, gradients: Mutex::default() }
+        let precision = Precision::F32;
+        Self { targets, classes, precision, sink: None, gradients: Mutex::default() }
     }
 
     /// Rounds the factors of the products to `precision`.
     #[must_use]
     pub fn precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// Leaves the gradient of the table in `sink`.
+    #[must_use]
+    pub fn sink(self, sink: Sink) -> Self {
+        Self { sink: Some(sink), ..self }
     }
 
     /// The loss, differentiable.
@@ -359,17 +368,28 @@ impl CustomOp2 for CatalogSoftmax {
         };
         scale(&mut d_hidden, gradient.to_scalar()?);
         scale(&mut d_table, gradient.to_scalar()?);
-        Ok((Some(tensor_like(d_hidden, hidden)?), Some(tensor_like(d_table, table)?)))
+        let d_table = match &self.sink {
+            _ if !table.track_op() => None,
+            Some(sink) => {
+                sink.add(d_table);
+                None
+            }
+            None => Some(tensor_like(d_table, table)?),
+        };
+        Ok((Some(tensor_like(d_hidden, hidden)?), d_table))
     }
 }
 
 /// Multiplies by the gradient of what came after, which is mostly 1.
 #[expect(clippy::float_cmp, reason = "exactly 1 is the case that saves a pass")]
 pub(crate) fn scale(values: &mut [f32], factor: f32) {
+    const PIECE: usize = 1 << 14;
     if factor != 1.0 {
-        for value in values {
-            *value *= factor;
-        }
+        values.par_chunks_mut(PIECE).for_each(|values| {
+            for value in values {
+                *value *= factor;
+            }
+        });
     }
 }
 

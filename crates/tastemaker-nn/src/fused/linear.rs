@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::block::add_up;
-use super::matrix::{Panels, Precision, View, multiply_packed};
+use super::matrix::{Panels, Part, Precision, View, multiply_packed};
 use super::scratch::Scratch;
 use super::simd::{exp, gelu, vectorised};
 use super::{slice, tensor_like, with_slice};
@@ -43,14 +43,15 @@ pub(crate) fn linear(x: &[f32], (weight, bias): (&Panels, &[f32]), rows: usize, 
 }
 
 /// The gradients of [`linear`]: `dx` is overwritten, for a `weight` packed for the backward pass;
-/// those of weight and bias are added to. What is absent costs nothing.
+/// that of the bias is added to, that of the weight overwritten or, if `add`, added to. What is
+/// absent costs nothing.
 #[inline(always)]
 pub(crate) fn linear_backward(
     (x, dy): (&[f32], &[f32]),
     weight: &Panels,
     (rows, outputs): (usize, usize),
     dx: Option<&mut [f32]>,
-    (d_weight, d_bias): (Option<&mut [f32]>, Option<&mut [f32]>),
+    (d_weight, d_bias, add): (Option<&mut [f32]>, Option<&mut [f32]>, bool),
 ) {
     let inputs = x.len() / rows;
     let (gradient, precision) = (View::rows(dy, outputs), weight.precision());
@@ -59,7 +60,12 @@ pub(crate) fn linear_backward(
     }
     if let Some(d_weight) = d_weight {
         let (shape, x) = ((outputs, inputs, rows), View::rows(x, inputs));
-        precision.multiply_add((d_weight, inputs), shape, gradient.transposed(), x);
+        let (out, gradient) = ((d_weight, inputs), gradient.transposed());
+        if add {
+            precision.multiply_add(out, shape, gradient, x);
+        } else {
+            precision.multiply(Part::Whole, out, shape, gradient, x);
+        }
     }
     if let Some(d_bias) = d_bias {
         for dy in dy.chunks_exact(outputs) {
@@ -122,7 +128,7 @@ vectorised! {
         weight: &'a Panels,
         shape: (usize, usize),
         dx: Option<&'a mut [f32]>,
-        learns: (Option<&'a mut [f32]>, Option<&'a mut [f32]>),
+        learns: (Option<&'a mut [f32]>, Option<&'a mut [f32]>, bool),
     ) -> () = linear_backward;
 }
 
@@ -196,10 +202,10 @@ impl Linear {
             .zip(x.par_chunks(ROWS * inputs).zip(dy.par_chunks(ROWS * outputs)))
             .map(|((dx, slopes), (x, dy))| {
                 multiply_all(slopes, dy);
-                let mut d_weight = Scratch::zeros(if learns[1] { weight.len() } else { 0 });
+                let mut d_weight = Scratch::new(if learns[1] { weight.len() } else { 0 });
                 let mut d_bias = Scratch::zeros(if learns[2] { outputs } else { 0 });
-                let learn =
-                    (learns[1].then_some(&mut d_weight[..]), learns[2].then_some(&mut d_bias[..]));
+                let of_weight = learns[1].then_some(&mut d_weight[..]);
+                let learn = (of_weight, learns[2].then_some(&mut d_bias[..]), false);
                 let rows = x.len() / inputs;
                 linear_backward_all((x, slopes), &panels, (rows, outputs), dx, learn);
                 (d_weight, d_bias)

@@ -1,9 +1,10 @@
 //! Matrix products on slices.
 //!
 //! The right factor is packed into panels as wide as two registers, so that the inner loop reads
-//! it in one stream; the left factor is read where it lies. Every number of the product is the
-//! sum over the inner dimension in its order, so that neither the threads nor where a matrix lies
-//! in memory change a result. (Goto and van de Geijn 2008, *Anatomy of high-performance matrix
+//! it in one stream; the left factor is read where it lies. A long inner dimension is gone through
+//! in parts whose panels stay in the first cache. Every number of the product is the sum over the
+//! inner dimension in an order that only the shape decides, so that neither the threads nor where a
+//! matrix lies in memory change a result. (Goto and van de Geijn 2008, *Anatomy of high-performance matrix
 //! multiplication*, for matrices that are already in the cache.)
 
 mod kernel;
@@ -118,16 +119,30 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// The columns from 0 and the inner range that the rows `rows` of `n` and `k` need.
+    /// The columns from 0, of `n`, and how much of the range `inner` the rows `rows` need.
     #[inline(always)]
-    fn needs(self, rows: &Range<usize>, n: usize, k: usize) -> (usize, Range<usize>) {
+    fn needs(self, rows: &Range<usize>, n: usize, inner: Range<usize>) -> (usize, Range<usize>) {
+        let Range { start, end } = inner;
         match self {
-            Self::Whole => (n, 0..k),
-            Self::LowerProduct => (n.min(rows.end), 0..k),
-            Self::LowerFactor => (n, 0..k.min(rows.end)),
-            Self::UpperFactor => (n, k.min(rows.start)..k),
+            Self::Whole => (n, inner),
+            Self::LowerProduct => (n.min(rows.end), inner),
+            Self::LowerFactor => (n, start..end.min(rows.end)),
+            Self::UpperFactor => (n, end.min(rows.start)..end),
         }
     }
+}
+
+/// Bytes of a panel that stay in the first cache beside the left factor's rows.
+const PANEL_BYTES: usize = 24 << 10;
+
+/// The parts, as equal as can be, in which `n` rows of a panel of `width` numbers are gone through;
+/// one, where the range to be gone through differs from row to row.
+#[inline(always)]
+fn inner_parts(part: Part, n: usize, width: usize) -> impl Iterator<Item = Range<usize>> {
+    let most = PANEL_BYTES / size_of::<f32>() / width;
+    let parts = if part == Part::Whole { n.div_ceil(most).max(1) } else { 1 };
+    let size = n.div_ceil(parts);
+    (0..parts).map(move |i| n.min(i * size)..n.min((i + 1) * size))
 }
 
 /// `out = a · b`, with `out` of `m` × `n` in rows `out_stride` apart, `a` of `m` × `k` and `b` of

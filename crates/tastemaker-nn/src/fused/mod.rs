@@ -31,6 +31,7 @@ mod rows;
 mod sampled;
 mod scratch;
 mod simd;
+mod sink;
 
 pub use block::{Block, BlockShape, BlockWeights};
 pub use catalog_softmax::CatalogSoftmax;
@@ -43,10 +44,12 @@ pub(crate) use norm::EPSILON;
 pub use norm::LayerNorm;
 pub use ranking::{Int8Table, Keeper, ROWS as RANKED_ROWS, rank};
 pub use rms_norm::RmsNorm;
-pub use rows::{RowGradients, RowSink};
+pub use rows::RowGradients;
 pub use sampled::{SampledKind, SampledLoss};
 pub use simd::Dropout;
 pub(crate) use simd::vectorised;
+pub(crate) use sink::add_in_pieces;
+pub use sink::{RowSink, Sink};
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 

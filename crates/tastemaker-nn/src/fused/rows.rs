@@ -1,7 +1,5 @@
 //! Gradients of a table's rows, where only some rows have one.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -114,24 +112,6 @@ impl<F: Fn(usize, &mut [f32])> WithSimd for AddEntries<'_, F> {
                 (self.add)(entry as usize, out);
             }
         }
-    }
-}
-
-/// Where operations leave gradients of a table's rows, beside those that the tensor library
-/// carries, which are of whole tables.
-#[derive(Clone, Debug, Default)]
-pub struct RowSink(Arc<Mutex<RowGradients>>);
-
-impl RowSink {
-    /// Adds to what is there.
-    pub(crate) fn add(&self, gradients: RowGradients) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *all = std::mem::take(&mut *all).merged(gradients);
-    }
-
-    /// Takes what is there.
-    pub fn take(&self) -> RowGradients {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -175,6 +175,7 @@ impl FitRecommender for LanguageModel {
         problems.extend(self.backbone.as_dyn().shape().err().map(Error::from));
         problems.extend(self.objective.as_dyn().check().err().map(Error::from));
         problems.extend(self.training.problems().into_iter().map(Error::from));
+        problems.extend(self.training.device.open().err().map(Error::from));
         let (masks, both_sides) =
             (self.objective.as_dyn().masks_items(), self.backbone.as_dyn().is_bidirectional());
         if masks != both_sides {
@@ -198,7 +199,9 @@ impl FitRecommender for LanguageModel {
         }
         let n_items = context.data.n_items();
         let weights = context.seeds.child("weights");
-        let model = Transformer::new(&self.backbone, self.vocabulary(n_items), &weights)?;
+        let device = self.training.device.open()?;
+        let vocabulary = self.vocabulary(n_items);
+        let model = Transformer::on(device, &self.backbone, vocabulary, &weights)?;
         let run = self.run(context)?;
         let file = context.checkpoints.map(|folder| folder.join(MODEL_FILE));
         match &file {

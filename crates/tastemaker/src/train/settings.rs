@@ -1,6 +1,7 @@
 //! How a model is trained.
 
 use serde::{Deserialize, Serialize};
+use tastemaker_nn::Device;
 use tastemaker_nn::fused::Precision;
 
 /// How a language model is trained; the same for every paradigm and objective.
@@ -22,6 +23,8 @@ pub struct Training {
     pub recompute: bool,
     /// What the factors of matrix products are rounded to, in training and afterwards.
     pub precision: Precision,
+    /// Where the model learns.
+    pub device: Device,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises from 0.
@@ -62,6 +65,7 @@ impl Default for Training {
             accumulate: 1,
             recompute: false,
             precision: Precision::F32,
+            device: Device::Cpu,
             learning_rate: 2e-3,
             warmup_steps: 50,
             decay: Decay::Constant,
@@ -117,6 +121,14 @@ impl Training {
         {
             if !(value.is_finite() && value >= 0.0) {
                 problems.push(problem(name, value.to_string(), "0 or a number above it"));
+            }
+        }
+        if self.device == Device::Cuda {
+            let bf16 = self.precision == Precision::Bf16;
+            for (name, found) in [("precision", bf16), ("recompute", self.recompute)] {
+                if found {
+                    problems.push(problem(name, "set".to_owned(), "absent with device = \"cuda\""));
+                }
             }
         }
         problems

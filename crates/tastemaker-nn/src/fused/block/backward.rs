@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::{Block, BlockWeights, Kept, forward};
+use super::{Block, BlockWeights, Kept, MATRICES, forward};
 use crate::fused::lanes::Chunk;
 use crate::fused::linear::{Pass, linear_backward};
 use crate::fused::norm;
@@ -19,7 +19,7 @@ vectorised! {
         chunk: (&'a Chunk, &'a Kept),
         rows: (&'a [f32], &'a [f32]),
         dx: (&'a mut [f32], bool),
-        sum: Option<&'a mut [f32]>,
+        sum: (Option<&'a mut [f32]>, bool),
     ) -> () = Block::backward;
 }
 
@@ -45,9 +45,9 @@ impl Block {
         let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut dx, d)).zip(kept);
         let partial: Vec<Option<Scratch>> = lanes
             .map(|((chunks, mut dx), kept)| {
-                let mut sum = learns.then(|| Scratch::zeros(n_weights));
+                let mut sum = learns.then(|| self.room_for_gradients(n_weights));
                 let mut kept = kept.into_iter();
-                for chunk in chunks {
+                for (i, chunk) in chunks.iter().enumerate() {
                     let (piece, rest) = dx.split_at_mut(chunk.tokens.len() * d);
                     dx = rest;
                     let at = chunk.tokens.start * d..chunk.tokens.end * d;
@@ -59,7 +59,7 @@ impl Block {
                         }
                         kept
                     });
-                    let (of_x, sum) = ((piece, needs_dx), sum.as_deref_mut());
+                    let (of_x, sum) = ((piece, needs_dx), (sum.as_deref_mut(), i > 0));
                     backward(self, &weights, (chunk, &kept), (x, dy), of_x, sum);
                 }
                 sum
@@ -69,8 +69,20 @@ impl Block {
         Ok([needs_dx.then_some(dx), sum])
     }
 
+    /// Room for the gradients of the packed weights: zeros, but where a matrix learns, whose
+    /// gradient the first chunk overwrites.
+    fn room_for_gradients(&self, n_weights: usize) -> Scratch {
+        let mut sum = Scratch::new(n_weights);
+        for (i, range) in self.shape.ranges().into_iter().enumerate() {
+            if !(MATRICES.contains(&i) && self.learns[i]) {
+                sum[range].fill(0.0);
+            }
+        }
+        sum
+    }
+
     /// `dx = dy` carried back through the chunk; `sum`, the packed weights' gradient, is added to
-    /// where they learn. Goes no further down than something learns: `needs_dx` says whether
+    /// where they learn, or, where it is a matrix's and this is not to `add`, overwritten. Goes no further down than something learns: `needs_dx` says whether
     /// anything below the block does.
     #[inline(always)]
     fn backward(
@@ -79,7 +91,7 @@ impl Block {
         (chunk, kept): (&Chunk, &Kept),
         (x, dy): (&[f32], &[f32]),
         (dx, needs_dx): (&mut [f32], bool),
-        mut sum: Option<&mut [f32]>,
+        (mut sum, add): (Option<&mut [f32]>, bool),
     ) {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
         let learns_below = |i: usize| needs_dx || self.learns[..i].contains(&true);
@@ -97,7 +109,7 @@ impl Block {
             &weights.matrices[3],
             (t, d),
             learns_below(10).then_some(&mut *d_inner),
-            self.pair(&mut sum, 10),
+            self.linear_pair(&mut sum, 10, add),
         );
         if !learns_below(10) {
             return;
@@ -110,7 +122,7 @@ impl Block {
             &weights.matrices[2],
             (t, inner),
             learns_below(8).then_some(&mut narrow),
-            self.pair(&mut sum, 8),
+            self.linear_pair(&mut sum, 8, add),
         );
         if !learns_below(8) {
             return;
@@ -124,7 +136,13 @@ impl Block {
         );
         if learns_below(6) {
             let room = [wide, narrow, after];
-            self.attention_backward(weights, (chunk, kept, x), (dx, learns_below), room, sum);
+            self.attention_backward(
+                weights,
+                (chunk, kept, x),
+                (dx, learns_below),
+                room,
+                (sum, add),
+            );
         }
     }
 
@@ -137,7 +155,7 @@ impl Block {
         (chunk, kept, x): (&Chunk, &Kept, &[f32]),
         (dx, learns_below): (&mut [f32], impl Fn(usize) -> bool),
         [mut wide, mut narrow, mut after]: [Scratch; 3],
-        mut sum: Option<&mut [f32]>,
+        (mut sum, add): (Option<&mut [f32]>, bool),
     ) {
         let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
         // middle = x + dropout(W_o attended)
@@ -148,7 +166,7 @@ impl Block {
             &weights.matrices[1],
             (t, d),
             learns_below(4).then_some(&mut narrow),
-            self.pair(&mut sum, 4),
+            self.linear_pair(&mut sum, 4, add),
         );
         if !learns_below(4) {
             return;
@@ -173,7 +191,7 @@ impl Block {
             &weights.matrices[0],
             (t, 3 * d),
             learns_below(2).then_some(&mut after),
-            self.pair(&mut sum, 2),
+            self.linear_pair(&mut sum, 2, add),
         );
         if learns_below(2) {
             norm::backward(
@@ -184,6 +202,17 @@ impl Block {
                 self.pair(&mut sum, 0),
             );
         }
+    }
+
+    /// As [`Block::pair`], for a matrix, with whether to add to its gradient.
+    fn linear_pair<'a>(
+        &self,
+        sum: &'a mut Option<&mut [f32]>,
+        weight: usize,
+        add: bool,
+    ) -> (Option<&'a mut [f32]>, Option<&'a mut [f32]>, bool) {
+        let (of_weight, of_bias) = self.pair(sum, weight);
+        (of_weight, of_bias, add)
     }
 
     /// The gradients of the `weight`-th parameter and of the bias after it, where they learn.

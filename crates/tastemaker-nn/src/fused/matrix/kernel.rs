@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::{Panels, Part, View};
+use super::{Panels, Part, View, inner_parts};
 
 /// Registers of a panel's row.
 const REGISTERS: usize = 2;
@@ -76,13 +76,16 @@ impl Product<'_> {
     fn tiles<S: Simd, const M: usize>(mut self, simd: S) {
         let (n, k, m) = (self.b.columns, self.b.rows, self.m);
         let width = REGISTERS * S::F32_LANES;
-        for panel in 0..n.div_ceil(width) {
-            for start in (0..m).step_by(M) {
-                let rows = start..m.min(start + M);
-                let (wanted, inner) = self.part.needs(&rows, n, k);
-                let columns = panel * width..n.min((panel + 1) * width);
-                if columns.start < wanted {
-                    self.tile::<S, M>(simd, rows, columns, inner);
+        for part in inner_parts(self.part, k, width) {
+            self.add |= part.start > 0;
+            for panel in 0..n.div_ceil(width) {
+                for start in (0..m).step_by(M) {
+                    let rows = start..m.min(start + M);
+                    let (wanted, inner) = self.part.needs(&rows, n, part.clone());
+                    let columns = panel * width..n.min((panel + 1) * width);
+                    if columns.start < wanted {
+                        self.tile::<S, M>(simd, rows, columns, inner);
+                    }
                 }
             }
         }

@@ -11,7 +11,7 @@ mod software;
 
 use std::ops::Range;
 
-use super::{Panels, Part, View};
+use super::{Panels, Part, View, inner_parts};
 
 /// Sums of a register.
 const LANES: usize = 16;
@@ -237,32 +237,38 @@ impl Product<'_> {
     /// Goes through the product in tiles of a panel's width.
     #[inline(always)]
     fn run<P: PairProducts>(mut self, with: P) {
-        let (n, m) = (self.b.columns, self.m);
-        for start in (0..n).step_by(WIDTH) {
-            let columns = start..n.min(start + WIDTH);
-            let half = columns.len() <= WIDTH / 2;
-            let mut row = 0;
-            while row < m {
-                row += match m - row {
-                    ROWS_OF_HALF.. if half => self.tile::<P, ROWS_OF_HALF, 2>(with, row, &columns),
-                    ROWS.. => self.tile::<P, ROWS, REGISTERS>(with, row, &columns),
-                    2.. => self.tile::<P, 2, REGISTERS>(with, row, &columns),
-                    _ => self.tile::<P, 1, REGISTERS>(with, row, &columns),
-                };
+        let (n, m, k) = (self.b.columns, self.m, self.b.rows);
+        for pairs in inner_parts(self.part, k.div_ceil(2), WIDTH) {
+            self.add |= pairs.start > 0;
+            let inner = 2 * pairs.start..k.min(2 * pairs.end);
+            for start in (0..n).step_by(WIDTH) {
+                let place = (start..n.min(start + WIDTH), inner.clone());
+                let half = place.0.len() <= WIDTH / 2;
+                let mut row = 0;
+                while row < m {
+                    row += match m - row {
+                        ROWS_OF_HALF.. if half => {
+                            self.tile::<P, ROWS_OF_HALF, 2>(with, row, &place)
+                        }
+                        ROWS.. => self.tile::<P, ROWS, REGISTERS>(with, row, &place),
+                        2.. => self.tile::<P, 2, REGISTERS>(with, row, &place),
+                        _ => self.tile::<P, 1, REGISTERS>(with, row, &place),
+                    };
+                }
             }
         }
     }
 
     /// `M` rows of the product from row `row` on, in `columns`, which are the first `N` registers
-    /// of one panel at most; returns `M`.
+    /// of one panel at most, summed over the range `inner`; returns `M`.
     #[inline(always)]
     fn tile<P: PairProducts, const M: usize, const N: usize>(
         &mut self,
         with: P,
         row: usize,
-        columns: &Range<usize>,
+        (columns, inner): &(Range<usize>, Range<usize>),
     ) -> usize {
-        let (wanted, inner) = self.part.needs(&(row..row + M), self.b.columns, self.b.rows);
+        let (wanted, inner) = self.part.needs(&(row..row + M), self.b.columns, inner.clone());
         if columns.start >= wanted {
             return M;
         }
