@@ -38,6 +38,7 @@ pub struct CatalogSoftmax {
     classes: usize,
     precision: Precision,
     sink: Option<Sink>,
+    table_learns: bool,
     gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
 }
 
@@ -79,8 +80,14 @@ struct Totals {
 impl CatalogSoftmax {
     /// The loss for one target class a row.
     pub fn new(targets: Vec<u32>, classes: usize) -> Self {
-        let precision = Precision::F32;
-        Self { targets, classes, precision, sink: None, gradients: Mutex::default() }
+        Self {
+            targets,
+            classes,
+            precision: Precision::F32,
+            sink: None,
+            table_learns: true,
+            gradients: Mutex::default(),
+        }
     }
 
     /// Rounds the factors of the products to `precision`.
@@ -95,9 +102,10 @@ impl CatalogSoftmax {
         Self { sink: Some(sink), ..self }
     }
 
-    /// The loss, differentiable.
-    pub fn apply(self, hidden: &Tensor, table: &Tensor) -> Result<Tensor> {
+    /// The loss, differentiable. A table that does not learn costs no gradient.
+    pub fn apply(mut self, hidden: &Tensor, table: &Tensor) -> Result<Tensor> {
         if hidden.device().is_cpu() {
+            self.table_learns = table.track_op();
             return hidden.apply_op2(table, self);
         }
         composite::catalog_softmax(hidden, table, &self.targets, self.classes)
@@ -105,7 +113,7 @@ impl CatalogSoftmax {
 
     fn run(&self, hidden: &[f32], table: &[f32], width: usize) -> (f64, Vec<f32>, Vec<f32>) {
         let mut d_hidden = vec![0.0; hidden.len()];
-        let mut d_table = vec![0.0; table.len()];
+        let mut d_table = vec![0.0; if self.table_learns { table.len() } else { 0 }];
         let (mut lanes, a_lane) = lanes(self.classes, width);
         let (share, mut loss) = (1.0 / self.targets.len() as f32, 0.0);
         let pieces = hidden.chunks(ROWS * width).zip(d_hidden.chunks_mut(ROWS * width));
@@ -116,12 +124,17 @@ impl CatalogSoftmax {
             lanes.par_iter_mut().for_each(|lane| logits(lane, &rows, table));
             let totals = totals(&rows, &lanes, share);
             loss += rows.loss(&lanes, &totals, share);
-            let d_tables = d_table[..self.classes * width].par_chunks_mut(a_lane * width);
+            let of_classes = d_table.len().min(self.classes * width);
+            let mut d_tables = d_table[..of_classes].chunks_mut(a_lane * width);
+            let d_tables: Vec<_> =
+                lanes.iter().map(|_| d_tables.next().unwrap_or_default()).collect();
             lanes.par_iter_mut().zip(d_tables).for_each(|(lane, d_table)| {
                 backward(lane, &rows, &totals, table, d_table);
             });
             rows.gather(&lanes, table, share, d_hidden);
-            rows.take_targets(share, &mut d_table);
+            if self.table_learns {
+                rows.take_targets(share, &mut d_table);
+            }
         }
         (loss / self.targets.len() as f64, d_hidden, d_table)
     }
@@ -231,7 +244,8 @@ impl Lane {
         }
     }
 
-    /// Fills the lane's `d_hidden` and adds to `d_table`, the lane's part of that gradient.
+    /// Fills the lane's `d_hidden` and adds to `d_table`, the lane's part of that gradient, unless
+    /// that is empty.
     #[inline(always)]
     fn backward(
         &mut self,
@@ -245,7 +259,8 @@ impl Lane {
         let (d_hidden, scaled) = (&mut d_hidden[..n], &mut scaled[..n]);
         d_hidden.fill(0.0);
         for tile in tiles {
-            let (piece, rest) = d_table.split_at_mut(tile.classes.len() * rows.width);
+            let n = d_table.len().min(tile.classes.len() * rows.width);
+            let (piece, rest) = d_table.split_at_mut(n);
             d_table = rest;
             tile.backward((rows, totals), table, scaled, d_hidden, piece);
         }
@@ -303,14 +318,16 @@ impl Tile {
             *own = exp(*own - largest) * factor;
         }
         let values = View::rows(&self.values, STRIDE);
-        let rows = rows.hidden.chunks_exact(width).zip(scaled.chunks_exact_mut(width));
-        for ((hidden, scaled), factor) in rows.zip(&self.largest) {
-            for (scaled, hidden) in scaled.iter_mut().zip(hidden) {
-                *scaled = hidden * factor;
+        if !d_table.is_empty() {
+            let rows = rows.hidden.chunks_exact(width).zip(scaled.chunks_exact_mut(width));
+            for ((hidden, scaled), factor) in rows.zip(&self.largest) {
+                for (scaled, hidden) in scaled.iter_mut().zip(hidden) {
+                    *scaled = hidden * factor;
+                }
             }
+            let shape = (classes.len(), width, n);
+            precision.multiply_add((d_table, width), shape, values, View::rows(scaled, width));
         }
-        let shape = (classes.len(), width, n);
-        precision.multiply_add((d_table, width), shape, values, View::rows(scaled, width));
         let table = View::rows(&table[classes.start * width..classes.end * width], width);
         let (shape, values) = ((n, width, classes.len()), values.transposed());
         precision.multiply(Part::Whole, (scaled, width), shape, values, table);
