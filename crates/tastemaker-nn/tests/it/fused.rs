@@ -221,6 +221,21 @@ fn an_embedding_is_its_composite() {
 }
 
 #[test]
+fn a_table_that_does_not_learn_leaves_the_states_their_gradient() {
+    let (hidden, table) = (random("hidden", &[300, 16], 1.0), random("table", &[700, 16], 1.0));
+    let targets: Vec<u32> = (0..300).map(|i| i * 7 % 690).collect();
+    let gradients = |table: &Tensor| {
+        let loss = CatalogSoftmax::new(targets.clone(), 690).apply(&hidden, table).unwrap();
+        let gradients = loss.backward().unwrap();
+        (values(gradients.get(&hidden).unwrap()), gradients.get(table).is_some())
+    };
+    let (with, of_table) = gradients(&table);
+    let (without, of_frozen) = gradients(&table.detach());
+    assert_eq!(with, without);
+    assert!(of_table && !of_frozen);
+}
+
+#[test]
 fn a_catalog_softmax_is_its_composite() {
     // More rows and classes than one task takes, a partial one of each, and rows that are no class.
     let (rows, classes) = (300, 1300);
