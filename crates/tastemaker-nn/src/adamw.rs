@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Tensor, Var, bail};
+use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::fused::{RowGradients, slice, vectorised, with_slice};
+use crate::fused::{RowGradients, slice, slice_mut, vectorised, with_slice};
 use crate::gradients::Gradients;
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -207,7 +207,7 @@ impl InplaceOp2 for Update<'_> {
         gradient_layout: &Layout,
     ) -> candle_core::Result<()> {
         let gradient = slice(gradient, gradient_layout)?;
-        let weights = values(weights, layout)?;
+        let weights = slice_mut(weights, layout)?;
         let mut moments = self.moments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Moments { first, second } = &mut **moments;
         let pieces = first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE));
@@ -216,14 +216,6 @@ impl InplaceOp2 for Update<'_> {
             apply(&self.factors, weights, first, second, gradient);
         });
         Ok(())
-    }
-}
-
-/// The numbers of contiguous f32 weights.
-fn values<'a>(weights: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
-    match (weights, layout.contiguous_offsets()) {
-        (CpuStorage::F32(weights), Some((start, end))) => Ok(&mut weights[start..end]),
-        _ => bail!("AdamW needs contiguous f32 weights"),
     }
 }
 
@@ -240,7 +232,7 @@ impl InplaceOp1 for RowUpdate<'_> {
 
     fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
         let Self { update, rows: RowGradients { rows, values: gradients } } = self;
-        let weights = values(weights, layout)?;
+        let weights = slice_mut(weights, layout)?;
         if rows.is_empty() {
             return Ok(());
         }

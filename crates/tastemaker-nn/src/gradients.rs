@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Tensor};
 
-use crate::fused::{RowGradients, add_in_pieces, slice};
+use crate::fused::{RowGradients, add_in_pieces, slice, slice_mut};
 
 /// The gradients of a model's parameters, by name.
 #[derive(Debug, Default)]
@@ -74,16 +74,8 @@ impl InplaceOp2 for Add {
         other: &CpuStorage,
         other_layout: &Layout,
     ) -> candle_core::Result<()> {
-        add_in_pieces(numbers(sum, sum_layout)?, slice(other, other_layout)?);
+        add_in_pieces(slice_mut(sum, sum_layout)?, slice(other, other_layout)?);
         Ok(())
-    }
-}
-
-/// The numbers of a gradient, to be changed.
-fn numbers<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> candle_core::Result<&'a mut [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => Ok(&mut values[start..end]),
-        _ => bail!("gradients are added to contiguous f32 tensors"),
     }
 }
 
@@ -96,7 +88,7 @@ impl InplaceOp1 for AddRows<'_> {
     }
 
     fn cpu_fwd(&self, table: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
-        self.0.add_to(numbers(table, layout)?);
+        self.0.add_to(slice_mut(table, layout)?);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor, Var};
 use tastemaker_core::SeedTree;
 
+use crate::Result;
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
     self, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Int8Table, Keeper,
@@ -12,7 +13,6 @@ use crate::fused::{
 };
 use crate::gradients::Gradients;
 use crate::parameters::{Init, Parameters};
-use crate::{Error, Result};
 
 /// Standard deviation of the first weights (as GPT-2 and BERT).
 const DEVIATION: f64 = 0.02;
@@ -100,7 +100,7 @@ impl Transformer {
         let backbone = backbone.as_dyn();
         let shape = backbone.shape()?;
         let bidirectional = backbone.is_bidirectional();
-        let blocks = vec![(); shape.layers].into_iter().map(|()| Sink::default()).collect();
+        let blocks = (0..shape.layers).map(|_| Sink::default()).collect();
         let (parameters, sinks) = (Parameters::on(device), Sinks { blocks, ..Sinks::default() });
         let mut model = Self { shape, bidirectional, parameters, sinks };
         for (name, dimensions) in model.dimensions(vocabulary) {
@@ -207,40 +207,28 @@ impl Transformer {
 
     /// Puts the gradients of a block's parameters, of which some learn, where they belong.
     fn unpack(&self, layer: usize, packed: Vec<f32>, gradients: &mut Gradients) -> Result<()> {
-        let packed = Tensor::from_vec(packed, self.n_of_block(), &Device::Cpu)?;
-        let mut start = 0;
-        for (name, dimensions) in self.block_shape().parameters() {
-            let (name, n) = (block_name(layer, name), dimensions.iter().product());
+        let shape = self.block_shape();
+        let packed = Tensor::from_vec(packed, shape.n_parameters(), &Device::Cpu)?;
+        for ((name, dimensions), range) in shape.parameters().into_iter().zip(shape.ranges()) {
+            let name = block_name(layer, name);
             if self.parameters.learns(&name) {
-                gradients.insert_dense(name, packed.narrow(0, start, n)?.reshape(dimensions)?)?;
+                let gradient = packed.narrow(0, range.start, range.len())?.reshape(dimensions)?;
+                gradients.insert_dense(name, gradient)?;
             }
-            start += n;
         }
         Ok(())
-    }
-
-    /// How many weights a block has.
-    fn n_of_block(&self) -> usize {
-        self.block_shape().parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum()
     }
 
     /// The weights of a block in one tensor, through which the tensor library carries a gradient if
     /// any `learns`. On the CPU it ends there, for the block leaves it in its sink; elsewhere it
     /// goes on to the parameters.
     fn packed(&self, layer: usize, learns: bool) -> Result<Tensor> {
-        let names = self.block_shape().parameters().map(|(name, _)| block_name(layer, name));
-        let flat: candle_core::Result<Vec<Tensor>> =
-            names.iter().map(|name| self.parameters.get(name).flatten_all()).collect();
         if !self.parameters.device().is_cpu() {
+            let flat: candle_core::Result<Vec<Tensor>> =
+                self.of_block(layer).map(Tensor::flatten_all).collect();
             return Ok(Tensor::cat(&flat?, 0)?);
         }
-        let mut packed = Vec::with_capacity(self.n_of_block());
-        for part in flat? {
-            fused::with_slice(&part, |part| {
-                packed.extend_from_slice(part);
-                Ok(())
-            })?;
-        }
+        let packed = self.packed_values(layer)?;
         let n = packed.len();
         if learns {
             return Ok(Var::from_vec(packed, n, &Device::Cpu)?.into_inner());
@@ -248,12 +236,30 @@ impl Transformer {
         Ok(Tensor::from_vec(packed, n, &Device::Cpu)?)
     }
 
+    /// The numbers of a block's weights, one parameter after the other.
+    fn packed_values(&self, layer: usize) -> Result<Vec<f32>> {
+        let mut packed = Vec::with_capacity(self.block_shape().n_parameters());
+        for part in self.of_block(layer) {
+            fused::with_slice(&part.to_device(&Device::Cpu)?, |part| {
+                packed.extend_from_slice(part);
+                Ok(())
+            })?;
+        }
+        Ok(packed)
+    }
+
+    /// The parameters of a block, in the order in which they are packed.
+    fn of_block(&self, layer: usize) -> impl Iterator<Item = &Tensor> {
+        let names = self.block_shape().parameters().map(|(name, _)| block_name(layer, name));
+        names.into_iter().map(|name| self.parameters.get(&name))
+    }
+
     /// The model as it is now, without what training needs; the factors of its blocks' products
     /// are rounded to `precision`, those of scores never are.
     pub fn frozen(&self, precision: Precision) -> Result<Frozen> {
         let shape = self.block_shape();
         let blocks = (0..self.shape.layers)
-            .map(|layer| self.packed(layer, false)?.to_vec1::<f32>().map_err(Error::from))
+            .map(|layer| self.packed_values(layer))
             .map(|weights| Ok(BlockWeights::forward(shape, &weights?, precision)));
         Ok(Frozen {
             shape: self.block_shape(),

@@ -15,7 +15,7 @@ use super::mask::AttentionMask;
 use super::matrix::{Panels, Precision};
 use super::scratch::Scratch;
 use super::simd::{Dropout, gelu, vectorised};
-use super::sink::Sink;
+use super::sink::{Sink, leave};
 use super::{norm, slice, tensor_like, with_slice};
 use crate::composite;
 
@@ -56,7 +56,7 @@ impl BlockShape {
     }
 
     /// Where each parameter stands in the packed weights.
-    fn ranges(self) -> [Range<usize>; 12] {
+    pub(crate) fn ranges(self) -> [Range<usize>; 12] {
         let mut start = 0;
         self.parameters().map(|(_, dimensions)| {
             let range = start..start + dimensions.iter().product::<usize>();
@@ -65,7 +65,7 @@ impl BlockShape {
         })
     }
 
-    fn n_parameters(self) -> usize {
+    pub(crate) fn n_parameters(self) -> usize {
         self.ranges()[11].end
     }
 }
@@ -401,16 +401,11 @@ impl CustomOp2 for Block {
                 with_slice(gradient, |dy| self.gradients((x, values), dy, learns))
             })
         })?;
-        let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
-            values.map(|values| tensor_like(values, like)).transpose()
+        let dx = dx.map(|dx| tensor_like(dx, x)).transpose()?;
+        let d_weights = match d_weights {
+            Some(gradient) => leave(self.sink.as_ref(), gradient, weights)?,
+            None => None,
         };
-        let d_weights = match (&self.sink, d_weights) {
-            (Some(sink), Some(gradient)) => {
-                sink.add(gradient);
-                None
-            }
-            (_, gradient) => gradient,
-        };
-        Ok((tensor(dx, x)?, tensor(d_weights, weights)?))
+        Ok((dx, d_weights))
     }
 }

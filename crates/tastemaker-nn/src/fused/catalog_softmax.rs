@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::matrix::{Panels, Part, Precision, View, multiply_packed};
 use super::scratch::Scratch;
 use super::simd::{exp, vectorised};
-use super::sink::Sink;
+use super::sink::{Sink, leave};
 use super::{norm, slice, tensor_like};
 use crate::composite;
 
@@ -385,14 +385,8 @@ impl CustomOp2 for CatalogSoftmax {
         };
         scale(&mut d_hidden, gradient.to_scalar()?);
         scale(&mut d_table, gradient.to_scalar()?);
-        let d_table = match &self.sink {
-            _ if !table.track_op() => None,
-            Some(sink) => {
-                sink.add(d_table);
-                None
-            }
-            None => Some(tensor_like(d_table, table)?),
-        };
+        let d_table =
+            if table.track_op() { leave(self.sink.as_ref(), d_table, table)? } else { None };
         Ok((Some(tensor_like(d_hidden, hidden)?), d_table))
     }
 }

@@ -51,7 +51,8 @@ pub(crate) fn linear_backward(
     weight: &Panels,
     (rows, outputs): (usize, usize),
     dx: Option<&mut [f32]>,
-    (d_weight, d_bias, add): (Option<&mut [f32]>, Option<&mut [f32]>, bool),
+    (d_weight, d_bias): (Option<&mut [f32]>, Option<&mut [f32]>),
+    add: bool,
 ) {
     let inputs = x.len() / rows;
     let (gradient, precision) = (View::rows(dy, outputs), weight.precision());
@@ -128,7 +129,8 @@ vectorised! {
         weight: &'a Panels,
         shape: (usize, usize),
         dx: Option<&'a mut [f32]>,
-        learns: (Option<&'a mut [f32]>, Option<&'a mut [f32]>, bool),
+        learns: (Option<&'a mut [f32]>, Option<&'a mut [f32]>),
+        add: bool,
     ) -> () = linear_backward;
 }
 
@@ -204,10 +206,10 @@ impl Linear {
                 multiply_all(slopes, dy);
                 let mut d_weight = Scratch::new(if learns[1] { weight.len() } else { 0 });
                 let mut d_bias = Scratch::zeros(if learns[2] { outputs } else { 0 });
-                let of_weight = learns[1].then_some(&mut d_weight[..]);
-                let learn = (of_weight, learns[2].then_some(&mut d_bias[..]), false);
+                let learn =
+                    (learns[1].then_some(&mut d_weight[..]), learns[2].then_some(&mut d_bias[..]));
                 let rows = x.len() / inputs;
-                linear_backward_all((x, slopes), &panels, (rows, outputs), dx, learn);
+                linear_backward_all((x, slopes), &panels, (rows, outputs), dx, learn, false);
                 (d_weight, d_bias)
             })
             .collect();

@@ -4,8 +4,8 @@
 //! it in one stream; the left factor is read where it lies. A long inner dimension is gone through
 //! in parts whose panels stay in the first cache. Every number of the product is the sum over the
 //! inner dimension in an order that only the shape decides, so that neither the threads nor where a
-//! matrix lies in memory change a result. (Goto and van de Geijn 2008, *Anatomy of high-performance matrix
-//! multiplication*, for matrices that are already in the cache.)
+//! matrix lies in memory change a result. (Goto and van de Geijn 2008, *Anatomy of
+//! high-performance matrix multiplication*, for matrices that are already in the cache.)
 
 mod kernel;
 mod kernel_bf16;
@@ -39,7 +39,7 @@ impl Precision {
     }
 }
 
-/// A matrix that lies in a slice with any strides.
+/// A matrix that lies in a slice, in lines of its own rows or of its own columns.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     values: &'a [f32],

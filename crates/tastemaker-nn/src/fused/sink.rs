@@ -5,9 +5,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::{RowGradients, norm};
+use super::{RowGradients, norm, tensor_like};
 
 /// Numbers that one task adds.
 const PIECE: usize = 1 << 14;
@@ -29,6 +30,21 @@ impl Sink {
     /// Takes what is there.
     pub fn take(&self) -> Option<Vec<f32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Leaves a gradient in `sink`; without one, it is for the tensor library to carry.
+pub(super) fn leave(
+    sink: Option<&Sink>,
+    gradient: Vec<f32>,
+    like: &Tensor,
+) -> Result<Option<Tensor>> {
+    match sink {
+        Some(sink) => {
+            sink.add(gradient);
+            Ok(None)
+        }
+        None => tensor_like(gradient, like).map(Some),
     }
 }
 

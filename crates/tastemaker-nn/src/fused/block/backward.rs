@@ -82,8 +82,8 @@ impl Block {
     }
 
     /// `dx = dy` carried back through the chunk; `sum`, the packed weights' gradient, is added to
-    /// where they learn, or, where it is a matrix's and this is not to `add`, overwritten. Goes no further down than something learns: `needs_dx` says whether
-    /// anything below the block does.
+    /// where they learn, or, where it is a matrix's and this is not to `add`, overwritten. Goes no
+    /// further down than something learns: `needs_dx` says whether anything below the block does.
     #[inline(always)]
     fn backward(
         &self,
@@ -109,7 +109,8 @@ impl Block {
             &weights.matrices[3],
             (t, d),
             learns_below(10).then_some(&mut *d_inner),
-            self.linear_pair(&mut sum, 10, add),
+            self.pair(&mut sum, 10),
+            add,
         );
         if !learns_below(10) {
             return;
@@ -122,7 +123,8 @@ impl Block {
             &weights.matrices[2],
             (t, inner),
             learns_below(8).then_some(&mut narrow),
-            self.linear_pair(&mut sum, 8, add),
+            self.pair(&mut sum, 8),
+            add,
         );
         if !learns_below(8) {
             return;
@@ -166,7 +168,8 @@ impl Block {
             &weights.matrices[1],
             (t, d),
             learns_below(4).then_some(&mut narrow),
-            self.linear_pair(&mut sum, 4, add),
+            self.pair(&mut sum, 4),
+            add,
         );
         if !learns_below(4) {
             return;
@@ -191,7 +194,8 @@ impl Block {
             &weights.matrices[0],
             (t, 3 * d),
             learns_below(2).then_some(&mut after),
-            self.linear_pair(&mut sum, 2, add),
+            self.pair(&mut sum, 2),
+            add,
         );
         if learns_below(2) {
             norm::backward(
@@ -202,17 +206,6 @@ impl Block {
                 self.pair(&mut sum, 0),
             );
         }
-    }
-
-    /// As [`Block::pair`], for a matrix, with whether to add to its gradient.
-    fn linear_pair<'a>(
-        &self,
-        sum: &'a mut Option<&mut [f32]>,
-        weight: usize,
-        add: bool,
-    ) -> (Option<&'a mut [f32]>, Option<&'a mut [f32]>, bool) {
-        let (of_weight, of_bias) = self.pair(sum, weight);
-        (of_weight, of_bias, add)
     }
 
     /// The gradients of the `weight`-th parameter and of the bias after it, where they learn.

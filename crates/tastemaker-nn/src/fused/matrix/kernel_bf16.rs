@@ -108,6 +108,18 @@ fn from(values: &[f32], start: usize) -> &[f32] {
     &values[start.min(values.len())..]
 }
 
+/// The two lines, of `count`, that make the `pair`-th pairs; an odd count's last has none beside it.
+#[inline(always)]
+fn two_lines(
+    values: &[f32],
+    pair: usize,
+    count: usize,
+    (n, stride): (usize, usize),
+) -> [&[f32]; 2] {
+    [2 * pair, 2 * pair + 1]
+        .map(|line| if line < count { &values[line * stride..][..n] } else { &[] })
+}
+
 /// Packs a right factor: [panels, pairs along the inner dimension, WIDTH], filled up with zeros.
 #[inline(always)]
 fn pack<P: PairProducts>(with: P, panels: &mut Vec<u32>, b: View<'_>, shape: (usize, usize)) {
@@ -137,11 +149,9 @@ fn pack_rows<P: PairProducts>(
     (rows, n, stride): (usize, usize, usize),
 ) {
     for (pair, out) in panel.iter_mut().enumerate() {
-        let first = &values[2 * pair * stride..][..n];
-        let second =
-            if 2 * pair + 1 < rows { &values[(2 * pair + 1) * stride..][..n] } else { &[] };
+        let both = two_lines(values, pair, rows, (n, stride));
         for (register, out) in out.iter_mut().enumerate() {
-            let [first, second] = [first, second].map(|row| filled(from(row, register * LANES)));
+            let [first, second] = both.map(|row| filled(from(row, register * LANES)));
             *out = with.store(with.counterparts(&first, &second));
         }
     }
@@ -205,11 +215,9 @@ fn pairs<'a, P: PairProducts>(
     }
     assert_eq!(row_stride, 1, "a factor lies in lines of its own rows or columns");
     for (pair, out) in scratch.chunks_exact_mut(rows.max(1)).enumerate() {
-        let line =
-            |column| if column < columns { &values[column * column_stride..][..rows] } else { &[] };
-        let (first, second) = (line(2 * pair), line(2 * pair + 1));
+        let both = two_lines(values, pair, columns, (rows, column_stride));
         for (i, out) in out.chunks_mut(LANES).enumerate() {
-            let [first, second] = [first, second].map(|line| filled(from(line, i * LANES)));
+            let [first, second] = both.map(|column| filled(from(column, i * LANES)));
             write(out, with.store(with.counterparts(&first, &second)));
         }
     }
