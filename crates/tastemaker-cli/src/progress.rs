@@ -46,6 +46,7 @@ impl State {
 
     fn event(&mut self, event: &Event) {
         match event {
+            Event::Stage { stage } => self.say(&format!("  stage {stage}")),
             Event::Started { epoch, epochs, steps_per_epoch, trained_parameters } => {
                 self.steps_per_epoch = *steps_per_epoch;
                 self.bar.set_length((epochs * steps_per_epoch) as u64);

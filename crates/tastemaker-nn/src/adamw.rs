@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::fused::{RowGradients, slice, slice_mut, vectorised, with_slice};
 use crate::gradients::Gradients;
-use crate::parameters::Parameters;
+use crate::parameters::{Group, Parameters};
 use crate::{Error, Result};
 
 const BETA1: f32 = 0.9;
@@ -26,8 +26,8 @@ const ROWS: usize = 512;
 /// `m = β₁m + (1−β₁)g`, `v = β₂v + (1−β₂)g²`,
 /// `w = w − η (m / (1−β₁ᵗ)) / (√(v / (1−β₂ᵗ)) + ε) − η λ w`,
 ///
-/// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8. The decay λ is for matrices of blocks only: not for
-/// embeddings, norms and biases.
+/// with β₁ = 0.9, β₂ = 0.999, ε = 1e-8. The decay λ is for matrices only: not for embeddings,
+/// prompts, norms and biases.
 ///
 /// Of a table whose rows have gradients of their own, the other rows are left alone, their moments
 /// too (as torch's `SparseAdam`).
@@ -48,9 +48,9 @@ pub struct Moments {
 }
 
 impl AdamW {
-    /// An optimiser of `parameters` that has not taken a step.
+    /// An optimiser of those `parameters` that learn, before its first step.
     pub fn new(parameters: &Parameters, weight_decay: f64) -> Self {
-        let moments = parameters.iter().map(|(name, variable)| {
+        let moments = parameters.learning().map(|(name, variable)| {
             let zeros = vec![0.0; variable.elem_count()];
             (name.to_owned(), Moments { first: zeros.clone(), second: zeros })
         });
@@ -100,7 +100,8 @@ impl AdamW {
         let scale = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
         for (name, variable) in parameters.learning() {
             let Some(moments) = self.moments.get_mut(name) else { continue };
-            let decays = variable.rank() == 2 && !name.starts_with("embedding.");
+            let decays = variable.rank() == 2
+                && !matches!(Group::of(name), Group::Embeddings | Group::Prompt);
             let decay = if decays { learning_rate * self.weight_decay } else { 0.0 };
             let update = Update::new(moments, self.steps, learning_rate, (scale, decay));
             if let Some(gradient) = gradients.dense.get(name) {

@@ -4,6 +4,7 @@
 //! crates above.
 
 pub mod adamw;
+pub mod adapters;
 pub mod backbones;
 pub mod checkpoint;
 pub mod composite;

@@ -19,6 +19,50 @@ pub enum Init {
     Normal(f64),
 }
 
+/// What a parameter is to a paradigm, which says of each group whether it learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// The tables of tokens and places.
+    Embeddings,
+    /// The blocks and the last norm.
+    Body,
+    /// What was put into the body.
+    Adapter,
+    /// What stands before every sequence.
+    Prompt,
+    /// What stands between the body and the scores.
+    Head,
+}
+
+impl Group {
+    /// The group of the parameter `name`.
+    pub fn of(name: &str) -> Self {
+        match name.split('.').next() {
+            Some("embedding") => Self::Embeddings,
+            Some("adapter") => Self::Adapter,
+            Some("prompt") => Self::Prompt,
+            Some("head") => Self::Head,
+            _ => Self::Body,
+        }
+    }
+
+    /// What the names of a group that was added begin with.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embeddings => "embedding",
+            Self::Body => "body",
+            Self::Adapter => "adapter",
+            Self::Prompt => "prompt",
+            Self::Head => "head",
+        }
+    }
+
+    /// Whether it is the backbone's own.
+    pub fn is_backbone(self) -> bool {
+        matches!(self, Self::Embeddings | Self::Body)
+    }
+}
+
 /// The weights of a model, in the order of their names, and which of them learn.
 #[derive(Debug)]
 pub struct Parameters {
@@ -92,6 +136,23 @@ impl Parameters {
             parameter.learns = learns(name);
             parameter.seen = if parameter.learns { tensor.clone() } else { tensor.detach() };
         }
+    }
+
+    /// Takes out the parameters whose names begin with `prefix` and a dot.
+    pub(crate) fn remove(&mut self, prefix: &str) {
+        let own = |name: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
+        self.variables.retain(|name, _| !own(name));
+    }
+
+    /// A copy on the CPU, which does not learn, of the parameters of which `keep` is true.
+    pub(crate) fn frozen(&self, keep: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut copy = Self::default();
+        for (name, variable) in self.iter().filter(|(name, _)| keep(name)) {
+            let variable = Var::from_vec(self.values(name)?, variable.shape(), &Device::Cpu)?;
+            let seen = variable.as_tensor().detach();
+            copy.variables.insert(name.to_owned(), Parameter { variable, seen, learns: false });
+        }
+        Ok(copy)
     }
 
     /// Whether the parameter `name` learns.

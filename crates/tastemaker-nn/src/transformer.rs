@@ -1,18 +1,23 @@
 //! A transformer over tokens with one table for embedding and output.
 
+mod frozen;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 use tastemaker_core::SeedTree;
 
-use crate::Result;
+pub use self::frozen::Frozen;
+use crate::adapters::{AnyAdapter, Inserted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
-    self, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Int8Table, Keeper,
-    Lanes, LayerNorm, Precision, RowSink, SampledKind, SampledLoss, Sink, View, multiply,
+    self, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Lanes, LayerNorm,
+    Precision, RowSink, SampledKind, SampledLoss, Sink,
 };
 use crate::gradients::Gradients;
-use crate::parameters::{Init, Parameters};
+use crate::parameters::{Group, Init, Parameters};
+use crate::{Error, Result};
 
 /// Standard deviation of the first weights (as GPT-2 and BERT).
 const DEVIATION: f64 = 0.02;
@@ -81,6 +86,7 @@ pub struct Transformer {
     shape: Shape,
     bidirectional: bool,
     parameters: Parameters,
+    inserted: Inserted,
     sinks: Sinks,
 }
 
@@ -102,8 +108,9 @@ impl Transformer {
         let bidirectional = backbone.is_bidirectional();
         let blocks = (0..shape.layers).map(|_| Sink::default()).collect();
         let (parameters, sinks) = (Parameters::on(device), Sinks { blocks, ..Sinks::default() });
-        let mut model = Self { shape, bidirectional, parameters, sinks };
-        for (name, dimensions) in model.dimensions(vocabulary) {
+        let inserted = Inserted::default();
+        let mut model = Self { shape, bidirectional, parameters, inserted, sinks };
+        for (name, dimensions) in dimensions(shape, vocabulary) {
             let init = match name.rsplit('.').next() {
                 Some("bias") => Init::Zeros,
                 Some("weight") if dimensions.len() == 1 => Init::Ones,
@@ -114,28 +121,58 @@ impl Transformer {
         Ok(model)
     }
 
-    fn dimensions(&self, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
-        let width = self.shape.embedding_size;
-        let mut all = vec![
-            (TABLE.to_owned(), vec![vocabulary, width]),
-            ("embedding.position".to_owned(), vec![self.shape.max_length, width]),
-        ];
-        for layer in 0..self.shape.layers {
-            let parameters = self.block_shape().parameters().into_iter();
-            all.extend(parameters.map(|(name, dimensions)| (block_name(layer, name), dimensions)));
-        }
-        all.push(("norm.weight".to_owned(), vec![width]));
-        all.push(("norm.bias".to_owned(), vec![width]));
-        all
+    fn block_shape(&self) -> BlockShape {
+        block_shape(self.shape, !self.bidirectional)
     }
 
-    fn block_shape(&self) -> BlockShape {
-        BlockShape {
-            width: self.shape.embedding_size,
-            heads: self.shape.heads,
-            inner: self.shape.inner_size,
-            causal: !self.bidirectional,
+    /// Puts in an adapter, whose first weights follow from `seeds`.
+    ///
+    /// # Errors
+    /// If it does not fit or there is one of its kind already.
+    pub fn insert(&mut self, adapter: &AnyAdapter, seeds: &SeedTree) -> Result<()> {
+        if self.inserted.adapters().iter().any(|other| other.name() == adapter.name()) {
+            return Err(Error::setting("an adapter", adapter.name(), "one of each kind"));
         }
+        adapter.as_dyn().check(self.shape)?;
+        adapter.add(self.shape, &mut self.parameters, seeds)?;
+        self.inserted.push(adapter.clone());
+        Ok(())
+    }
+
+    /// The adapters, in the order in which they were put in.
+    pub fn adapters(&self) -> &[AnyAdapter] {
+        self.inserted.adapters()
+    }
+
+    /// Takes out all adapters; what is left is the backbone.
+    pub fn remove_adapters(&mut self) {
+        for adapter in self.inserted.adapters() {
+            self.parameters.remove(&adapter.prefix());
+        }
+        self.inserted = Inserted::default();
+    }
+
+    /// Adds to the backbone's weights what adapters add to them, and takes those adapters out. The
+    /// model finds the same.
+    pub fn merge(&mut self) -> Result<()> {
+        let mut merged = BTreeMap::new();
+        for layer in 0..self.shape.layers {
+            for (name, _) in self.block_shape().parameters() {
+                let weight = self.weight(layer, name)?.flatten_all()?;
+                merged.insert(block_name(layer, name), weight.to_vec1::<f32>()?);
+            }
+        }
+        for (name, variable) in self.parameters.iter() {
+            if let Some(values) = merged.remove(name) {
+                let device = self.parameters.device();
+                variable.set(&Tensor::from_vec(values, variable.shape(), device)?)?;
+            }
+        }
+        for adapter in self.inserted.adapters().iter().filter(|a| a.as_dyn().is_mergeable()) {
+            self.parameters.remove(&adapter.prefix());
+        }
+        self.inserted = self.inserted.without_changes();
+        Ok(())
     }
 
     /// Says of every parameter, by its name, whether it learns.
@@ -165,17 +202,42 @@ impl Transformer {
         let dropout = Dropout::new(self.shape.dropout, pass.seed);
         let embedding = Embedding::new(tokens, lanes, dropout).sink(self.sinks.rows.clone());
         let mut x = embedding.apply(get(TABLE), get("embedding.position"))?;
+        let own = (&self.parameters, pass.precision);
+        let prompted = self.inserted.prompted(lanes);
+        let lanes = prompted.as_ref().map_or(lanes, |prompted| &prompted.lanes);
         for (layer, site) in (0..self.shape.layers).zip((1..).step_by(SITES_A_BLOCK as usize)) {
-            let learns = self
-                .block_shape()
-                .parameters()
-                .map(|(name, _)| self.parameters.learns(&block_name(layer, name)));
+            if let Some(prompted) = &prompted {
+                x = self.inserted.prompts(own, prompted, layer, x)?;
+            }
+            let learns = self.learning(layer);
             let block = Block::new(self.block_shape(), lanes.clone(), dropout.at(site));
-            let block = block.learning(learns).sink(self.sinks.blocks[layer].clone());
+            let (weights, sink) = self.packed(layer, learns.contains(&true))?;
+            let block = block.learning(learns).sink(sink);
             let block = block.recomputing(pass.recompute).precision(pass.precision);
-            x = block.apply(&x, &self.packed(layer, learns.contains(&true))?)?;
+            x = block.apply(&x, &weights)?;
+            x = self.inserted.after_block(own, layer, x)?;
         }
-        Ok(LayerNorm.apply(&x, get("norm.weight"), get("norm.bias"))?)
+        if let Some(prompted) = &prompted {
+            x = prompted.remove(&x)?;
+        }
+        let x = LayerNorm.apply(&x, get("norm.weight"), get("norm.bias"))?;
+        self.inserted.after_norm(own, x)
+    }
+
+    /// Which of a block's parameters have gradients: those that learn, and those to which an
+    /// adapter that learns adds something.
+    fn learning(&self, layer: usize) -> [bool; 12] {
+        self.block_shape().parameters().map(|(name, _)| {
+            let changes = |adapter: &AnyAdapter| {
+                adapter.as_dyn().changes(name) && self.any_learns(&adapter.prefix())
+            };
+            self.parameters.learns(&block_name(layer, name))
+                || self.inserted.adapters().iter().any(changes)
+        })
+    }
+
+    fn any_learns(&self, prefix: &str) -> bool {
+        self.parameters.learning().any(|(name, _)| name.starts_with(prefix))
     }
 
     /// The gradients of `loss`, which was made from this model's hidden states and table.
@@ -220,26 +282,27 @@ impl Transformer {
     }
 
     /// The weights of a block in one tensor, through which the tensor library carries a gradient if
-    /// any `learns`. On the CPU it ends there, for the block leaves it in its sink; elsewhere it
-    /// goes on to the parameters.
-    fn packed(&self, layer: usize, learns: bool) -> Result<Tensor> {
-        if !self.parameters.device().is_cpu() {
+    /// any `learns`, and the sink for it. On the CPU it ends there; elsewhere, and where adapters
+    /// have changed the weights, there is no sink and it goes on to the parameters.
+    fn packed(&self, layer: usize, learns: bool) -> Result<(Tensor, Option<Sink>)> {
+        if !self.parameters.device().is_cpu() || (learns && self.inserted.changes()) {
             let flat: candle_core::Result<Vec<Tensor>> =
-                self.of_block(layer).map(Tensor::flatten_all).collect();
-            return Ok(Tensor::cat(&flat?, 0)?);
+                self.of_block(layer)?.iter().map(Tensor::flatten_all).collect();
+            return Ok((Tensor::cat(&flat?, 0)?, None));
         }
         let packed = self.packed_values(layer)?;
         let n = packed.len();
         if learns {
-            return Ok(Var::from_vec(packed, n, &Device::Cpu)?.into_inner());
+            let packed = Var::from_vec(packed, n, &Device::Cpu)?.into_inner();
+            return Ok((packed, Some(self.sinks.blocks[layer].clone())));
         }
-        Ok(Tensor::from_vec(packed, n, &Device::Cpu)?)
+        Ok((Tensor::from_vec(packed, n, &Device::Cpu)?, None))
     }
 
     /// The numbers of a block's weights, one parameter after the other.
     fn packed_values(&self, layer: usize) -> Result<Vec<f32>> {
         let mut packed = Vec::with_capacity(self.block_shape().n_parameters());
-        for part in self.of_block(layer) {
+        for part in self.of_block(layer)? {
             fused::with_slice(&part.to_device(&Device::Cpu)?, |part| {
                 packed.extend_from_slice(part);
                 Ok(())
@@ -248,14 +311,21 @@ impl Transformer {
         Ok(packed)
     }
 
-    /// The parameters of a block, in the order in which they are packed.
-    fn of_block(&self, layer: usize) -> impl Iterator<Item = &Tensor> {
-        let names = self.block_shape().parameters().map(|(name, _)| block_name(layer, name));
-        names.into_iter().map(|name| self.parameters.get(&name))
+    /// The weights of a block, in the order in which they are packed.
+    fn of_block(&self, layer: usize) -> Result<Vec<Tensor>> {
+        let parameters = self.block_shape().parameters().into_iter();
+        parameters.map(|(name, _)| self.weight(layer, name)).collect()
+    }
+
+    /// A weight of a block, with what adapters add to it.
+    fn weight(&self, layer: usize, name: &str) -> Result<Tensor> {
+        let own = self.parameters.get(&block_name(layer, name));
+        self.inserted.changed(&self.parameters, (layer, name), own)
     }
 
     /// The model as it is now, without what training needs; the factors of its blocks' products
-    /// are rounded to `precision`, those of scores never are.
+    /// are rounded to `precision`, those of scores never are. What adapters add to weights is
+    /// merged.
     pub fn frozen(&self, precision: Precision) -> Result<Frozen> {
         let shape = self.block_shape();
         let blocks = (0..self.shape.layers)
@@ -268,83 +338,38 @@ impl Transformer {
             positions: self.parameters.values("embedding.position")?,
             blocks: blocks.collect::<Result<_>>()?,
             norm: (self.parameters.values("norm.weight")?, self.parameters.values("norm.bias")?),
+            inserted: self.inserted.without_changes(),
+            parameters: self.parameters.frozen(|name| !Group::of(name).is_backbone())?,
+            precision,
             int8: None,
         })
     }
 }
 
+/// The names of the parameters of a backbone of this shape.
+pub fn names(shape: Shape) -> Vec<String> {
+    dimensions(shape, 1).into_iter().map(|(name, _)| name).collect()
+}
+
+fn dimensions(shape: Shape, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
+    let width = shape.embedding_size;
+    let mut all = vec![
+        (TABLE.to_owned(), vec![vocabulary, width]),
+        ("embedding.position".to_owned(), vec![shape.max_length, width]),
+    ];
+    for layer in 0..shape.layers {
+        let parameters = block_shape(shape, true).parameters().into_iter();
+        all.extend(parameters.map(|(name, dimensions)| (block_name(layer, name), dimensions)));
+    }
+    all.push(("norm.weight".to_owned(), vec![width]));
+    all.push(("norm.bias".to_owned(), vec![width]));
+    all
+}
+
+fn block_shape(shape: Shape, causal: bool) -> BlockShape {
+    BlockShape { width: shape.embedding_size, heads: shape.heads, inner: shape.inner_size, causal }
+}
+
 fn block_name(layer: usize, name: &str) -> String {
     format!("block.{layer}.{name}")
-}
-
-/// A trained transformer that answers and no longer learns.
-#[derive(Debug)]
-pub struct Frozen {
-    shape: BlockShape,
-    max_length: usize,
-    table: Vec<f32>,
-    positions: Vec<f32>,
-    blocks: Vec<BlockWeights>,
-    norm: (Vec<f32>, Vec<f32>),
-    int8: Option<Int8Table>,
-}
-
-impl Frozen {
-    /// Of longer sequences the end is looked at.
-    pub fn max_length(&self) -> usize {
-        self.max_length
-    }
-
-    /// Width of a hidden state.
-    pub fn width(&self) -> usize {
-        self.shape.width
-    }
-
-    /// Ranks the first `classes` tokens by bounds from eight-bit numbers first and scores in full
-    /// those that they leave: the same best, and fewer bytes to read.
-    #[must_use]
-    pub fn ranking_by_int8(self, classes: usize) -> Self {
-        let width = self.shape.width;
-        let int8 = Some(Int8Table::new(&self.table[..classes * width], width));
-        Self { int8, ..self }
-    }
-
-    /// Offers the first `classes` tokens, scored after `hidden` states [keepers, width], at most
-    /// [`fused::RANKED_ROWS`] of them, to each state's keeper; on the calling thread.
-    pub fn rank<K: Keeper>(&self, hidden: &[f32], classes: usize, keepers: &mut [K]) {
-        let width = self.shape.width;
-        let table = &self.table[..classes * width];
-        match &self.int8 {
-            Some(int8) => int8.rank(hidden, table, keepers),
-            None => fused::rank(hidden, table, width, keepers),
-        }
-    }
-
-    /// Scores of the first `classes` tokens after `hidden` states [n, width], written to `scores`
-    /// [n, classes]; on the calling thread.
-    pub fn score(&self, hidden: &[f32], classes: usize, scores: &mut [f32]) {
-        let width = self.shape.width;
-        let shape = (hidden.len() / width, classes, width);
-        let table = View::rows(&self.table[..classes * width], width).transposed();
-        multiply(scores, classes, shape, View::rows(hidden, width), table);
-    }
-
-    /// What the model finds at the last token of each sequence, none of them empty:
-    /// [sequences, width].
-    pub fn last_hidden(&self, sequences: &[Vec<u32>]) -> Result<Vec<f32>> {
-        let width = self.shape.width;
-        let lanes = Arc::new(Lanes::new(sequences.iter().map(Vec::len).collect()));
-        let embedding = Embedding::new(sequences.concat().into(), &lanes, Dropout::none());
-        let mut x = embedding.run(&self.table, &self.positions, width)?;
-        for weights in &self.blocks {
-            let block = Block::new(self.shape, lanes.clone(), Dropout::none());
-            x = block.run(&x, weights, false)?;
-        }
-        let last: Vec<f32> = lanes
-            .last_tokens()
-            .flat_map(|token| &x[token * width..(token + 1) * width])
-            .copied()
-            .collect();
-        Ok(LayerNorm::run(&last, &self.norm.0, &self.norm.1))
-    }
 }

@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         split: &split,
         seeds,
         checkpoints: None,
+        pretrained: None,
         allow_seen: false,
         observer: &Silent,
     };

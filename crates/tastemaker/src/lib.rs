@@ -7,6 +7,7 @@
 
 mod error;
 pub mod objectives;
+pub mod paradigms;
 pub mod recommenders;
 pub mod study;
 pub mod train;
@@ -24,9 +25,11 @@ pub use verbs::{
 /// Every table, by the name of its kind.
 pub fn tables() -> Vec<(&'static str, &'static [core::registry::Entry])> {
     vec![
+        ("adapters", nn::adapters::AnyAdapter::ENTRIES),
         ("backbones", nn::backbones::AnyBackbone::ENTRIES),
         ("metrics", eval::metrics::AnyMetric::ENTRIES),
         ("objectives", objectives::AnyObjective::ENTRIES),
+        ("paradigms", paradigms::AnyParadigm::ENTRIES),
         ("recommenders", recommenders::AnyRecommender::ENTRIES),
         ("sources", core::sources::AnySource::ENTRIES),
         ("splits", core::splits::AnySplit::ENTRIES),

@@ -42,6 +42,7 @@ fn most_popular(name: &str) -> Option<[f64; 4]> {
         split: &split,
         seeds,
         checkpoints: None,
+        pretrained: None,
         allow_seen: false,
         observer: &Silent,
     };

@@ -153,6 +153,21 @@ impl SplitSets {
         self.iter_cases(data, part).collect()
     }
 
+    /// The same split of which only what `keep` says of each user is learnt from and validated:
+    /// the number of the user's first training interactions, 0 for users that are left out
+    /// altogether. It is for choosing and learning, not for reports: the hash stays.
+    #[must_use]
+    pub fn few(&self, keep: impl Fn(UserId, u32) -> u32) -> Self {
+        let mut few = self.clone();
+        for (user, cuts) in (0..).map(UserId).zip(&mut few.cuts) {
+            cuts.train_end = keep(user, cuts.train_end).min(cuts.train_end);
+            if cuts.train_end == 0 {
+                cuts.validation = 0..0;
+            }
+        }
+        few
+    }
+
     /// How often each item stands in the training part: what popularity is counted on.
     pub fn train_popularity(&self, data: &Dataset) -> Vec<u32> {
         let mut popularity = vec![0; data.n_items()];

@@ -193,10 +193,10 @@ impl Block {
         Self { precision, ..self }
     }
 
-    /// Leaves the gradient of the packed weights in `sink`.
+    /// Leaves the gradient of the packed weights in `sink`, if there is one.
     #[must_use]
-    pub fn sink(self, sink: Sink) -> Self {
-        Self { sink: Some(sink), ..self }
+    pub fn sink(self, sink: Option<Sink>) -> Self {
+        Self { sink, ..self }
     }
 
     fn heads(&self, weights: &BlockWeights) -> Heads {

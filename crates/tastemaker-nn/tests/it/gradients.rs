@@ -12,9 +12,13 @@ use tastemaker_nn::transformer::{Pass, Transformer};
 const TOKENS: usize = 30;
 const LENGTHS: [usize; 5] = [3, 7, 1, 12, 5];
 
-fn models() -> Vec<(&'static str, Transformer)> {
+pub(crate) fn models() -> Vec<(&'static str, Transformer)> {
+    models_with(0.1)
+}
+
+pub(crate) fn models_with(dropout: f32) -> Vec<(&'static str, Transformer)> {
     let (layers, embedding_size, max_length) = (Some(2), Some(16), Some(12));
-    let dropout = Some(0.1);
+    let dropout = Some(dropout);
     let decoder = Decoder {
         layers,
         embedding_size,
@@ -35,20 +39,28 @@ fn models() -> Vec<(&'static str, Transformer)> {
         .iter()
         .map(|backbone| {
             let model = Transformer::new(backbone, TOKENS, &SeedTree::new(5)).unwrap();
-            // Larger weights than a model begins with, so that every path matters.
-            let large: BTreeMap<String, Vec<f32>> = model
-                .parameters()
-                .iter()
-                .map(|(name, _)| {
-                    let values = model.parameters().values(name).unwrap();
-                    let large = |(i, v): (usize, f32)| 4.0 * v + 0.03 * (i as f32 * 1.7).sin();
-                    (name.to_owned(), values.into_iter().enumerate().map(large).collect())
-                })
-                .collect();
-            model.parameters().set(|name, _| Ok(&large[name])).unwrap();
+            enlarge(&model, |_| true);
             (backbone.name(), model)
         })
         .collect()
+}
+
+/// Larger weights than a model begins with, so that every path matters, for those parameters of
+/// which `which` is true.
+pub(crate) fn enlarge(model: &Transformer, which: impl Fn(&str) -> bool) {
+    let large: BTreeMap<String, Vec<f32>> = model
+        .parameters()
+        .iter()
+        .map(|(name, _)| {
+            let values = model.parameters().values(name).unwrap();
+            let large = |(i, v): (usize, f32)| match which(name) {
+                true => 4.0 * v + 0.03 * (i as f32 * 1.7).sin(),
+                false => v,
+            };
+            (name.to_owned(), values.into_iter().enumerate().map(large).collect())
+        })
+        .collect();
+    model.parameters().set(|name, _| Ok(&large[name])).unwrap();
 }
 
 fn tokens() -> Arc<[u32]> {
@@ -67,41 +79,45 @@ fn hidden(model: &Transformer, recompute: bool) -> Tensor {
     model.forward(tokens(), &lanes(), Pass { seed: 4, recompute, ..Pass::default() }).unwrap()
 }
 
-fn loss(model: &Transformer) -> Tensor {
+pub(crate) fn loss(model: &Transformer) -> Tensor {
     model.table(Pass::default()).softmax(&hidden(model, false), targets(), TOKENS).unwrap()
 }
 
 #[test]
 fn every_parameter_learns_along_its_difference_quotient() {
     for (backbone, model) in models() {
-        let gradients = model.gradients(&loss(&model)).unwrap();
-        let names: Vec<String> = model.parameters().iter().map(|(n, _)| n.to_owned()).collect();
-        for name in names {
-            let start = model.parameters().values(&name).unwrap();
-            let gradient = gradients.values(&name, start.len()).unwrap().unwrap();
-            assert!(gradient.iter().any(|&g| g != 0.0), "{backbone}: {name} has no gradient");
-            // Along the gradient itself, in which the rounding of single numbers drowns.
-            let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
-            let shifted = |by: f64| {
-                let step = |(v, g): (&f32, &f32)| v + (by * f64::from(*g) / norm) as f32;
-                let moved: Vec<f32> = start.iter().zip(&gradient).map(step).collect();
-                let all: BTreeMap<&str, Vec<f32>> = model
-                    .parameters()
-                    .iter()
-                    .map(|(other, _)| (other, model.parameters().values(other).unwrap()))
-                    .collect();
-                let numbers = |other: &str, _: &[usize]| {
-                    Ok(if other == name { &moved[..] } else { &all[other] })
-                };
-                model.parameters().set(numbers).unwrap();
-                f64::from(loss(&model).to_scalar::<f32>().unwrap())
-            };
-            let h = 1e-2 / norm.max(1.0);
-            let quotient = (shifted(h) - shifted(-h)) / (2.0 * h);
-            shifted(0.0);
-            let error = (quotient - norm).abs() / norm.max(1e-2);
-            assert!(error < 0.03, "{backbone}, {name}: {norm} against {quotient}");
-        }
+        check_gradients(backbone, &model);
+    }
+}
+
+/// Every parameter that learns has a gradient, and along it the loss grows as it says.
+pub(crate) fn check_gradients(backbone: &str, model: &Transformer) {
+    let gradients = model.gradients(&loss(model)).unwrap();
+    let names: Vec<String> = model.parameters().learning().map(|(n, _)| n.to_owned()).collect();
+    for name in names {
+        let start = model.parameters().values(&name).unwrap();
+        let gradient = gradients.values(&name, start.len()).unwrap().unwrap();
+        assert!(gradient.iter().any(|&g| g != 0.0), "{backbone}: {name} has no gradient");
+        // Along the gradient itself, in which the rounding of single numbers drowns.
+        let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+        let shifted = |by: f64| {
+            let step = |(v, g): (&f32, &f32)| v + (by * f64::from(*g) / norm) as f32;
+            let moved: Vec<f32> = start.iter().zip(&gradient).map(step).collect();
+            let all: BTreeMap<&str, Vec<f32>> = model
+                .parameters()
+                .iter()
+                .map(|(other, _)| (other, model.parameters().values(other).unwrap()))
+                .collect();
+            let numbers =
+                |other: &str, _: &[usize]| Ok(if other == name { &moved[..] } else { &all[other] });
+            model.parameters().set(numbers).unwrap();
+            f64::from(loss(model).to_scalar::<f32>().unwrap())
+        };
+        let h = 1e-2 / norm.max(1.0);
+        let quotient = (shifted(h) - shifted(-h)) / (2.0 * h);
+        shifted(0.0);
+        let error = (quotient - norm).abs() / norm.max(1e-2);
+        assert!(error < 0.03, "{backbone}, {name}: {norm} against {quotient}");
     }
 }
 

@@ -9,4 +9,5 @@ mod gradients;
 // Small models learn by heart.
 mod learning;
 // Model files: whole, refused, or as they were.
+mod adapters;
 mod checkpoints;

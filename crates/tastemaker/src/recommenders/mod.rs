@@ -19,7 +19,9 @@ mod most_popular;
 pub use bm25::Bm25;
 pub use ease::Ease;
 pub use item_knn::ItemKnn;
-pub use language_model::{CHECKPOINT_FILE, LanguageModel, MODEL_FILE, Scoring};
+pub use language_model::{
+    ADAPTERS_FILE, CHECKPOINT_FILE, FewShot, LanguageModel, MODEL_FILE, Pretraining, Scoring,
+};
 pub use most_popular::MostPopular;
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by
@@ -34,6 +36,8 @@ pub struct FitContext<'a> {
     /// The run's folder, where an interrupted fit goes on and a fit that ended is read back;
     /// `None` keeps nothing.
     pub checkpoints: Option<&'a Path>,
+    /// The folder of pre-trained models, which runs share; `None` keeps nothing.
+    pub pretrained: Option<&'a Path>,
     /// Whether validation ranks items of the history again, as the evaluation will.
     pub allow_seen: bool,
     /// Is told what happens.
@@ -74,10 +78,14 @@ registry! {
 }
 
 /// NDCG at `k` over the validation targets, which chooses epochs.
-fn validate(recommender: &dyn Recommender, context: &FitContext<'_>, k: usize) -> Result<f64> {
+fn validate(
+    recommender: &dyn Recommender,
+    (context, split): (&FitContext<'_>, &SplitSets),
+    k: usize,
+) -> Result<f64> {
     let evaluator =
         Evaluator::new(vec![AnyMetric::Ndcg(Ndcg { k })])?.allow_seen(context.allow_seen);
-    let (data, split) = (context.data, context.split);
+    let data = context.data;
     let evaluation =
         evaluator.evaluate(recommender, data, split, Part::Validation, &context.seeds)?;
     Ok(evaluation.summary.metrics[0].mean)

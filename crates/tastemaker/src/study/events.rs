@@ -12,8 +12,8 @@ use crate::{Error, Result};
 
 /// Writes the events of a run to a file and passes them on.
 ///
-/// The steps of an epoch are written with its end. A training that goes on from a checkpoint
-/// takes back what is told again, so the file of an interrupted run ends in the same bytes.
+/// The steps of an epoch are written with its end. A stage that goes on from a checkpoint takes
+/// back what is told again, so the file of an interrupted run ends in the same bytes.
 pub struct EventLog<'a> {
     path: PathBuf,
     next: &'a dyn Observer,
@@ -22,6 +22,9 @@ pub struct EventLog<'a> {
 
 #[derive(Default)]
 struct State {
+    /// What an earlier run left, once it was looked at.
+    earlier: Option<Vec<String>>,
+    stage: Option<String>,
     lines: Vec<String>,
     unwritten: usize,
     failure: Option<Error>,
@@ -32,6 +35,7 @@ struct State {
 struct OfEpoch {
     epoch: Option<usize>,
     event: String,
+    stage: Option<String>,
 }
 
 impl<'a> EventLog<'a> {
@@ -51,14 +55,19 @@ impl<'a> EventLog<'a> {
 }
 
 impl State {
-    /// Keeps of an earlier run's events those before `epoch`.
-    fn resume(&mut self, path: &Path, epoch: usize) {
-        let text = fs_err::read_to_string(path).unwrap_or_default();
-        let before = |line: &&str| {
-            serde_json::from_str::<OfEpoch>(line)
-                .is_ok_and(|of| of.event == "started" || of.epoch.is_some_and(|of| of < epoch))
-        };
-        self.lines = text.lines().filter(before).map(str::to_owned).collect();
+    /// Takes over an earlier run's events of this stage before `epoch`.
+    fn resume(&mut self, epoch: usize) {
+        let mut stage = None;
+        for line in self.earlier.iter().flatten() {
+            let Ok(of) = serde_json::from_str::<OfEpoch>(line) else { continue };
+            if of.event == "stage" {
+                stage = of.stage;
+            } else if stage == self.stage
+                && (of.event == "started" || of.epoch.is_some_and(|of| of < epoch))
+            {
+                self.lines.push(line.clone());
+            }
+        }
     }
 
     fn write(&mut self, path: &Path) {
@@ -73,13 +82,21 @@ impl State {
 }
 
 impl Observer for EventLog<'_> {
+    fn beneath(&self) -> Option<&dyn Observer> {
+        Some(self.next)
+    }
+
     fn observe(&self, event: &Event) {
         self.next.observe(event);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Event::Started { epoch, .. } = event
-            && *epoch > 0
-        {
-            return state.resume(&self.path, *epoch);
+        if state.earlier.is_none() {
+            let text = fs_err::read_to_string(&self.path).unwrap_or_default();
+            state.earlier = Some(text.lines().map(str::to_owned).collect());
+        }
+        match event {
+            Event::Stage { stage } => state.stage = Some(stage.clone()),
+            Event::Started { epoch, .. } if *epoch > 0 => return state.resume(*epoch),
+            _ => {}
         }
         match serde_json::to_string(event) {
             Ok(line) => state.lines.push(line),

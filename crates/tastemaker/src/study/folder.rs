@@ -7,8 +7,12 @@
 //! | `events.jsonl` | what happened in training, a line an event |
 //! | `checkpoint.safetensors` | where an interrupted training goes on; gone afterwards |
 //! | `model.safetensors` | a trained language model (controls are learnt again from `data/`) |
+//! | `adapters.safetensors` | what was put into it: adapters, prompts, heads |
 //! | `metrics.json` | the result; written last, so that a run that has it has ended |
 //! | `users.parquet` | the test metrics of every user |
+//!
+//! Beside the arms' folders stand `data/`, the prepared data, and `pretrained/`, the models that
+//! several runs begin with, each in a folder named after everything that it follows from.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -105,7 +109,7 @@ impl RunFolder {
     }
 
     /// Writes what is known before the run: its study and its data.
-    pub fn begin(&self, study: &Study, data: &Prepared, shared: &Path) -> Result<()> {
+    pub fn begin(&self, study: &Study, data: &Prepared) -> Result<()> {
         let text = study.to_toml()?;
         let file = self.file(STUDY_FILE);
         if file.exists() && fs_err::read_to_string(&file).is_ok_and(|before| before != text) {
@@ -117,12 +121,24 @@ impl RunFolder {
         }
         let own = self.file("data");
         if !own.exists() {
+            let hash = &data.dataset.hash;
+            let shared = self.shared().join("data").join(&hash[..16.min(hash.len())]);
             if !shared.exists() {
-                prepare::write(data, shared, false)?;
+                prepare::write(data, &shared, false)?;
             }
-            link(shared, &own)?;
+            link(&shared, &own)?;
         }
         Ok(write_atomically(&file, |out| out.write_all(text.as_bytes()))?)
+    }
+
+    /// The folder of what the runs of a study share.
+    fn shared(&self) -> &Path {
+        self.path.ancestors().nth(2).unwrap_or(&self.path)
+    }
+
+    /// The folder of the study's pre-trained models.
+    pub fn pretrained(&self) -> PathBuf {
+        self.shared().join("pretrained")
     }
 
     /// The study of the run.

@@ -17,13 +17,23 @@ use toml::de::{DeTable, DeValue};
 use super::document::{Document, Texts};
 use super::{About, Arm, Evaluate, Problem, Study};
 use crate::objectives::AnyObjective;
-use crate::recommenders::{AnyRecommender, LanguageModel};
+use crate::paradigms::AnyParadigm;
+use crate::recommenders::AnyRecommender;
 use crate::train::Training;
 use crate::{Error, Result};
 
 /// Everything a study file can say at its top.
-const SECTIONS: [&str; 8] =
-    ["study", "dataset", "prepare", "split", "backbone", "training", "arm", "evaluate"];
+const SECTIONS: [&str; 9] = [
+    "study",
+    "dataset",
+    "prepare",
+    "split",
+    "backbone",
+    "training",
+    "pretraining",
+    "arm",
+    "evaluate",
+];
 
 /// The key of an arm that is a language model.
 const LANGUAGE_MODEL: &str = "language-model";
@@ -166,26 +176,30 @@ fn arms(document: &mut Document<'_>) -> Option<Vec<Arm>> {
             }
         },
     };
-    let resolved: Vec<Option<Arm>> =
+    let resolved: Vec<Option<Vec<Arm>>> =
         arms.into_iter().map(|arm| resolve_arm(document, arm)).collect();
-    let arms = resolved.into_iter().collect::<Option<Vec<Arm>>>()?;
+    let arms = resolved.into_iter().collect::<Option<Vec<Vec<Arm>>>>()?.concat();
     let mut names = BTreeSet::new();
     for arm in &arms {
         if !names.insert(arm.name.as_str()) {
             document.problems.push(Problem::new(format!("two arms are called {:?}", arm.name)));
         }
-        if !is_file_name(&arm.name) {
-            let message =
-                format!("an arm's name is {:?}, expected a name that a folder can have", arm.name);
+        if !is_file_name(&arm.name) || ["data", "pretrained"].contains(&arm.name.as_str()) {
+            let message = format!(
+                "an arm's name is {:?}, expected a name that a folder can have, not data or pretrained",
+                arm.name
+            );
             document.problems.push(Problem::new(message));
         }
     }
     Some(arms)
 }
 
-fn resolve_arm<'t>(document: &mut Document<'t>, mut arm: Spanned<DeValue<'t>>) -> Option<Arm> {
+/// An arm and, if it asks for it, its un-pretrained twin.
+fn resolve_arm<'t>(document: &mut Document<'t>, mut arm: Spanned<DeValue<'t>>) -> Option<Vec<Arm>> {
     let before = document.problems.len();
     let span = arm.span();
+    let twin = wants_twin(document, &mut arm);
     if let Some(model) = language_model(&mut arm) {
         inherit(document, model);
         check_parts(document, model);
@@ -200,7 +214,38 @@ fn resolve_arm<'t>(document: &mut Document<'t>, mut arm: Spanned<DeValue<'t>>) -
     if let AnyRecommender::LanguageModel(model) = &mut arm.recommender {
         model.resolve();
     }
-    Some(arm)
+    match (twin, twin_of(&arm)) {
+        (false, _) => Some(vec![arm]),
+        (true, Some(twin)) => Some(vec![arm, twin]),
+        (true, None) => {
+            let message = "twin is true, expected pretraining that the twin can leave out";
+            document.report(format!("arm {:?}: {message}", arm.name), span);
+            None
+        }
+    }
+}
+
+/// Takes `twin` out of an arm as it was written.
+fn wants_twin(document: &mut Document<'_>, arm: &mut Spanned<DeValue<'_>>) -> bool {
+    let DeValue::Table(arm) = arm.get_mut() else { return false };
+    match arm.remove("twin").map(|twin| (twin.span(), twin.into_inner())) {
+        None => false,
+        Some((_, DeValue::Boolean(twin))) => twin,
+        Some((span, _)) => {
+            document.report("twin is no boolean, expected true or false".to_owned(), span);
+            false
+        }
+    }
+}
+
+/// The same arm without pre-training.
+fn twin_of(arm: &Arm) -> Option<Arm> {
+    let AnyRecommender::LanguageModel(model) = &arm.recommender else { return None };
+    let mut model = model.clone();
+    let pretraining = model.pretraining.as_mut().filter(|pretraining| !pretraining.skip)?;
+    pretraining.skip = true;
+    let recommender = AnyRecommender::LanguageModel(model);
+    Some(Arm { name: format!("{}-twin", arm.name), recommender })
 }
 
 /// The settings of an arm that is a language model.
@@ -213,10 +258,14 @@ fn language_model<'a, 't>(arm: &'a mut Spanned<DeValue<'t>>) -> Option<&'a mut D
     }
 }
 
-/// What an arm does not say about backbone and training, the top of the study says.
+/// What an arm does not say about backbone, training and pre-training, the top of the study says;
+/// what it does not say about the training of its pre-training, its own training says.
 fn inherit<'t>(document: &Document<'t>, model: &mut DeTable<'t>) {
-    for name in ["backbone", "training"] {
+    for name in ["backbone", "training", "pretraining"] {
         let Some(shared) = document.table.get(name) else { continue };
+        if name == "pretraining" && !adapts(model) {
+            continue;
+        }
         if !model.contains_key(name) {
             let key = Spanned::new(shared.span(), Cow::Borrowed(name));
             model.insert(key, shared.clone());
@@ -224,6 +273,16 @@ fn inherit<'t>(document: &Document<'t>, model: &mut DeTable<'t>) {
             fill(model.get_mut(name).map(Spanned::get_mut), shared.get_ref());
         }
     }
+    let Some(training) = model.get("training").cloned() else { return };
+    if let Some(DeValue::Table(own)) = model.get_mut("pretraining").map(Spanned::get_mut) {
+        fill(own.get_mut("training").map(Spanned::get_mut), training.get_ref());
+    }
+}
+
+/// Whether a language model as it was written adapts what has learnt before.
+fn adapts(model: &DeTable<'_>) -> bool {
+    let paradigm = model.get("paradigm").and_then(|paradigm| paradigm.get_ref().as_table());
+    paradigm.is_some_and(|paradigm| !paradigm.contains_key("pretrain"))
 }
 
 /// Single numbers of the shared training that the arm's own does not say.
@@ -243,18 +302,10 @@ fn check_parts<'t>(document: &mut Document<'t>, model: &DeTable<'t>) {
         match key.get_ref().as_ref() {
             "backbone" => drop(document.read::<AnyBackbone>(value.clone())),
             "objective" => drop(document.read::<AnyObjective>(value.clone())),
+            "paradigm" => drop(document.read::<AnyParadigm>(value.clone())),
             "training" => drop(document.read::<Training>(value.clone())),
             // The whole is read afterwards and knows which other keys there are.
             _ => {}
-        }
-    }
-}
-
-impl LanguageModel {
-    /// Fills in every number that follows from another, so that the study shows them all.
-    fn resolve(&mut self) {
-        if let Ok(backbone) = self.backbone.as_dyn().resolved() {
-            self.backbone = backbone;
         }
     }
 }

@@ -7,6 +7,11 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Event {
+    /// A stage of the plan begins.
+    Stage {
+        /// Its name.
+        stage: String,
+    },
     /// Training starts or goes on from a checkpoint.
     Started {
         /// The first epoch that will run, from 0; above 0 after a resume.
@@ -57,6 +62,11 @@ pub enum Event {
 pub trait Observer: Sync {
     /// Something happened.
     fn observe(&self, event: &Event);
+
+    /// Whom it tells itself, if it keeps a run's log: what is shared by runs is told there.
+    fn beneath(&self) -> Option<&dyn Observer> {
+        None
+    }
 }
 
 /// Listens to nothing.

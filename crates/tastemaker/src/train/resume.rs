@@ -56,10 +56,11 @@ pub(super) fn write(
     let mut tensors = BTreeMap::new();
     for (name, variable) in parameters.iter() {
         let dimensions = variable.dims().to_vec();
-        let moments = &optimiser.moments()[name];
         tensors.insert(format!("weight/{name}"), (dimensions.clone(), parameters.values(name)?));
-        tensors.insert(format!("first/{name}"), (dimensions.clone(), moments.first.clone()));
-        tensors.insert(format!("second/{name}"), (dimensions.clone(), moments.second.clone()));
+        if let Some(Moments { first, second }) = optimiser.moments().get(name) {
+            tensors.insert(format!("first/{name}"), (dimensions.clone(), first.clone()));
+            tensors.insert(format!("second/{name}"), (dimensions.clone(), second.clone()));
+        }
         if let Some(best) = best.get(name) {
             tensors.insert(format!("best/{name}"), (dimensions, best.clone()));
         }
@@ -94,8 +95,10 @@ pub(super) fn read(
     let (mut moments, mut best) = (BTreeMap::new(), BTreeMap::new());
     for (name, variable) in parameters.iter() {
         let get = |part: &str| checkpoint.tensor(path, &format!("{part}/{name}"), variable.dims());
-        let both = Moments { first: get("first")?.to_vec(), second: get("second")?.to_vec() };
-        moments.insert(name.to_owned(), both);
+        if parameters.learns(name) {
+            let both = Moments { first: get("first")?.to_vec(), second: get("second")?.to_vec() };
+            moments.insert(name.to_owned(), both);
+        }
         if checkpoint.about.progress.best.is_some() {
             best.insert(name.to_owned(), get("best")?.to_vec());
         }

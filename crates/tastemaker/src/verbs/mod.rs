@@ -65,6 +65,7 @@ impl Ended {
             split: &split,
             seeds: SeedTree::new(seed),
             checkpoints: Some(folder.path()),
+            pretrained: None,
             allow_seen: study.evaluate.allow_seen,
             observer: &Silent,
         };

@@ -58,20 +58,17 @@ fn run(
         observer.run(&arm.name, seed, folder.path(), true);
         return Ok(result);
     }
-    let shared = folder.path().ancestors().nth(2).unwrap_or(folder.path()).join("data");
-    folder.begin(
-        &one,
-        data,
-        &shared.join(&data.dataset.hash[..16.min(data.dataset.hash.len())]),
-    )?;
+    folder.begin(&one, data)?;
     observer.run(&arm.name, seed, folder.path(), false);
     let seeds = SeedTree::new(seed);
     let log = EventLog::new(&folder.events(), observer);
+    let pretrained = folder.pretrained();
     let context = FitContext {
         data: &data.dataset,
         split,
         seeds,
         checkpoints: Some(folder.path()),
+        pretrained: Some(&pretrained),
         allow_seen: study.evaluate.allow_seen,
         observer: &log,
     };

@@ -47,6 +47,7 @@ fn scores(recommender: &AnyRecommender, golden: &Golden) -> tastemaker::Result<V
         split: &split,
         seeds,
         checkpoints: None,
+        pretrained: None,
         allow_seen: false,
         observer: &Silent,
     };

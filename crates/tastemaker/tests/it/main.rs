@@ -3,6 +3,8 @@
 
 // The controls against numpy and bm25s.
 mod controls;
+// What a paradigm trains and what it leaves alone.
+mod paradigms;
 // Study files: resolved, refused, written back.
 mod studies;
 // Objectives learn; training resumes and repeats to the byte.

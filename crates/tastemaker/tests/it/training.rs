@@ -62,8 +62,15 @@ fn fit(
     observer: &dyn Observer,
 ) -> Box<dyn Recommender> {
     let seeds = SeedTree::new(3);
-    let context =
-        FitContext { data, split, seeds, checkpoints: folder, allow_seen: false, observer };
+    let context = FitContext {
+        data,
+        split,
+        seeds,
+        checkpoints: folder,
+        pretrained: folder,
+        allow_seen: false,
+        observer,
+    };
     AnyRecommender::LanguageModel(model.clone()).as_dyn().fit(&context).unwrap()
 }
 
@@ -224,6 +231,7 @@ fn a_checkpoint_of_another_run_is_refused() {
         split: &data.1,
         seeds,
         checkpoints,
+        pretrained: None,
         allow_seen: false,
         observer: &Silent,
     };

@@ -1,0 +1,126 @@
+//! Low-rank changes of the blocks' matrices.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Adapter, Added, Own, check_count};
+use crate::backbones::Shape;
+use crate::parameters::{Group, Init};
+use crate::{Error, Result};
+
+/// Low-rank changes of the blocks' matrices.
+///
+/// # Formula
+/// W′ = W + (alpha / rank) · up · down, with down [rank, inputs] normal and up [outputs, rank]
+/// zero at first. The product is added to W before a pass over a batch: a batch has many more
+/// tokens than a matrix has columns, so this costs little, and the merged model is the same model.
+///
+/// # When not to use it
+/// On backbones as small as those over item ids, where it saves hardly any memory.
+///
+/// # References
+/// Hu et al. 2022, *`LoRA`: low-rank adaptation of large language models*.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Lora {
+    /// The rank of a change.
+    pub rank: usize,
+    /// A change is scaled by this over the rank.
+    pub alpha: f64,
+    /// The matrices that are changed.
+    pub targets: Vec<Target>,
+}
+
+/// A matrix of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// Of queries, keys and values, one above the other.
+    Qkv,
+    /// Of attention's output.
+    AttentionOut,
+    /// Into the feed-forward layer.
+    FeedForwardIn,
+    /// Out of the feed-forward layer.
+    FeedForwardOut,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        let targets =
+            vec![Target::Qkv, Target::AttentionOut, Target::FeedForwardIn, Target::FeedForwardOut];
+        Self { rank: 8, alpha: 16.0, targets }
+    }
+}
+
+impl Target {
+    /// The weight's name in a block.
+    fn weight(self) -> &'static str {
+        match self {
+            Self::Qkv => "attention.qkv.weight",
+            Self::AttentionOut => "attention.out.weight",
+            Self::FeedForwardIn => "feed-forward.in.weight",
+            Self::FeedForwardOut => "feed-forward.out.weight",
+        }
+    }
+
+    /// Outputs and inputs.
+    fn dimensions(self, shape: Shape) -> (usize, usize) {
+        let (width, inner) = (shape.embedding_size, shape.inner_size);
+        match self {
+            Self::Qkv => (3 * width, width),
+            Self::AttentionOut => (width, width),
+            Self::FeedForwardIn => (inner, width),
+            Self::FeedForwardOut => (width, inner),
+        }
+    }
+}
+
+impl Adapter for Lora {
+    fn group(&self) -> Group {
+        Group::Adapter
+    }
+
+    fn check(&self, shape: Shape) -> Result<()> {
+        check_count("rank", self.rank, shape.embedding_size)?;
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return Err(Error::setting("alpha", self.alpha, "a number above 0"));
+        }
+        let twice = (1..self.targets.len()).any(|i| self.targets[..i].contains(&self.targets[i]));
+        if self.targets.is_empty() || twice {
+            let found = format!("{:?}", self.targets);
+            return Err(Error::setting("targets", found, "one matrix or more, each once"));
+        }
+        Ok(())
+    }
+
+    fn parameters(&self, shape: Shape) -> Vec<Added> {
+        let mut all = Vec::new();
+        for layer in 0..shape.layers {
+            for target in &self.targets {
+                let (outputs, inputs) = target.dimensions(shape);
+                let name = format!("block.{layer}.{}", target.weight());
+                all.push((format!("{name}.down"), vec![self.rank, inputs], Init::Normal(0.02)));
+                all.push((format!("{name}.up"), vec![outputs, self.rank], Init::Zeros));
+            }
+        }
+        all
+    }
+
+    fn changes(&self, weight: &str) -> bool {
+        self.targets.iter().any(|target| target.weight() == weight)
+    }
+
+    fn is_mergeable(&self) -> bool {
+        true
+    }
+
+    fn change(&self, own: Own<'_>, layer: usize, weight: &str) -> Result<Option<Tensor>> {
+        if !self.changes(weight) {
+            return Ok(None);
+        }
+        let get = |part: &str| own.get(&format!("block.{layer}.{weight}.{part}"));
+        let product = get("up").matmul(get("down"))?;
+        Ok(Some((product * (self.alpha / self.rank as f64))?))
+    }
+}

@@ -1,0 +1,118 @@
+//! A model that answers and no longer learns.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use crate::Result;
+use crate::adapters::Inserted;
+use crate::fused::{
+    self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
+    Precision, View, multiply,
+};
+use crate::parameters::Parameters;
+
+/// A trained transformer that answers and no longer learns.
+#[derive(Debug)]
+pub struct Frozen {
+    pub(super) shape: BlockShape,
+    pub(super) max_length: usize,
+    pub(super) table: Vec<f32>,
+    pub(super) positions: Vec<f32>,
+    pub(super) blocks: Vec<BlockWeights>,
+    pub(super) norm: (Vec<f32>, Vec<f32>),
+    pub(super) inserted: Inserted,
+    /// Those of the adapters.
+    pub(super) parameters: Parameters,
+    pub(super) precision: Precision,
+    pub(super) int8: Option<Int8Table>,
+}
+
+impl Frozen {
+    /// Of longer sequences the end is looked at.
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// Width of a hidden state.
+    pub fn width(&self) -> usize {
+        self.shape.width
+    }
+
+    /// Ranks the first `classes` tokens by bounds from eight-bit numbers first and scores in full
+    /// those that they leave: the same best, and fewer bytes to read.
+    #[must_use]
+    pub fn ranking_by_int8(self, classes: usize) -> Self {
+        let width = self.shape.width;
+        let int8 = Some(Int8Table::new(&self.table[..classes * width], width));
+        Self { int8, ..self }
+    }
+
+    /// Offers the first `classes` tokens, scored after `hidden` states [keepers, width], at most
+    /// [`fused::RANKED_ROWS`] of them, to each state's keeper; on the calling thread.
+    pub fn rank<K: Keeper>(&self, hidden: &[f32], classes: usize, keepers: &mut [K]) {
+        let width = self.shape.width;
+        let table = &self.table[..classes * width];
+        match &self.int8 {
+            Some(int8) => int8.rank(hidden, table, keepers),
+            None => fused::rank(hidden, table, width, keepers),
+        }
+    }
+
+    /// Scores of the first `classes` tokens after `hidden` states [n, width], written to `scores`
+    /// [n, classes]; on the calling thread.
+    pub fn score(&self, hidden: &[f32], classes: usize, scores: &mut [f32]) {
+        let width = self.shape.width;
+        let shape = (hidden.len() / width, classes, width);
+        let table = View::rows(&self.table[..classes * width], width).transposed();
+        multiply(scores, classes, shape, View::rows(hidden, width), table);
+    }
+
+    /// What the model finds at the last token of each sequence, none of them empty:
+    /// [sequences, width].
+    pub fn last_hidden(&self, sequences: &[Vec<u32>]) -> Result<Vec<f32>> {
+        let width = self.shape.width;
+        let lanes = Arc::new(Lanes::new(sequences.iter().map(Vec::len).collect()));
+        let embedding = Embedding::new(sequences.concat().into(), &lanes, Dropout::none());
+        let x = embedding.run(&self.table, &self.positions, width)?;
+        let (x, lanes) = self.after_blocks(x, lanes)?;
+        let last: Vec<f32> = lanes
+            .last_tokens()
+            .flat_map(|token| &x[token * width..(token + 1) * width])
+            .copied()
+            .collect();
+        let x = LayerNorm::run(&last, &self.norm.0, &self.norm.1);
+        let own = (&self.parameters, self.precision);
+        self.as_tensor(x, |x| self.inserted.after_norm(own, x))
+    }
+
+    /// The states after the last block, prompts included, and the sequences with them.
+    fn after_blocks(&self, mut x: Vec<f32>, lanes: Arc<Lanes>) -> Result<(Vec<f32>, Arc<Lanes>)> {
+        let own = (&self.parameters, self.precision);
+        let prompted = self.inserted.prompted(&lanes);
+        let lanes = prompted.as_ref().map_or(lanes, |prompted| prompted.lanes.clone());
+        for (layer, weights) in self.blocks.iter().enumerate() {
+            if let Some(prompted) = &prompted {
+                x = self.as_tensor(x, |x| self.inserted.prompts(own, prompted, layer, x))?;
+            }
+            let block = Block::new(self.shape, lanes.clone(), Dropout::none());
+            x = block.run(&x, weights, false)?;
+            x = self.as_tensor(x, |x| self.inserted.after_block(own, layer, x))?;
+        }
+        Ok((x, lanes))
+    }
+
+    /// What adapters make of the states `x` [rows, width].
+    fn as_tensor(
+        &self,
+        x: Vec<f32>,
+        change: impl FnOnce(Tensor) -> Result<Tensor>,
+    ) -> Result<Vec<f32>> {
+        if self.inserted.adapters().is_empty() {
+            return Ok(x);
+        }
+        let (rows, width) = (x.len() / self.shape.width, self.shape.width);
+        let x = change(Tensor::from_vec(x, (rows, width), &Device::Cpu)?)?;
+        Ok(x.flatten_all()?.to_vec1()?)
+    }
+}

@@ -1,0 +1,232 @@
+//! Carries out the plan of a paradigm.
+
+use std::path::{Path, PathBuf};
+
+use rand::seq::SliceRandom;
+use serde::Serialize;
+use tastemaker_core::UserId;
+use tastemaker_core::splits::SplitSets;
+use tastemaker_nn::backbones::AnyBackbone;
+use tastemaker_nn::checkpoint::Checkpoint;
+use tastemaker_nn::transformer::Transformer;
+
+use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd};
+use super::{FewShot, FitContext, LanguageModel, Trained, identity};
+use crate::objectives::AnyObjective;
+use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
+use crate::study::EventLog;
+use crate::train::{Event, Observer, Outcome, Trainer, Training, Windows};
+use crate::{Error, Result};
+
+/// The stages of a plan, one after the other, on one model.
+pub(super) struct Fitting<'a> {
+    pub(super) settings: &'a LanguageModel,
+    pub(super) context: &'a FitContext<'a>,
+    pub(super) plan: TrainPlan,
+    /// Tells the run from every other.
+    pub(super) run: &'a str,
+}
+
+/// What a stage needs beside the model.
+struct Part<'a> {
+    name: &'a str,
+    objective: &'a AnyObjective,
+    training: &'a Training,
+    split: &'a SplitSets,
+    /// The file that it goes on from, and what it trains.
+    checkpoint: Option<(PathBuf, String)>,
+    observer: &'a dyn Observer,
+}
+
+impl Fitting<'_> {
+    /// Runs every stage; says how each ended.
+    pub(super) fn run(&self, model: &mut Transformer) -> Result<Vec<StageEnd>> {
+        let mut ends = Vec::new();
+        for stage in &self.plan.stages {
+            self.insert(model, stage)?;
+            let shape = model.shape();
+            model.choose(|name| stage.lets_learn(shape, name));
+            ends.extend(match stage.task {
+                Task::Pretraining => self.pretrain(model, &stage.name)?,
+                Task::Recommending => Some(self.adapt(model, stage)?),
+            });
+        }
+        Ok(ends)
+    }
+
+    fn insert(&self, model: &mut Transformer, stage: &Stage) -> Result<()> {
+        let seeds = self.context.seeds.child("weights");
+        stage.insert.iter().try_for_each(|adapter| Ok(model.insert(adapter, &seeds)?))
+    }
+
+    /// Puts in everything that the plan puts in.
+    pub(super) fn insert_all(&self, model: &mut Transformer) -> Result<()> {
+        self.plan.stages.iter().try_for_each(|stage| self.insert(model, stage))
+    }
+
+    /// Where the stage `name` goes on; the one of a plan that has only one has a plain name.
+    fn checkpoint(name: &str, folder: &Path) -> PathBuf {
+        match name {
+            "train" => folder.join(CHECKPOINT_FILE),
+            name => folder.join(format!("checkpoint-{name}.safetensors")),
+        }
+    }
+
+    /// Removes what only an interrupted run needs.
+    pub(super) fn remove_checkpoints(&self, folder: &Path) -> Result<()> {
+        let paths = self.plan.stages.iter().map(|stage| Self::checkpoint(&stage.name, folder));
+        paths.filter(|path| path.exists()).try_for_each(|path| remove(&path))
+    }
+
+    /// A stage on the recommender's own task.
+    fn adapt(&self, model: &Transformer, stage: &Stage) -> Result<StageEnd> {
+        let name = &stage.name;
+        if self.plan.stages.len() > 1 {
+            self.context.observer.observe(&Event::Stage { stage: name.clone() });
+        }
+        let checkpoint = self
+            .context
+            .checkpoints
+            .map(|folder| (Self::checkpoint(name, folder), format!("{} {name}", self.run)));
+        let few = self.settings.few_shot.map(|few| self.few(few));
+        self.train(
+            model,
+            Part {
+                name,
+                objective: &self.settings.objective,
+                training: &self.settings.training,
+                split: few.as_ref().unwrap_or(self.context.split),
+                checkpoint,
+                observer: self.context.observer,
+            },
+        )
+    }
+
+    /// Gives the model what it learns before: from the file of another run, or now. Nothing, where
+    /// pre-training is left out.
+    fn pretrain(&self, model: &Transformer, name: &str) -> Result<Option<StageEnd>> {
+        let Some(pretraining) = &self.settings.pretraining else { return Ok(None) };
+        let (Some(objective), Some(training)) = (&pretraining.objective, &pretraining.training)
+        else {
+            return Ok(None);
+        };
+        if pretraining.skip {
+            return Ok(None);
+        }
+        self.context.observer.observe(&Event::Stage { stage: name.to_owned() });
+        let backbone = &self.settings.backbone;
+        let run = identity(&Pretrained { backbone, objective, training }, self.context)?;
+        let folder = self.context.pretrained.map(|folder| folder.join(&run[..16]));
+        let file = folder.as_ref().map(|folder| folder.join(MODEL_FILE));
+        if let Some(path) = file.as_ref().filter(|path| path.exists()) {
+            return read_pretrained(path, model, &run).map(Some);
+        }
+        let outer = self.context.observer.beneath().unwrap_or(self.context.observer);
+        let log = folder.as_ref().map(|folder| EventLog::new(&folder.join("events.jsonl"), outer));
+        let checkpoint = folder.as_ref().map(|folder| (folder.join(CHECKPOINT_FILE), run.clone()));
+        let observer: &dyn Observer = log.as_ref().map_or(outer, |log| log);
+        let split = self.context.split;
+        let part = Part { name, objective, training, split, checkpoint, observer };
+        let end = self.train(model, part)?;
+        if let Some(log) = log {
+            log.finish()?;
+        }
+        if let (Some(path), Some(folder)) = (file, folder) {
+            write_pretrained(&path, model, (run, end.clone()))?;
+            remove(&folder.join(CHECKPOINT_FILE))?;
+        }
+        Ok(Some(end))
+    }
+
+    fn train(&self, model: &Transformer, part: Part<'_>) -> Result<StageEnd> {
+        let Part { name, objective, training, split, checkpoint, observer } = part;
+        let (context, n_items) = (self.context, self.context.data.n_items());
+        let masks_items = objective.as_dyn().masks_items();
+        // The last item of a window is a target only, unless it can be hidden in its place.
+        let longest = model.shape().max_length + usize::from(!masks_items);
+        let windows = Windows::new(context.data, split, longest);
+        if windows.is_empty() {
+            return Err(Error::Core(tastemaker_core::Error::Unsuitable {
+                recommender: "language-model",
+                reason: "no user has two interactions in the training part".to_owned(),
+            }));
+        }
+        let trainer = Trainer {
+            settings: training,
+            objective: objective.as_dyn(),
+            windows: &windows,
+            n_items: u32::try_from(n_items).expect("items are numbered in 32 bits"),
+            seeds: context.seeds.child(name),
+            checkpoint: checkpoint.as_ref().map(|(path, run)| (path.as_path(), run.as_str())),
+            observer,
+        };
+        let Outcome { best_epoch, validation } = trainer.run(model, |model| {
+            let model = model.frozen(training.precision)?;
+            let recommender =
+                Trained { model, masks_items, n_items, prompt: ItemPrompt::default() };
+            crate::recommenders::validate(&recommender, (context, split), training.validation_k)
+        })?;
+        let trained_parameters = model.parameters().n_learning();
+        Ok(StageEnd { stage: name.to_owned(), trained_parameters, best_epoch, validation })
+    }
+
+    /// The split of which only a few users are learnt from.
+    fn few(&self, few: FewShot) -> SplitSets {
+        let FitContext { data, split, seeds, .. } = self.context;
+        let mut users: Vec<UserId> =
+            data.interactions.users().filter(|user| split.cuts(*user).train_end >= 2).collect();
+        users.shuffle(&mut seeds.child("few-shot").rng());
+        let mut taken = vec![0; split.n_users()];
+        let mut left = match few {
+            FewShot::Interactions(n) => n,
+            FewShot::Users(_) | FewShot::Share(_) => usize::MAX,
+        };
+        let n = match few {
+            FewShot::Users(n) => n,
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a count"
+            )]
+            FewShot::Share(share) => (users.len() as f64 * share).ceil() as usize,
+            FewShot::Interactions(_) => users.len(),
+        };
+        for user in users.into_iter().take(n) {
+            let here = (split.cuts(user).train_end as usize).min(left);
+            left -= here;
+            taken[user.index()] = u32::try_from(here).expect("a part of what was in 32 bits");
+        }
+        split.few(|user, _| taken[user.index()])
+    }
+}
+
+/// Everything that a pre-trained model follows from, beside data, split and seed.
+#[derive(Serialize)]
+struct Pretrained<'a> {
+    backbone: &'a AnyBackbone,
+    objective: &'a AnyObjective,
+    training: &'a Training,
+}
+
+/// What the file of a pre-trained model says about itself.
+type AboutPretrained = (String, StageEnd);
+
+fn write_pretrained(path: &Path, model: &Transformer, about: AboutPretrained) -> Result<()> {
+    let tensors = super::files::tensors(model, tastemaker_nn::parameters::Group::is_backbone)?;
+    Ok(Checkpoint { about, tensors }.write(path)?)
+}
+
+fn read_pretrained(path: &Path, model: &Transformer, run: &str) -> Result<StageEnd> {
+    let checkpoint = Checkpoint::<AboutPretrained>::read(path)?;
+    let (of, end) = &checkpoint.about;
+    if of != run {
+        return Err(Error::OtherRun { path: path.to_owned() });
+    }
+    model.parameters().set(|name, dimensions| checkpoint.tensor(path, name, dimensions))?;
+    Ok(end.clone())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    Ok(fs_err::remove_file(path)
+        .map_err(|source| tastemaker_core::Error::Write { path: path.to_owned(), source })?)
+}

@@ -1,0 +1,293 @@
+//! A language model over item sequences.
+
+mod files;
+mod fitting;
+mod trained;
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::{Recommender, artifact};
+use tastemaker_nn::backbones::{AnyBackbone, Decoder};
+use tastemaker_nn::transformer::Transformer;
+
+use self::files::{read, write};
+use self::fitting::Fitting;
+use self::trained::Trained;
+use super::{FitContext, FitRecommender};
+use crate::objectives::{AnyObjective, Softmax};
+use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
+use crate::train::Training;
+use crate::{Error, Result};
+
+pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
+
+/// A backbone that reads a history as a sequence of item tokens and foretells the next one.
+///
+/// # What it does
+/// Carries out the plan of its paradigm: trains the backbone, or parts of it, or what was put
+/// into it, with the objective on the training part, and keeps the epoch with the best NDCG over
+/// the validation targets. It recommends from a history alone, so it serves users it has never
+/// seen.
+///
+/// # When not to use it
+/// Items that nobody met in training have embeddings that learnt nothing.
+///
+/// # References
+/// Kang and McAuley 2018 (SASRec); Sun et al. 2019 (BERT4Rec); Klenitskiy and Vasilev 2023; the
+/// paradigms are those of Liu et al. 2023, *Pre-train, prompt and recommendation*.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LanguageModel {
+    /// The architecture.
+    pub backbone: AnyBackbone,
+    /// What it learns.
+    pub objective: AnyObjective,
+    /// How it is trained.
+    pub training: Training,
+    /// What learns, and through which prompt.
+    pub paradigm: AnyParadigm,
+    /// What the model has learnt before, for every paradigm but `pretrain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<Pretraining>,
+    /// How much of the training part it is adapted to; pre-training sees all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub few_shot: Option<FewShot>,
+    /// How the catalog is scored once it is trained.
+    pub scoring: Scoring,
+}
+
+/// What a model has learnt before it is adapted. Arms with the same pre-training share the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Pretraining {
+    /// What it learns; the recommender's own objective where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objective: Option<AnyObjective>,
+    /// How it is trained; as the recommender's own task where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
+    /// Leaves it out: the un-pretrained twin, which is adapted from its first weights.
+    pub skip: bool,
+}
+
+/// How much a model is adapted to. Users are taken in the order that the seed decides; only they
+/// are learnt from, and only they choose the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FewShot {
+    /// This many users.
+    Users(usize),
+    /// This share of the users, above 0 and up to 1, rounded up.
+    Share(f64),
+    /// As many users as have this many training interactions together; the last one's are cut.
+    Interactions(usize),
+}
+
+/// How a catalog is scored. The lists are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scoring {
+    /// Every item in f32.
+    #[default]
+    F32,
+    /// Every item in eight bits, and in f32 those that can still be among the best. Reads a
+    /// quarter of the bytes, which pays for a user at a time over a catalog that outgrows the
+    /// cache; needs a quarter more memory.
+    Int8,
+}
+
+impl Default for LanguageModel {
+    fn default() -> Self {
+        Self {
+            backbone: AnyBackbone::Decoder(Decoder::default()),
+            objective: AnyObjective::Softmax(Softmax::default()),
+            training: Training::default(),
+            paradigm: AnyParadigm::Pretrain(Pretrain::default()),
+            pretraining: None,
+            few_shot: None,
+            scoring: Scoring::default(),
+        }
+    }
+}
+
+impl LanguageModel {
+    /// What is learnt, one stage after the other.
+    ///
+    /// # Errors
+    /// If the backbone's numbers do not fit.
+    pub fn plan(&self) -> Result<TrainPlan> {
+        Ok(self.paradigm.as_dyn().plan(self.backbone.as_dyn().shape()?))
+    }
+
+    /// Fills in every number that follows from another, so that the study shows them all.
+    pub fn resolve(&mut self) {
+        if let Ok(backbone) = self.backbone.as_dyn().resolved() {
+            self.backbone = backbone;
+        }
+        if let Some(pretraining) = &mut self.pretraining {
+            pretraining.objective.get_or_insert_with(|| self.objective.clone());
+            pretraining.training.get_or_insert_with(|| self.training.clone());
+        }
+    }
+
+    /// Items and, if the backbone sees both sides, the mask.
+    fn vocabulary(&self, n_items: usize) -> usize {
+        n_items + usize::from(self.backbone.as_dyn().is_bidirectional())
+    }
+
+    /// Whether the mask stands in the place of the item that is foretold.
+    fn masks_items(&self) -> bool {
+        self.objective.as_dyn().masks_items()
+    }
+
+    /// A transformer with fresh weights.
+    fn fresh(&self, context: &FitContext<'_>) -> Result<Transformer> {
+        let vocabulary = self.vocabulary(context.data.n_items());
+        let weights = context.seeds.child("weights");
+        let device = self.training.device.open()?;
+        Ok(Transformer::on(device, &self.backbone, vocabulary, &weights)?)
+    }
+
+    /// Tells this run from every other, in a checkpoint's own words.
+    fn run(&self, context: &FitContext<'_>) -> Result<String> {
+        // However it scores, it is the same model.
+        identity(&Self { scoring: Scoring::default(), ..self.clone() }, context)
+    }
+
+    /// The backbone and the objective of a stage see the same side of a sequence, or both.
+    fn check_sides(&self, whose: &str, objective: &AnyObjective) -> Option<Error> {
+        let masks = objective.as_dyn().masks_items();
+        if masks == self.backbone.as_dyn().is_bidirectional() {
+            return None;
+        }
+        let expected =
+            if masks { "a bidirectional backbone: encoder" } else { "a causal backbone: decoder" };
+        Some(Error::Core(tastemaker_core::Error::Setting {
+            name: format!("the backbone of {whose}objective {}", objective.name()),
+            found: self.backbone.name().to_owned(),
+            expected: expected.to_owned(),
+        }))
+    }
+
+    /// What of the paradigm and of what came before it does not fit together.
+    fn paradigm_problems(&self) -> Vec<Error> {
+        if let Some(problem) = self.paradigm.as_dyn().problem() {
+            return vec![problem];
+        }
+        let Ok(shape) = self.backbone.as_dyn().shape() else { return vec![] };
+        let plan = self.paradigm.as_dyn().plan(shape);
+        let mut problems = plan.problems(shape);
+        let name = format!("paradigm {}", self.paradigm.name());
+        match &self.pretraining {
+            None if plan.is_pretrained() => problems.push(setting(
+                &name,
+                "without pretraining",
+                "pretraining = { … }, or { skip = true } for its un-pretrained twin",
+            )),
+            Some(_) if !plan.is_pretrained() => problems.push(setting(
+                &name,
+                "with pretraining",
+                "no pretraining, since it is all of this paradigm; another one adapts what it gives",
+            )),
+            _ => {}
+        }
+        if let Some(pretraining) = &self.pretraining {
+            if let Some(objective) = &pretraining.objective {
+                problems.extend(objective.as_dyn().check().err().map(Error::from));
+                problems.extend(self.check_sides("the pretraining's ", objective));
+            }
+            if let Some(training) = &pretraining.training {
+                problems.extend(training.problems().into_iter().map(Error::from));
+            }
+        }
+        problems
+    }
+}
+
+/// SHA-256 of everything that a trained model follows from.
+fn identity(settings: &impl Serialize, context: &FitContext<'_>) -> Result<String> {
+    let settings =
+        serde_json::to_string(settings).map_err(|error| Error::Serialise(error.to_string()))?;
+    let parts = [
+        settings.as_str(),
+        context.data.hash.as_str(),
+        context.split.hash(),
+        &context.seeds.seed().to_string(),
+        &context.allow_seen.to_string(),
+    ];
+    Ok(artifact::sha256(parts.join("\n").as_bytes()))
+}
+
+fn setting(name: &str, found: impl std::fmt::Display, expected: &str) -> Error {
+    let (name, found, expected) = (name.to_owned(), found.to_string(), expected.to_owned());
+    tastemaker_core::Error::Setting { name, found, expected }.into()
+}
+
+impl FewShot {
+    fn problem(self) -> Option<Error> {
+        let (found, expected) = match self {
+            Self::Users(0) => ("0 users".to_owned(), "1 or more"),
+            Self::Interactions(n @ (0 | 1)) => (format!("{n} interactions"), "2 or more"),
+            Self::Share(share) if !(share > 0.0 && share <= 1.0) => {
+                (format!("a share of {share}"), "a number above 0, up to 1")
+            }
+            _ => return None,
+        };
+        Some(setting("few-shot", found, expected))
+    }
+}
+
+impl FitRecommender for LanguageModel {
+    fn problems(&self) -> Vec<Error> {
+        let mut problems: Vec<Error> = Vec::new();
+        problems.extend(self.backbone.as_dyn().shape().err().map(Error::from));
+        problems.extend(self.objective.as_dyn().check().err().map(Error::from));
+        problems.extend(self.training.problems().into_iter().map(Error::from));
+        problems.extend(self.training.device.open().err().map(Error::from));
+        problems.extend(self.check_sides("", &self.objective));
+        problems.extend(self.paradigm_problems());
+        problems.extend(self.few_shot.and_then(FewShot::problem));
+        problems
+    }
+
+    fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
+        if let Some(problem) = self.problems().into_iter().next() {
+            return Err(problem);
+        }
+        let mut settings = self.clone();
+        settings.resolve();
+        let (mut model, run) = (settings.fresh(context)?, settings.run(context)?);
+        let fitting = Fitting { settings: &settings, context, plan: settings.plan()?, run: &run };
+        match context.checkpoints {
+            Some(folder) if folder.join(MODEL_FILE).exists() => {
+                fitting.insert_all(&mut model)?;
+                read(folder, &model, &run)?;
+            }
+            folder => {
+                let stages = fitting.run(&mut model)?;
+                if let Some(folder) = folder {
+                    write(folder, &model, (&settings, &run, stages), context.data.n_items())?;
+                    fitting.remove_checkpoints(folder)?;
+                }
+            }
+        }
+        let n_items = context.data.n_items();
+        let model = model.frozen(self.training.precision)?;
+        let model = match self.scoring {
+            Scoring::F32 => model,
+            Scoring::Int8 => model.ranking_by_int8(n_items),
+        };
+        let (masks_items, prompt) = (self.masks_items(), self.paradigm.as_dyn().item_prompt());
+        Ok(Box::new(Trained { model, masks_items, n_items, prompt }))
+    }
+
+    fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
+        let file = context.checkpoints.map(|folder| folder.join(MODEL_FILE));
+        match file {
+            Some(path) if !path.exists() => {
+                let problem = "the model file of a run that has ended is missing".to_owned();
+                Err(tastemaker_nn::Error::Checkpoint { path, problem }.into())
+            }
+            _ => self.fit(context),
+        }
+    }
+}

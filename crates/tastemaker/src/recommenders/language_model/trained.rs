@@ -1,0 +1,118 @@
+//! A trained language model as a recommender.
+
+use rayon::prelude::*;
+use tastemaker_core::recommender::{RankOptions, rank_by_scores};
+use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, TopN};
+use tastemaker_nn::fused::{Keeper, RANKED_ROWS};
+use tastemaker_nn::transformer::Frozen;
+
+use crate::paradigms::ItemPrompt;
+
+/// Queries whose histories are read together.
+const QUERIES_A_PASS: usize = 1024;
+
+/// A trained language model as a recommender.
+pub(super) struct Trained {
+    pub(super) model: Frozen,
+    /// Whether the mask stands in the place of the next item.
+    pub(super) masks_items: bool,
+    pub(super) n_items: usize,
+    /// How the model is shown a history.
+    pub(super) prompt: ItemPrompt,
+}
+
+impl Trained {
+    /// The end of a history as the model reads it; a model that hides items finds the mask in the
+    /// place of the next one. To an empty history a decoder has nothing to say: its items score
+    /// alike, and the tie order decides.
+    fn tokens(&self, query: &RecQuery<'_>) -> Vec<u32> {
+        let room = self.model.max_length() - usize::from(self.masks_items);
+        let mut tokens = self.prompt.render(query.history);
+        tokens.drain(..tokens.len().saturating_sub(room));
+        if self.masks_items {
+            tokens.push(u32::try_from(self.n_items).expect("items are numbered in 32 bits"));
+        }
+        tokens
+    }
+
+    /// What the model finds after each history: [queries, width]. To an empty one a decoder finds
+    /// nothing.
+    fn hidden(&self, queries: &[RecQuery<'_>]) -> tastemaker_nn::Result<Vec<f32>> {
+        let mut sequences: Vec<Vec<u32>> = queries.iter().map(|query| self.tokens(query)).collect();
+        let empty: Vec<usize> = (0..sequences.len()).filter(|&i| sequences[i].is_empty()).collect();
+        for &i in &empty {
+            sequences[i].push(0);
+        }
+        let (mut hidden, width) = (self.model.last_hidden(&sequences)?, self.model.width());
+        for i in empty {
+            hidden[i * width..(i + 1) * width].fill(0.0);
+        }
+        Ok(hidden)
+    }
+
+    fn score(&self, queries: &[RecQuery<'_>], scores: &mut [f32]) -> tastemaker_nn::Result<()> {
+        self.model.score(&self.hidden(queries)?, self.n_items, scores);
+        Ok(())
+    }
+
+    /// Ranks the whole catalog without holding more than a few of its scores.
+    fn rank(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_nn::Result<Vec<RankedList>> {
+        let hidden = self.hidden(queries)?;
+        let hidden = hidden.par_chunks(RANKED_ROWS * self.model.width());
+        let lists =
+            queries.par_chunks(RANKED_ROWS).zip(hidden).flat_map_iter(|(queries, hidden)| {
+                let growing = |query: &RecQuery<'_>| {
+                    let seen = if options.allow_seen { &[] } else { query.history };
+                    Growing(TopN::new(options.ties, options.n, seen))
+                };
+                let mut lists: Vec<Growing<'_>> = queries.iter().map(growing).collect();
+                self.model.rank(hidden, self.n_items, &mut lists);
+                lists.into_iter().map(|list| list.0.finish())
+            });
+        Ok(lists.collect())
+    }
+}
+
+impl Recommender for Trained {
+    fn name(&self) -> &'static str {
+        "language-model"
+    }
+
+    fn recommend(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_core::Result<Vec<RankedList>> {
+        let failed = |error: tastemaker_nn::Error| tastemaker_core::Error::Recommender {
+            recommender: "language-model",
+            source: error.into(),
+        };
+        if queries.iter().any(|query| query.candidates.is_some()) {
+            return rank_by_scores(queries, options, |queries, scores| {
+                self.score(queries, scores).map_err(failed)
+            });
+        }
+        let mut lists = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(QUERIES_A_PASS) {
+            lists.extend(self.rank(queries, options).map_err(failed)?);
+        }
+        Ok(lists)
+    }
+}
+
+/// A list that grows while items are scored.
+struct Growing<'a>(TopN<'a>);
+
+impl Keeper for Growing<'_> {
+    fn bar(&self) -> f32 {
+        self.0.bar()
+    }
+
+    fn offer(&mut self, class: u32, score: f32) {
+        self.0.offer(ItemId(class), score);
+    }
+}

@@ -1,0 +1,281 @@
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
+use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
+use tastemaker::nn::adapters::{AnyAdapter, Bottleneck, Lora, Prefix, Projection, SoftPrompt};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker::nn::checkpoint::Checkpoint;
+use tastemaker::objectives::{AnyObjective, Gbce, MaskedItems, Softmax};
+use tastemaker::paradigms::{
+    AnyParadigm, FinetuneExtra, FinetuneFull, FinetunePartial, FixedPromptTuning, ItemPrompt,
+    Learns, Pretrain, PromptAndModelTuning, PromptFree, PromptTuning,
+};
+use tastemaker::recommenders::{
+    ADAPTERS_FILE, FewShot, FitContext, FitRecommender, LanguageModel, MODEL_FILE, Pretraining,
+};
+use tastemaker::train::{Event, Observer, Silent, Training};
+
+/// Every paradigm, with each thing that can be put in.
+fn paradigms() -> Vec<AnyParadigm> {
+    let partial = |learns| AnyParadigm::FinetunePartial(FinetunePartial { learns });
+    let extra = |insert| AnyParadigm::FinetuneExtra(FinetuneExtra { insert });
+    let both =
+        |prompt, staged| AnyParadigm::PromptAndModelTuning(PromptAndModelTuning { prompt, staged });
+    let prefix = || AnyAdapter::Prefix(Prefix { tokens: 2, inner_size: 16 });
+    let soft = || AnyAdapter::SoftPrompt(SoftPrompt { tokens: 3, inner_size: 0 });
+    let head = || AnyAdapter::Projection(Projection { size: 8 });
+    vec![
+        AnyParadigm::Pretrain(Pretrain::default()),
+        AnyParadigm::FinetuneFull(FinetuneFull::default()),
+        AnyParadigm::FinetuneFull(FinetuneFull { insert: vec![head()] }),
+        partial(vec![Learns::TopLayers(1)]),
+        partial(vec![Learns::Norms, Learns::Biases]),
+        partial(vec![Learns::Embeddings]),
+        partial(vec![Learns::Named("block.*.attention.*".to_owned())]),
+        extra(vec![AnyAdapter::Lora(Lora { rank: 2, ..Lora::default() })]),
+        extra(vec![AnyAdapter::Bottleneck(Bottleneck { size: 4 }), head()]),
+        AnyParadigm::PromptFree(PromptFree { prompt: ItemPrompt { last: 0, repeat: 1 } }),
+        AnyParadigm::PromptTuning(PromptTuning { prompt: soft() }),
+        AnyParadigm::PromptTuning(PromptTuning { prompt: prefix() }),
+        AnyParadigm::FixedPromptTuning(FixedPromptTuning::default()),
+        both(soft(), true),
+        both(prefix(), false),
+    ]
+}
+
+fn data() -> (Dataset, SplitSets) {
+    let item = |user: u32, i: u32| ItemId((user * 5 + i * (1 + user % 3)) % 30);
+    let sequences = (0..48).map(|u| (0..9 + u % 4).map(|i| item(u, i)).collect::<Vec<_>>());
+    let data = Dataset {
+        name: "rounds".to_owned(),
+        hash: "rounds".to_owned(),
+        users: (0..48).map(|u| u.to_string()).collect::<Vocabulary>(),
+        items: (0..30).map(|i| i.to_string()).collect::<Vocabulary>(),
+        interactions: Interactions::from_sequences(sequences),
+        ..Dataset::default()
+    };
+    let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
+    (data, split)
+}
+
+fn model(paradigm: AnyParadigm, both_sides: bool) -> LanguageModel {
+    let (embedding_size, max_length, dropout) = (Some(16), Some(9), Some(0.1));
+    let (backbone, objective) = if both_sides {
+        let encoder = Encoder { embedding_size, max_length, dropout, ..Encoder::default() };
+        (AnyBackbone::Encoder(encoder), AnyObjective::MaskedItems(MaskedItems::default()))
+    } else {
+        let decoder = Decoder { embedding_size, max_length, dropout, ..Decoder::default() };
+        (AnyBackbone::Decoder(decoder), AnyObjective::Softmax(Softmax::default()))
+    };
+    let training = Training { epochs: 2, batch_size: 16, patience: 9, ..Training::default() };
+    let first = match both_sides {
+        true => AnyObjective::MaskedItems(MaskedItems { probability: 0.5, last_only: 0.0 }),
+        false => AnyObjective::Gbce(Gbce { negatives: 4, calibration: 0.75 }),
+    };
+    let pretraining = match &paradigm {
+        AnyParadigm::Pretrain(_) => None,
+        _ => Some(Pretraining { objective: Some(first), ..Pretraining::default() }),
+    };
+    LanguageModel { backbone, objective, training, paradigm, pretraining, ..Default::default() }
+}
+
+fn fit(model: &LanguageModel, folder: &Path, observer: &dyn Observer) {
+    let (data, split) = data();
+    let context = FitContext {
+        data: &data,
+        split: &split,
+        seeds: SeedTree::new(3),
+        checkpoints: Some(&folder.join("run")),
+        pretrained: Some(&folder.join("pretrained")),
+        allow_seen: false,
+        observer,
+    };
+    fs_err::create_dir_all(folder.join("run")).unwrap();
+    model.fit(&context).unwrap();
+}
+
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+fn tensors(path: &Path) -> Tensors {
+    Checkpoint::<serde_json::Value>::read(path).unwrap().tensors
+}
+
+fn pretrained(folder: &Path) -> Tensors {
+    let inside: Vec<_> = fs_err::read_dir(folder.join("pretrained")).unwrap().collect();
+    assert_eq!(inside.len(), 1);
+    tensors(&inside[0].as_ref().unwrap().path().join(MODEL_FILE))
+}
+
+#[test]
+fn what_a_paradigm_freezes_keeps_its_bytes_and_what_it_trains_moves() {
+    for both_sides in [false, true] {
+        for paradigm in paradigms() {
+            let what = format!("{paradigm:?}, both sides {both_sides}");
+            let model = model(paradigm, both_sides);
+            let (plan, shape) = (model.plan().unwrap(), model.backbone.as_dyn().shape().unwrap());
+            if !plan.is_pretrained() {
+                continue;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            fit(&model, folder.path(), &Silent);
+            let (before, run) = (pretrained(folder.path()), folder.path().join("run"));
+            let after = tensors(&run.join(MODEL_FILE));
+            assert!(before.keys().eq(after.keys()), "{what}");
+            let last = &plan.stages[1..];
+            for (name, before) in &before {
+                let learns = last.iter().any(|stage| stage.lets_learn(shape, name));
+                assert_eq!(before != &after[name], learns, "{what}: {name}");
+            }
+            let inserted = plan.inserted().count() > 0;
+            assert_eq!(run.join(ADAPTERS_FILE).exists(), inserted, "{what}");
+        }
+    }
+}
+
+#[test]
+fn every_plan_is_the_one_that_was_agreed() {
+    let plans: Vec<String> = paradigms()
+        .into_iter()
+        .map(|paradigm| {
+            let model = model(paradigm, false);
+            let plan = serde_json::to_string_pretty(&model.plan().unwrap()).unwrap();
+            format!("{}\n{plan}", serde_json::to_string(&model.paradigm).unwrap())
+        })
+        .collect();
+    insta::assert_snapshot!(plans.join("\n\n"));
+}
+
+/// Dies when this many steps have been taken, over all stages.
+struct Dies(std::sync::atomic::AtomicUsize);
+
+impl Observer for Dies {
+    fn observe(&self, event: &Event) {
+        if let Event::Step { .. } = event {
+            let left = self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            assert!(left > 0, "killed on purpose");
+        }
+    }
+}
+
+#[test]
+fn stages_that_were_interrupted_end_in_the_same_bytes() {
+    let soft = AnyAdapter::SoftPrompt(SoftPrompt::default());
+    let staged = PromptAndModelTuning { prompt: soft, staged: true };
+    let model = model(AnyParadigm::PromptAndModelTuning(staged), false);
+    let whole = tempfile::tempdir().unwrap();
+    fit(&model, whole.path(), &Silent);
+    // Six steps a stage: in pre-training, in the prompt's stage, in the one after it.
+    for steps in [4, 10, 16] {
+        let broken = tempfile::tempdir().unwrap();
+        let dies = Dies(steps.into());
+        let killed = AssertUnwindSafe(|| fit(&model, broken.path(), &dies));
+        assert!(catch_unwind(killed).is_err());
+        fit(&model, broken.path(), &Silent);
+        for file in [MODEL_FILE, ADAPTERS_FILE] {
+            let bytes = |folder: &Path| fs_err::read(folder.join("run").join(file)).unwrap();
+            assert!(bytes(whole.path()) == bytes(broken.path()), "{file} after {steps} steps");
+        }
+        let files = fs_err::read_dir(broken.path().join("run")).unwrap().count();
+        assert_eq!(files, 2, "checkpoints are left");
+        // A run that has ended is read, adapters and all.
+        fit(&model, broken.path(), &Dies(0.into()));
+    }
+}
+
+/// Counts steps and names stages.
+#[derive(Default)]
+struct Counts(std::sync::Mutex<(Vec<String>, usize)>);
+
+impl Observer for Counts {
+    fn observe(&self, event: &Event) {
+        let mut counts = self.0.lock().unwrap();
+        match event {
+            Event::Stage { stage } => counts.0.push(stage.clone()),
+            Event::Step { .. } => counts.1 += 1,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn runs_with_the_same_pre_training_share_it_and_a_twin_leaves_it_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |paradigm, skip| {
+        let mut model = model(paradigm, false);
+        model.pretraining.as_mut().unwrap().skip = skip;
+        let counts = Counts::default();
+        let _ = fs_err::remove_dir_all(folder.path().join("run"));
+        fit(&model, folder.path(), &counts);
+        counts.0.into_inner().unwrap()
+    };
+    let full = || AnyParadigm::FinetuneFull(FinetuneFull::default());
+    let both = vec!["pretraining".to_owned(), "train".to_owned()];
+    assert_eq!(of(full(), false), (both.clone(), 12));
+    assert_eq!(of(AnyParadigm::PromptTuning(PromptTuning::default()), false), (both, 6));
+    assert_eq!(of(full(), true), (vec!["train".to_owned()], 6));
+}
+
+#[test]
+fn few_shots_learn_from_few() {
+    let steps = |few_shot| {
+        let mut model = model(AnyParadigm::FinetuneFull(FinetuneFull::default()), false);
+        model.pretraining.as_mut().unwrap().skip = true;
+        model.training.batch_size = 1;
+        model.training.epochs = 1;
+        model.few_shot = Some(few_shot);
+        let (folder, counts) = (tempfile::tempdir().unwrap(), Counts::default());
+        fit(&model, folder.path(), &counts);
+        counts.0.into_inner().unwrap().1
+    };
+    // A window a user and step: every training part is shorter than the longest window.
+    assert_eq!(steps(FewShot::Users(5)), 5);
+    assert_eq!(steps(FewShot::Share(0.5)), 24);
+    assert_eq!(steps(FewShot::Share(1.0)), 48);
+    assert!((2..=3).contains(&steps(FewShot::Interactions(20))));
+}
+
+#[test]
+fn paradigms_that_cannot_be_are_refused_with_the_reason() {
+    let problems = |model: &LanguageModel| -> Vec<String> {
+        model.problems().iter().map(ToString::to_string).collect()
+    };
+    let with = |paradigm| problems(&model(paradigm, false));
+    let partial = |learns| AnyParadigm::FinetunePartial(FinetunePartial { learns });
+    let lora = || AnyAdapter::Lora(Lora::default());
+    let one = |found: Vec<String>, expected: &str| {
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(expected), "{found:?}");
+    };
+    one(
+        with(partial(vec![Learns::Named("blocks.*".to_owned())])),
+        "learns is {\"named\":\"blocks.*\"}",
+    );
+    one(
+        with(partial(vec![Learns::Head])),
+        "expected something that the model has, which is block.*.",
+    );
+    one(
+        with(partial(vec![Learns::TopLayers(3)])),
+        "top-layers is 3, expected a number from 1 to 2",
+    );
+    one(with(AnyParadigm::PromptTuning(PromptTuning { prompt: lora() })), "prompt is lora");
+    one(with(AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![] })), "insert is []");
+    let twice = FinetuneFull { insert: vec![lora(), lora()] };
+    one(with(AnyParadigm::FinetuneFull(twice)), "expected one adapter of each kind");
+    let mut alone = model(AnyParadigm::FinetuneFull(FinetuneFull::default()), false);
+    let mut wrong = alone.clone();
+    alone.pretraining = None;
+    one(problems(&alone), "paradigm finetune-full is without pretraining");
+    let masked = AnyObjective::MaskedItems(MaskedItems::default());
+    wrong.pretraining = Some(Pretraining { objective: Some(masked), ..Pretraining::default() });
+    one(problems(&wrong), "the backbone of the pretraining's objective masked-items is decoder");
+    let mut much = alone.clone();
+    (much.paradigm, much.pretraining) =
+        (AnyParadigm::Pretrain(Pretrain::default()), Some(Pretraining::default()));
+    one(problems(&much), "paradigm pretrain is with pretraining");
+    much.pretraining = None;
+    much.few_shot = Some(FewShot::Share(0.0));
+    one(problems(&much), "few-shot is a share of 0");
+}
