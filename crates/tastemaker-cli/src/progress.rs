@@ -77,7 +77,8 @@ impl State {
             Event::Finished { best_epoch, validation, stopped_early } => {
                 self.bar.finish_and_clear();
                 let why = if *stopped_early { ", stopped early" } else { "" };
-                self.say(&format!("  kept epoch {best_epoch}, validation {validation:.4}{why}"));
+                let value = validation.map(|value| format!(", validation {value:.4}"));
+                self.say(&format!("  kept epoch {best_epoch}{}{why}", value.unwrap_or_default()));
             }
         }
     }

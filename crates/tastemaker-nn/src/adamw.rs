@@ -89,6 +89,8 @@ impl AdamW {
             total += match (gradients.dense.get(name), gradients.rows.get(name)) {
                 (Some(gradient), _) => square_norm(gradient)?,
                 (None, Some(rows)) => square_sum(&rows.values),
+                // Not every objective is asked in every step.
+                (None, None) if Group::of(name) == Group::Objective => 0.0,
                 (None, None) => return Err(Error::NoGradient { parameter: name.to_owned() }),
             };
         }

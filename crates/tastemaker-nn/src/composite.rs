@@ -160,10 +160,14 @@ pub fn sampled_loss(
             (target.sum_all()?.add(&negatives.sum_all()?)? / (rows * n) as f64)?
                 .to_dtype(DType::F32)
         }
+        SampledKind::Pairwise => {
+            let behind = scores.narrow(1, 1, n - 1)?.broadcast_sub(&scores.narrow(1, 0, 1)?)?;
+            softplus(&behind)?.mean_all()
+        }
     }
 }
 
-/// log(1 + eˣ).
-fn softplus(x: &Tensor) -> Result<Tensor> {
+/// log(1 + eˣ), without a number that is too large.
+pub fn softplus(x: &Tensor) -> Result<Tensor> {
     x.relu()?.add(&(x.abs()?.neg()?.exp()? + 1.0)?.log()?)
 }

@@ -32,6 +32,8 @@ pub enum Group {
     Prompt,
     /// What stands between the body and the scores.
     Head,
+    /// What an objective needs to ask its question, and nobody afterwards.
+    Objective,
 }
 
 impl Group {
@@ -42,6 +44,7 @@ impl Group {
             Some("adapter") => Self::Adapter,
             Some("prompt") => Self::Prompt,
             Some("head") => Self::Head,
+            Some("objective") => Self::Objective,
             _ => Self::Body,
         }
     }
@@ -54,12 +57,18 @@ impl Group {
             Self::Adapter => "adapter",
             Self::Prompt => "prompt",
             Self::Head => "head",
+            Self::Objective => "objective",
         }
     }
 
     /// Whether it is the backbone's own.
     pub fn is_backbone(self) -> bool {
         matches!(self, Self::Embeddings | Self::Body)
+    }
+
+    /// Whether it was put into the backbone to stay.
+    pub fn is_inserted(self) -> bool {
+        matches!(self, Self::Adapter | Self::Prompt | Self::Head)
     }
 }
 

@@ -1,21 +1,21 @@
 //! A transformer over tokens with one table for embedding and output.
 
 mod frozen;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use tastemaker_core::SeedTree;
 
 pub use self::frozen::Frozen;
-use crate::adapters::{AnyAdapter, Inserted};
+use crate::adapters::{Added, AnyAdapter, Inserted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
-    self, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Lanes, LayerNorm,
-    Precision, RowSink, SampledKind, SampledLoss, Sink,
+    AttentionMask, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Lanes,
+    LayerNorm, Precision, RowSink, SampledKind, SampledLoss, Sink,
 };
-use crate::gradients::Gradients;
 use crate::parameters::{Group, Init, Parameters};
 use crate::{Error, Result};
 
@@ -28,15 +28,85 @@ const SITES_A_BLOCK: u32 = 2;
 /// The parameter that embeds tokens and compares with them.
 const TABLE: &str = "embedding.token";
 
+/// What a token sees of its sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sides {
+    /// Itself and what came before it.
+    Causal,
+    /// All of it.
+    Both,
+}
+
 /// How one pass over a batch is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
     /// The seed of the dropout's masks.
     pub seed: u64,
+    /// What a token sees; what the backbone says where absent.
+    pub sides: Option<Sides>,
     /// Whether the backward pass makes the blocks' activations again instead of keeping them.
     pub recompute: bool,
     /// What the factors of matrix products are rounded to.
     pub precision: Precision,
+}
+
+/// A batch of sequences as a backbone reads them.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The tokens of all sequences.
+    pub tokens: Arc<[u32]>,
+    /// How they are divided.
+    pub lanes: Arc<Lanes>,
+    /// The place of each token; where they stand if absent.
+    pub places: Option<Vec<u32>>,
+    /// What is hidden from each token further.
+    pub mask: Option<Arc<AttentionMask>>,
+}
+
+impl Input {
+    /// Sequences whose tokens stand where they are.
+    pub fn new(tokens: Arc<[u32]>, lanes: Arc<Lanes>) -> Self {
+        Self { tokens, lanes, places: None, mask: None }
+    }
+}
+
+/// Blocks and the norm after them: the backbone's own, or those of a generator beside it.
+#[derive(Clone, Debug)]
+struct Stack {
+    /// What the names of its parameters begin with.
+    prefix: String,
+    layers: usize,
+    /// Where each block's gradients are left.
+    sinks: Vec<Sink>,
+}
+
+impl Stack {
+    fn new(prefix: &str, layers: usize) -> Self {
+        let sinks = (0..layers).map(|_| Sink::default()).collect();
+        Self { prefix: prefix.to_owned(), layers, sinks }
+    }
+
+    /// The name of a block's parameter.
+    fn name(&self, layer: usize, name: &str) -> String {
+        format!("{}block.{layer}.{name}", self.prefix)
+    }
+
+    /// Whether it is the backbone's own, into which adapters go.
+    fn is_backbone(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
+    /// Its parameters and their dimensions.
+    fn dimensions(&self, shape: Shape) -> Vec<(String, Vec<usize>)> {
+        let mut all = Vec::new();
+        for layer in 0..self.layers {
+            let parameters = block_shape(shape, Sides::Causal).parameters().into_iter();
+            all.extend(parameters.map(|(name, size)| (self.name(layer, name), size)));
+        }
+        all.push((format!("{}norm.weight", self.prefix), vec![shape.embedding_size]));
+        all.push((format!("{}norm.bias", self.prefix), vec![shape.embedding_size]));
+        all
+    }
 }
 
 /// The embedding table [vocabulary, width], as losses see it.
@@ -66,6 +136,14 @@ impl Table<'_> {
         let loss = SampledLoss::new(kind, classes, hidden.dim(0)?);
         Ok(loss.sink(self.sinks.rows.clone()).apply(hidden, self.tensor)?)
     }
+
+    /// The rows of `tokens`: [tokens, width].
+    pub fn rows(&self, tokens: Vec<u32>) -> Result<Tensor> {
+        let nowhere = Tensor::zeros((1, self.tensor.dim(1)?), DType::F32, self.tensor.device())?;
+        let (places, lanes) = (vec![0; tokens.len()], Lanes::new(vec![tokens.len()]));
+        let rows = Embedding::new(tokens.into(), &lanes, Dropout::none()).places(places);
+        Ok(rows.sink(self.sinks.rows.clone()).apply(self.tensor, &nowhere)?)
+    }
 }
 
 /// Where the operations of a pass leave their weights' gradients.
@@ -75,8 +153,6 @@ struct Sinks {
     rows: RowSink,
     /// Of the whole of it.
     table: Sink,
-    /// Of each block's packed weights.
-    blocks: Vec<Sink>,
 }
 
 /// A pre-norm transformer: embeddings of tokens and places, blocks, a last norm. What it finds at
@@ -84,9 +160,11 @@ struct Sinks {
 #[derive(Debug)]
 pub struct Transformer {
     shape: Shape,
-    bidirectional: bool,
+    sides: Sides,
     parameters: Parameters,
     inserted: Inserted,
+    body: Stack,
+    generator: Option<Stack>,
     sinks: Sinks,
 }
 
@@ -105,24 +183,58 @@ impl Transformer {
     ) -> Result<Self> {
         let backbone = backbone.as_dyn();
         let shape = backbone.shape()?;
-        let bidirectional = backbone.is_bidirectional();
-        let blocks = (0..shape.layers).map(|_| Sink::default()).collect();
-        let (parameters, sinks) = (Parameters::on(device), Sinks { blocks, ..Sinks::default() });
-        let inserted = Inserted::default();
-        let mut model = Self { shape, bidirectional, parameters, inserted, sinks };
-        for (name, dimensions) in dimensions(shape, vocabulary) {
+        let sides = if backbone.is_bidirectional() { Sides::Both } else { Sides::Causal };
+        let mut model = Self {
+            shape,
+            sides,
+            parameters: Parameters::on(device),
+            inserted: Inserted::default(),
+            body: Stack::new("", shape.layers),
+            generator: None,
+            sinks: Sinks::default(),
+        };
+        model.add_all(dimensions(shape, vocabulary), seeds)?;
+        Ok(model)
+    }
+
+    /// Adds parameters as a transformer begins with them.
+    fn add_all(&mut self, all: Vec<(String, Vec<usize>)>, seeds: &SeedTree) -> Result<()> {
+        for (name, dimensions) in all {
             let init = match name.rsplit('.').next() {
                 Some("bias") => Init::Zeros,
                 Some("weight") if dimensions.len() == 1 => Init::Ones,
                 _ => Init::Normal(DEVIATION),
             };
-            model.parameters.add(&name, &dimensions, init, seeds)?;
+            self.parameters.add(&name, &dimensions, init, seeds)?;
         }
-        Ok(model)
+        Ok(())
     }
 
-    fn block_shape(&self) -> BlockShape {
-        block_shape(self.shape, !self.bidirectional)
+    /// Adds what an objective needs to ask its question: parameters `added`, whose names follow
+    /// `prefix`, and, if `generator` is not 0, a second stack of so many blocks on the same
+    /// embeddings.
+    pub fn add_for_objective(
+        &mut self,
+        prefix: &str,
+        added: Vec<Added>,
+        generator: usize,
+        seeds: &SeedTree,
+    ) -> Result<()> {
+        for (name, dimensions, init) in added {
+            self.parameters.add(&format!("{prefix}.{name}"), &dimensions, init, seeds)?;
+        }
+        if generator > 0 {
+            let stack = Stack::new("objective.generator.", generator);
+            self.add_all(stack.dimensions(self.shape), seeds)?;
+            self.generator = Some(stack);
+        }
+        Ok(())
+    }
+
+    /// Takes out what objectives have added.
+    pub fn remove_for_objectives(&mut self) {
+        self.parameters.remove("objective");
+        self.generator = None;
     }
 
     /// Puts in an adapter, whose first weights follow from `seeds`.
@@ -157,9 +269,9 @@ impl Transformer {
     pub fn merge(&mut self) -> Result<()> {
         let mut merged = BTreeMap::new();
         for layer in 0..self.shape.layers {
-            for (name, _) in self.block_shape().parameters() {
-                let weight = self.weight(layer, name)?.flatten_all()?;
-                merged.insert(block_name(layer, name), weight.to_vec1::<f32>()?);
+            for (name, _) in block_shape(self.shape, self.sides).parameters() {
+                let weight = self.weight(&self.body, layer, name)?.flatten_all()?;
+                merged.insert(self.body.name(layer, name), weight.to_vec1::<f32>()?);
             }
         }
         for (name, variable) in self.parameters.iter() {
@@ -198,148 +310,83 @@ impl Transformer {
 
     /// What the model finds at each token: [tokens, width].
     pub fn forward(&self, tokens: Arc<[u32]>, lanes: &Arc<Lanes>, pass: Pass) -> Result<Tensor> {
+        self.states(&Input::new(tokens, lanes.clone()), pass)
+    }
+
+    /// What the model finds at each token of `input`: [tokens, width].
+    ///
+    /// # Errors
+    /// If there is a mask as well as a prompt, which it does not know.
+    pub fn states(&self, input: &Input, pass: Pass) -> Result<Tensor> {
+        self.through(&self.body, input, pass)
+    }
+
+    /// What the generator finds at each token of `input`: [tokens, width].
+    ///
+    /// # Panics
+    /// If no objective has added one, which is a mistake of the program.
+    pub fn generated(&self, input: &Input, pass: Pass) -> Result<Tensor> {
+        self.through(self.generator.as_ref().expect("an objective added a generator"), input, pass)
+    }
+
+    fn through(&self, stack: &Stack, input: &Input, pass: Pass) -> Result<Tensor> {
         let get = |name: &str| self.parameters.get(name);
         let dropout = Dropout::new(self.shape.dropout, pass.seed);
-        let embedding = Embedding::new(tokens, lanes, dropout).sink(self.sinks.rows.clone());
+        let mut embedding = Embedding::new(input.tokens.clone(), &input.lanes, dropout);
+        if let Some(places) = &input.places {
+            embedding = embedding.places(places.clone());
+        }
+        let embedding = embedding.sink(self.sinks.rows.clone());
         let mut x = embedding.apply(get(TABLE), get("embedding.position"))?;
         let own = (&self.parameters, pass.precision);
-        let prompted = self.inserted.prompted(lanes);
-        let lanes = prompted.as_ref().map_or(lanes, |prompted| &prompted.lanes);
-        for (layer, site) in (0..self.shape.layers).zip((1..).step_by(SITES_A_BLOCK as usize)) {
+        let none = Inserted::default();
+        let inserted = if stack.is_backbone() { &self.inserted } else { &none };
+        let prompted = inserted.prompted(&input.lanes);
+        if prompted.is_some() && input.mask.is_some() {
+            return Err(Error::setting("a prompt", "beside an attention mask", "one of them"));
+        }
+        let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
+        let shape = block_shape(self.shape, pass.sides.unwrap_or(self.sides));
+        for (layer, site) in (0..stack.layers).zip((1..).step_by(SITES_A_BLOCK as usize)) {
             if let Some(prompted) = &prompted {
-                x = self.inserted.prompts(own, prompted, layer, x)?;
+                x = inserted.prompts(own, prompted, layer, x)?;
             }
-            let learns = self.learning(layer);
-            let block = Block::new(self.block_shape(), lanes.clone(), dropout.at(site));
-            let (weights, sink) = self.packed(layer, learns.contains(&true))?;
-            let block = block.learning(learns).sink(sink);
+            let learns = self.learning(stack, layer);
+            let (weights, sink) = self.packed(stack, layer, learns.contains(&true))?;
+            let block = Block::new(shape, lanes.clone(), dropout.at(site));
+            let block = block.learning(learns).sink(sink).masked(input.mask.clone());
             let block = block.recomputing(pass.recompute).precision(pass.precision);
-            x = block.apply(&x, &weights)?;
-            x = self.inserted.after_block(own, layer, x)?;
+            x = inserted.after_block(own, layer, block.apply(&x, &weights)?)?;
         }
         if let Some(prompted) = &prompted {
             x = prompted.remove(&x)?;
         }
-        let x = LayerNorm.apply(&x, get("norm.weight"), get("norm.bias"))?;
-        self.inserted.after_norm(own, x)
-    }
-
-    /// Which of a block's parameters have gradients: those that learn, and those to which an
-    /// adapter that learns adds something.
-    fn learning(&self, layer: usize) -> [bool; 12] {
-        self.block_shape().parameters().map(|(name, _)| {
-            let changes = |adapter: &AnyAdapter| {
-                adapter.as_dyn().changes(name) && self.any_learns(&adapter.prefix())
-            };
-            self.parameters.learns(&block_name(layer, name))
-                || self.inserted.adapters().iter().any(changes)
-        })
-    }
-
-    fn any_learns(&self, prefix: &str) -> bool {
-        self.parameters.learning().any(|(name, _)| name.starts_with(prefix))
-    }
-
-    /// The gradients of `loss`, which was made from this model's hidden states and table.
-    pub fn gradients(&self, loss: &Tensor) -> Result<Gradients> {
-        let mut store = loss.backward()?;
-        let mut gradients = Gradients::default();
-        for (name, variable) in self.parameters.learning() {
-            if let Some(gradient) = store.remove(variable) {
-                let gradient = gradient.to_device(&Device::Cpu)?.contiguous()?;
-                gradients.insert_dense(name.to_owned(), gradient)?;
-            }
-        }
-        for (layer, sink) in self.sinks.blocks.iter().enumerate() {
-            if let Some(packed) = sink.take() {
-                self.unpack(layer, packed, &mut gradients)?;
-            }
-        }
-        if let Some(table) = self.sinks.table.take() {
-            let dimensions = self.parameters.get(TABLE).shape();
-            let table = Tensor::from_vec(table, dimensions, &Device::Cpu)?;
-            gradients.insert_dense(TABLE.to_owned(), table)?;
-        }
-        let rows = self.sinks.rows.take();
-        if !rows.rows.is_empty() {
-            gradients.insert_rows(TABLE.to_owned(), rows)?;
-        }
-        Ok(gradients)
-    }
-
-    /// Puts the gradients of a block's parameters, of which some learn, where they belong.
-    fn unpack(&self, layer: usize, packed: Vec<f32>, gradients: &mut Gradients) -> Result<()> {
-        let shape = self.block_shape();
-        let packed = Tensor::from_vec(packed, shape.n_parameters(), &Device::Cpu)?;
-        for ((name, dimensions), range) in shape.parameters().into_iter().zip(shape.ranges()) {
-            let name = block_name(layer, name);
-            if self.parameters.learns(&name) {
-                let gradient = packed.narrow(0, range.start, range.len())?.reshape(dimensions)?;
-                gradients.insert_dense(name, gradient)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The weights of a block in one tensor, through which the tensor library carries a gradient if
-    /// any `learns`, and the sink for it. On the CPU it ends there; elsewhere, and where adapters
-    /// have changed the weights, there is no sink and it goes on to the parameters.
-    fn packed(&self, layer: usize, learns: bool) -> Result<(Tensor, Option<Sink>)> {
-        if !self.parameters.device().is_cpu() || (learns && self.inserted.changes()) {
-            let flat: candle_core::Result<Vec<Tensor>> =
-                self.of_block(layer)?.iter().map(Tensor::flatten_all).collect();
-            return Ok((Tensor::cat(&flat?, 0)?, None));
-        }
-        let packed = self.packed_values(layer)?;
-        let n = packed.len();
-        if learns {
-            let packed = Var::from_vec(packed, n, &Device::Cpu)?.into_inner();
-            return Ok((packed, Some(self.sinks.blocks[layer].clone())));
-        }
-        Ok((Tensor::from_vec(packed, n, &Device::Cpu)?, None))
-    }
-
-    /// The numbers of a block's weights, one parameter after the other.
-    fn packed_values(&self, layer: usize) -> Result<Vec<f32>> {
-        let mut packed = Vec::with_capacity(self.block_shape().n_parameters());
-        for part in self.of_block(layer)? {
-            fused::with_slice(&part.to_device(&Device::Cpu)?, |part| {
-                packed.extend_from_slice(part);
-                Ok(())
-            })?;
-        }
-        Ok(packed)
-    }
-
-    /// The weights of a block, in the order in which they are packed.
-    fn of_block(&self, layer: usize) -> Result<Vec<Tensor>> {
-        let parameters = self.block_shape().parameters().into_iter();
-        parameters.map(|(name, _)| self.weight(layer, name)).collect()
-    }
-
-    /// A weight of a block, with what adapters add to it.
-    fn weight(&self, layer: usize, name: &str) -> Result<Tensor> {
-        let own = self.parameters.get(&block_name(layer, name));
-        self.inserted.changed(&self.parameters, (layer, name), own)
+        let norm = |name: &str| get(&format!("{}norm.{name}", stack.prefix));
+        inserted.after_norm(own, LayerNorm.apply(&x, norm("weight"), norm("bias"))?)
     }
 
     /// The model as it is now, without what training needs; the factors of its blocks' products
     /// are rounded to `precision`, those of scores never are. What adapters add to weights is
-    /// merged.
+    /// merged. Its tokens see what the backbone says.
     pub fn frozen(&self, precision: Precision) -> Result<Frozen> {
-        let shape = self.block_shape();
+        self.frozen_seeing(self.sides, precision)
+    }
+
+    /// [`Transformer::frozen`], whose tokens see what `sides` says.
+    pub fn frozen_seeing(&self, sides: Sides, precision: Precision) -> Result<Frozen> {
+        let shape = block_shape(self.shape, sides);
         let blocks = (0..self.shape.layers)
-            .map(|layer| self.packed_values(layer))
+            .map(|layer| self.packed_values(&self.body, layer))
             .map(|weights| Ok(BlockWeights::forward(shape, &weights?, precision)));
         Ok(Frozen {
-            shape: self.block_shape(),
+            shape,
             max_length: self.shape.max_length,
             table: self.parameters.values(TABLE)?,
             positions: self.parameters.values("embedding.position")?,
             blocks: blocks.collect::<Result<_>>()?,
             norm: (self.parameters.values("norm.weight")?, self.parameters.values("norm.bias")?),
             inserted: self.inserted.without_changes(),
-            parameters: self.parameters.frozen(|name| !Group::of(name).is_backbone())?,
+            parameters: self.parameters.frozen(|name| Group::of(name).is_inserted())?,
             precision,
             int8: None,
         })
@@ -357,19 +404,15 @@ fn dimensions(shape: Shape, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
         (TABLE.to_owned(), vec![vocabulary, width]),
         ("embedding.position".to_owned(), vec![shape.max_length, width]),
     ];
-    for layer in 0..shape.layers {
-        let parameters = block_shape(shape, true).parameters().into_iter();
-        all.extend(parameters.map(|(name, dimensions)| (block_name(layer, name), dimensions)));
-    }
-    all.push(("norm.weight".to_owned(), vec![width]));
-    all.push(("norm.bias".to_owned(), vec![width]));
+    all.extend(Stack::new("", shape.layers).dimensions(shape));
     all
 }
 
-fn block_shape(shape: Shape, causal: bool) -> BlockShape {
-    BlockShape { width: shape.embedding_size, heads: shape.heads, inner: shape.inner_size, causal }
-}
-
-fn block_name(layer: usize, name: &str) -> String {
-    format!("block.{layer}.{name}")
+fn block_shape(shape: Shape, sides: Sides) -> BlockShape {
+    BlockShape {
+        width: shape.embedding_size,
+        heads: shape.heads,
+        inner: shape.inner_size,
+        causal: sides == Sides::Causal,
+    }
 }

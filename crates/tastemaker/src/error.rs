@@ -48,3 +48,9 @@ fn problems(problems: &[Problem]) -> String {
     let s = if problems.len() == 1 { "" } else { "s" };
     format!("the study has {} mistake{s}:\n{}", problems.len(), one_each.join("\n"))
 }
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        tastemaker_nn::Error::from(error).into()
+    }
+}

@@ -166,10 +166,11 @@ impl Block {
         }
     }
 
-    /// Hides from each token what `mask` says, beside what a causal block hides anyway.
+    /// Hides from each token what `mask`, if there is one, says, beside what a causal block hides
+    /// anyway.
     #[must_use]
-    pub fn masked(self, mask: Arc<AttentionMask>) -> Self {
-        Self { mask: Some(mask), ..self }
+    pub fn masked(self, mask: Option<Arc<AttentionMask>>) -> Self {
+        Self { mask, ..self }
     }
 
     /// Which of [`BlockShape::parameters`] learn. The gradients of the others are zeros that cost

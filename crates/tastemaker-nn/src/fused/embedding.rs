@@ -31,6 +31,12 @@ impl Embedding {
         Self { tokens, places: lanes.positions(), dropout, sink: None }
     }
 
+    /// Embeds the tokens at these places instead of at those where they stand.
+    #[must_use]
+    pub fn places(self, places: Vec<u32>) -> Self {
+        Self { places, ..self }
+    }
+
     /// Leaves the gradient of the table's rows in `sink`.
     #[must_use]
     pub fn sink(self, sink: RowSink) -> Self {

@@ -21,6 +21,8 @@ pub enum SampledKind {
         /// The exponent β of the target's probability.
         beta: f32,
     },
+    /// −Σ log σ(s⁺ − sᵢ) / n (Rendle et al. 2009, BPR).
+    Pairwise,
 }
 
 /// The mean of a [`SampledKind`] over rows, as an operation on the hidden states [rows, width]
@@ -136,6 +138,18 @@ impl SampledKind {
                     loss += softplus(*score);
                     *score = sigmoid(*score) / (n * rows);
                 }
+                loss / n
+            }
+            Self::Pairwise => {
+                let (target, n) = (scores[0], scores.len() as f32 - 1.0);
+                let (mut loss, mut slope) = (0.0, 0.0);
+                for score in &mut scores[1..] {
+                    let ahead = target - *score;
+                    loss += softplus(-ahead);
+                    *score = sigmoid(-ahead) / (n * rows);
+                    slope += *score;
+                }
+                scores[0] = -slope;
                 loss / n
             }
         }

@@ -88,7 +88,7 @@ fn a_masked_block_is_its_composite() {
     let mask = Arc::new(mask);
     for causal in [true, false] {
         let (shape, dropout) = (BlockShape { causal, ..SHAPE }, Dropout::new(0.1, 9));
-        let block = || Block::new(shape, lanes.clone(), dropout).masked(mask.clone());
+        let block = || Block::new(shape, lanes.clone(), dropout).masked(Some(mask.clone()));
         agree(
             "masked block",
             &[&x, &weights],
@@ -97,7 +97,7 @@ fn a_masked_block_is_its_composite() {
         );
     }
     let other = Arc::new(AttentionMask::new(&Lanes::new(vec![3, 4]), |_, _, _| true));
-    let block = Block::new(SHAPE, lanes, Dropout::none()).masked(other);
+    let block = Block::new(SHAPE, lanes, Dropout::none()).masked(Some(other));
     assert!(x.apply_op2(&weights, block).is_err());
 }
 
@@ -256,9 +256,12 @@ fn sampled_losses_are_their_composites() {
     let hidden = random("hidden", &[rows, 16], 1.0);
     let table = random("table", &[40, 16], 1.0);
     let classes: Vec<u32> = (0..rows * n).map(|i| (i * 31 % 40) as u32).collect();
-    for kind in
-        [SampledKind::Softmax, SampledKind::Binary { beta: 1.0 }, SampledKind::Binary { beta: 0.3 }]
-    {
+    for kind in [
+        SampledKind::Softmax,
+        SampledKind::Binary { beta: 1.0 },
+        SampledKind::Binary { beta: 0.3 },
+        SampledKind::Pairwise,
+    ] {
         agree(
             "sampled",
             &[&hidden, &table],

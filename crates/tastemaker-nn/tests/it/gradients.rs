@@ -53,9 +53,8 @@ pub(crate) fn enlarge(model: &Transformer, which: impl Fn(&str) -> bool) {
         .iter()
         .map(|(name, _)| {
             let values = model.parameters().values(name).unwrap();
-            let large = |(i, v): (usize, f32)| match which(name) {
-                true => 4.0 * v + 0.03 * (i as f32 * 1.7).sin(),
-                false => v,
+            let large = |(i, v): (usize, f32)| {
+                if which(name) { 4.0 * v + 0.03 * (i as f32 * 1.7).sin() } else { v }
             };
             (name.to_owned(), values.into_iter().enumerate().map(large).collect())
         })

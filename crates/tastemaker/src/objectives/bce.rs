@@ -3,13 +3,12 @@
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::ItemId;
 use tastemaker_nn::fused::SampledKind;
-use tastemaker_nn::transformer::Table;
+use tastemaker_nn::transformer::Sides;
 
 use super::{Objective, next_item};
 use crate::Result;
-use crate::train::{Batch, BatchBuilder};
+use crate::train::{Asked, BatchBuilder, Facts, Window};
 
 /// Binary cross-entropy of the next item against sampled negatives.
 ///
@@ -37,26 +36,26 @@ impl Default for Bce {
 }
 
 impl Objective for Bce {
-    fn masks_items(&self) -> bool {
-        false
+    fn sides(&self) -> Sides {
+        Sides::Causal
     }
 
     fn check(&self) -> tastemaker_core::Result<()> {
         next_item::check_negatives(self.negatives)
     }
 
-    fn ask(&self, items: &[ItemId], _rng: &mut ChaCha8Rng, batch: &mut BatchBuilder) {
-        next_item::ask(items, batch);
+    fn ask(
+        &self,
+        window: &Window<'_>,
+        _facts: &Facts<'_>,
+        _rng: &mut ChaCha8Rng,
+        batch: &mut BatchBuilder,
+    ) {
+        next_item::ask(window.items, batch);
     }
 
-    fn loss(
-        &self,
-        hidden: &Tensor,
-        table: Table<'_>,
-        batch: &Batch,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<Tensor> {
+    fn loss(&self, asked: &Asked<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         let kind = SampledKind::Binary { beta: 1.0 };
-        next_item::sampled_loss(kind, self.negatives, (hidden, table), batch, rng)
+        next_item::sampled_loss(kind, self.negatives, asked, rng)
     }
 }

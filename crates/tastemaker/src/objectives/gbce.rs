@@ -3,13 +3,13 @@
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Error, ItemId};
+use tastemaker_core::Error;
 use tastemaker_nn::fused::SampledKind;
-use tastemaker_nn::transformer::Table;
+use tastemaker_nn::transformer::Sides;
 
 use super::{Objective, next_item};
 use crate::Result;
-use crate::train::{Batch, BatchBuilder};
+use crate::train::{Asked, BatchBuilder, Facts, Window};
 
 /// Binary cross-entropy of the next item, corrected for the sampling of negatives.
 ///
@@ -48,8 +48,8 @@ impl Gbce {
 }
 
 impl Objective for Gbce {
-    fn masks_items(&self) -> bool {
-        false
+    fn sides(&self) -> Sides {
+        Sides::Causal
     }
 
     fn check(&self) -> tastemaker_core::Result<()> {
@@ -63,21 +63,21 @@ impl Objective for Gbce {
         next_item::check_negatives(self.negatives)
     }
 
-    fn ask(&self, items: &[ItemId], _rng: &mut ChaCha8Rng, batch: &mut BatchBuilder) {
-        next_item::ask(items, batch);
+    fn ask(
+        &self,
+        window: &Window<'_>,
+        _facts: &Facts<'_>,
+        _rng: &mut ChaCha8Rng,
+        batch: &mut BatchBuilder,
+    ) {
+        next_item::ask(window.items, batch);
     }
 
-    fn loss(
-        &self,
-        hidden: &Tensor,
-        table: Table<'_>,
-        batch: &Batch,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<Tensor> {
+    fn loss(&self, asked: &Asked<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {
         #[expect(clippy::cast_possible_truncation, reason = "a loss is f32")]
-        let beta = self.beta(batch.n_items) as f32;
+        let beta = self.beta(asked.batch.n_items) as f32;
         let kind = SampledKind::Binary { beta };
-        next_item::sampled_loss(kind, self.negatives, (hidden, table), batch, rng)
+        next_item::sampled_loss(kind, self.negatives, asked, rng)
     }
 }
 

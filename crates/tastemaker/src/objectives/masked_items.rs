@@ -4,12 +4,12 @@ use candle_core::Tensor;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Error, ItemId};
-use tastemaker_nn::transformer::Table;
+use tastemaker_core::Error;
+use tastemaker_nn::transformer::Sides;
 
-use super::Objective;
+use super::{Objective, next_item};
 use crate::Result;
-use crate::train::{Batch, BatchBuilder};
+use crate::train::{Asked, BatchBuilder, Facts, Window};
 
 /// Softmax cross-entropy of hidden items over the whole catalog.
 ///
@@ -41,8 +41,8 @@ impl Default for MaskedItems {
 }
 
 impl Objective for MaskedItems {
-    fn masks_items(&self) -> bool {
-        true
+    fn sides(&self) -> Sides {
+        Sides::Both
     }
 
     fn check(&self) -> tastemaker_core::Result<()> {
@@ -58,7 +58,14 @@ impl Objective for MaskedItems {
         Ok(())
     }
 
-    fn ask(&self, items: &[ItemId], rng: &mut ChaCha8Rng, batch: &mut BatchBuilder) {
+    fn ask(
+        &self,
+        window: &Window<'_>,
+        facts: &Facts<'_>,
+        rng: &mut ChaCha8Rng,
+        batch: &mut BatchBuilder,
+    ) {
+        let items = facts.last(window.items, 0);
         let last = items.len() - 1;
         let mut hidden: Vec<bool> = if rng.random_bool(self.last_only) {
             (0..items.len()).map(|place| place == last).collect()
@@ -75,13 +82,7 @@ impl Objective for MaskedItems {
         batch.push(tokens, asked.map(|(place, item)| (place, *item)));
     }
 
-    fn loss(
-        &self,
-        hidden: &Tensor,
-        table: Table<'_>,
-        batch: &Batch,
-        _rng: &mut ChaCha8Rng,
-    ) -> Result<Tensor> {
-        Ok(table.softmax(hidden, batch.targets.clone(), batch.n_items as usize)?)
+    fn loss(&self, asked: &Asked<'_>, _rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        next_item::softmax(asked)
     }
 }

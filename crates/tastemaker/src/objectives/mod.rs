@@ -2,46 +2,86 @@
 
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
-use tastemaker_core::{ItemId, registry};
-use tastemaker_nn::transformer::Table;
+use tastemaker_core::{Dataset, registry};
+use tastemaker_nn::adapters::Added;
+use tastemaker_nn::backbones::Shape;
+use tastemaker_nn::transformer::Sides;
 
 use crate::Result;
-use crate::train::{Batch, BatchBuilder};
+use crate::train::{Asked, BatchBuilder, Facts, Window};
 
 mod bce;
+mod bpr;
 mod gbce;
 mod masked_items;
 mod next_item;
+mod next_sequence;
+mod pieces;
+mod pseudo_masked_items;
+mod rearranged_sequence;
+mod replaced_items;
+mod s3_rec;
 mod sampled_softmax;
+mod sequence_contrast;
+mod sequence_item_contrast;
 mod softmax;
+mod yes_no;
 
 pub use bce::Bce;
+pub use bpr::Bpr;
 pub use gbce::Gbce;
 pub use masked_items::MaskedItems;
+pub use next_sequence::NextSequence;
+pub use pseudo_masked_items::PseudoMaskedItems;
+pub use rearranged_sequence::RearrangedSequence;
+pub use replaced_items::ReplacedItems;
+pub use s3_rec::S3Rec;
 pub use sampled_softmax::SampledSoftmax;
+pub use sequence_contrast::{Augmentation, SequenceContrast};
+pub use sequence_item_contrast::SequenceItemContrast;
 pub use softmax::Softmax;
 
 /// Turns sequences into questions, and a model's answers into a loss.
 pub trait Objective: Sync {
-    /// Whether items are hidden, so that the model must see both sides and knows one more token,
-    /// the mask, after the items.
-    fn masks_items(&self) -> bool;
+    /// What a token must see of its sequence. Where it sees both sides, the next item is asked for
+    /// by the mask in its place.
+    fn sides(&self) -> Sides;
+
+    /// Whether a model that learnt this, and nothing else, can recommend. One that cannot keeps
+    /// its last epoch, since no validation can choose.
+    fn recommends(&self) -> bool {
+        true
+    }
 
     /// Whether every number of the settings can be used.
     fn check(&self) -> tastemaker_core::Result<()>;
 
-    /// Puts a user's items, oldest first, into a batch.
-    fn ask(&self, items: &[ItemId], rng: &mut ChaCha8Rng, batch: &mut BatchBuilder);
+    /// Why this cannot be asked about `data`, if it cannot.
+    fn unsuitable(&self, _data: &Dataset) -> Option<String> {
+        None
+    }
 
-    /// The batch's mean loss, of what the model found at the asked places, `hidden`
-    /// [targets, width], and the embedding `table` [vocabulary, width].
-    fn loss(
+    /// The parameters of the question itself; they learn with it and are gone afterwards.
+    fn parameters(&self, _facts: &Facts<'_>, _shape: Shape) -> Vec<Added> {
+        Vec::new()
+    }
+
+    /// Blocks of a generator beside the model, 0 for none.
+    fn generator_layers(&self) -> usize {
+        0
+    }
+
+    /// Puts a window of a user's items, oldest first, into a batch.
+    fn ask(
         &self,
-        hidden: &Tensor,
-        table: Table<'_>,
-        batch: &Batch,
+        window: &Window<'_>,
+        facts: &Facts<'_>,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Tensor>;
+        batch: &mut BatchBuilder,
+    );
+
+    /// The batch's mean loss.
+    fn loss(&self, asked: &Asked<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor>;
 }
 
 registry! {
@@ -49,12 +89,28 @@ registry! {
     pub enum AnyObjective: Objective {
         /// Next item, binary cross-entropy against sampled negatives (SASRec).
         "bce" => Bce(Bce),
+        /// Next item, ranked above sampled negatives (BPR).
+        "bpr" => Bpr(Bpr),
         /// Next item, binary cross-entropy corrected for its sampling (gSASRec).
         "gbce" => Gbce(Gbce),
         /// Hidden items from both sides, softmax over the whole catalog (BERT4Rec).
         "masked-items" => MaskedItems(MaskedItems),
+        /// Whether one stretch of items follows another (BERT's next sentence).
+        "next-sequence" => NextSequence(NextSequence),
+        /// Hidden items, all at once and block by block in one pass (UniLMv2).
+        "pseudo-masked-items" => PseudoMaskedItems(PseudoMaskedItems),
+        /// Whether a sequence was put in another order (RESETBERT4Rec).
+        "rearranged-sequence" => RearrangedSequence(RearrangedSequence),
+        /// Which items a generator put in (ELECTRA).
+        "replaced-items" => ReplacedItems(ReplacedItems),
+        /// Items, attributes, segments and sequences that belong together (S3-Rec).
+        "s3-rec" => S3Rec(S3Rec),
         /// Next item, softmax over the target and sampled negatives.
         "sampled-softmax" => SampledSoftmax(SampledSoftmax),
+        /// Two augmented views of a sequence against those of others (CL4SRec).
+        "sequence-contrast" => SequenceContrast(SequenceContrast),
+        /// A sequence with the next item against the batch's others (UniSRec).
+        "sequence-item-contrast" => SequenceItemContrast(SequenceItemContrast),
         /// Next item, softmax over the whole catalog.
         "softmax" => Softmax(Softmax),
     }

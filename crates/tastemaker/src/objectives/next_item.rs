@@ -5,10 +5,9 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use tastemaker_core::{Error, ItemId};
 use tastemaker_nn::fused::SampledKind;
-use tastemaker_nn::transformer::Table;
 
 use crate::Result;
-use crate::train::{Batch, BatchBuilder};
+use crate::train::{Asked, BatchBuilder};
 
 /// Every item but the last is looked at; at each place the next item is asked for.
 pub(super) fn ask(items: &[ItemId], batch: &mut BatchBuilder) {
@@ -21,11 +20,10 @@ pub(super) fn ask(items: &[ItemId], batch: &mut BatchBuilder) {
 pub(super) fn sampled_loss(
     kind: SampledKind,
     negatives: usize,
-    (hidden, table): (&Tensor, Table<'_>),
-    batch: &Batch,
+    asked: &Asked<'_>,
     rng: &mut ChaCha8Rng,
 ) -> Result<Tensor> {
-    let n_items = batch.n_items;
+    let (batch, n_items) = (asked.batch, asked.batch.n_items);
     let mut classes = Vec::with_capacity(batch.targets.len() * (negatives + 1));
     for &target in &batch.targets {
         classes.push(target);
@@ -35,7 +33,14 @@ pub(super) fn sampled_loss(
             classes.push(other + u32::from(other >= target));
         }
     }
-    Ok(table.sampled(kind, hidden, classes)?)
+    Ok(asked.table().sampled(kind, &asked.hidden()?, classes)?)
+}
+
+/// Softmax cross-entropy of the targets over the whole catalog.
+pub(super) fn softmax(asked: &Asked<'_>) -> Result<Tensor> {
+    let batch = asked.batch;
+    let (targets, n_items) = (batch.targets.clone(), batch.n_items as usize);
+    Ok(asked.table().softmax(&asked.hidden()?, targets, n_items)?)
 }
 
 /// The number of negatives can be used.

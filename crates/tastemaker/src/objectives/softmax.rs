@@ -3,12 +3,11 @@
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::ItemId;
-use tastemaker_nn::transformer::Table;
+use tastemaker_nn::transformer::Sides;
 
 use super::{Objective, next_item};
 use crate::Result;
-use crate::train::{Batch, BatchBuilder};
+use crate::train::{Asked, BatchBuilder, Facts, Window};
 
 /// Softmax cross-entropy of the next item over the whole catalog.
 ///
@@ -27,25 +26,25 @@ use crate::train::{Batch, BatchBuilder};
 pub struct Softmax {}
 
 impl Objective for Softmax {
-    fn masks_items(&self) -> bool {
-        false
+    fn sides(&self) -> Sides {
+        Sides::Causal
     }
 
     fn check(&self) -> tastemaker_core::Result<()> {
         Ok(())
     }
 
-    fn ask(&self, items: &[ItemId], _rng: &mut ChaCha8Rng, batch: &mut BatchBuilder) {
-        next_item::ask(items, batch);
+    fn ask(
+        &self,
+        window: &Window<'_>,
+        _facts: &Facts<'_>,
+        _rng: &mut ChaCha8Rng,
+        batch: &mut BatchBuilder,
+    ) {
+        next_item::ask(window.items, batch);
     }
 
-    fn loss(
-        &self,
-        hidden: &Tensor,
-        table: Table<'_>,
-        batch: &Batch,
-        _rng: &mut ChaCha8Rng,
-    ) -> Result<Tensor> {
-        Ok(table.softmax(hidden, batch.targets.clone(), batch.n_items as usize)?)
+    fn loss(&self, asked: &Asked<'_>, _rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        next_item::softmax(asked)
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::registry;
 use tastemaker_nn::adapters::AnyAdapter;
 use tastemaker_nn::backbones::Shape;
+use tastemaker_nn::parameters::Group;
 
 mod finetune_extra;
 mod finetune_full;
@@ -124,9 +125,10 @@ impl Stage {
         Self { name: name.to_owned(), task: Task::Recommending, insert, learns }
     }
 
-    /// Whether the parameter `name` learns.
+    /// Whether the parameter `name` learns. What an objective adds to ask its question always does.
     pub fn lets_learn(&self, shape: Shape, name: &str) -> bool {
-        self.learns.iter().any(|learns| learns.includes(shape, name))
+        Group::of(name) == Group::Objective
+            || self.learns.iter().any(|learns| learns.includes(shape, name))
     }
 }
 

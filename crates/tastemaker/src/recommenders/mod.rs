@@ -20,7 +20,8 @@ pub use bm25::Bm25;
 pub use ease::Ease;
 pub use item_knn::ItemKnn;
 pub use language_model::{
-    ADAPTERS_FILE, CHECKPOINT_FILE, FewShot, LanguageModel, MODEL_FILE, Pretraining, Scoring,
+    ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, FewShot, LanguageModel, MODEL_FILE, Pretraining,
+    Scoring,
 };
 pub use most_popular::MostPopular;
 
@@ -53,6 +54,11 @@ pub trait FitRecommender {
     /// not kept and learns again.
     fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
         self.fit(context)
+    }
+
+    /// Why this cannot learn from `data`, found before anything is learnt.
+    fn unsuitable(&self, _data: &Dataset) -> Vec<crate::Error> {
+        Vec::new()
     }
 
     /// Everything about the settings that cannot be used.

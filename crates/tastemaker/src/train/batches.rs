@@ -4,43 +4,79 @@ use std::sync::Arc;
 
 use rand::seq::SliceRandom;
 use tastemaker_core::splits::SplitSets;
-use tastemaker_core::{Dataset, ItemId, SeedTree};
-use tastemaker_nn::fused::Lanes;
+use tastemaker_core::{Dataset, ItemId, SeedTree, UserId};
+use tastemaker_nn::fused::{AttentionMask, Lanes};
+use tastemaker_nn::transformer::Input;
 
+use super::Facts;
 use crate::objectives::Objective;
 
 /// A few sequences packed one after the other, and what is asked of them.
+#[derive(Debug)]
 pub struct Batch {
-    /// The tokens of all sequences.
-    pub tokens: Arc<[u32]>,
-    /// How they are divided.
-    pub lanes: Arc<Lanes>,
-    /// The rows of `tokens` at which something is asked; `None` where it is all of them.
+    /// The sequences.
+    pub input: Input,
+    /// The rows of the tokens at which something is asked; `None` where it is all of them.
     pub rows: Option<Vec<u32>>,
-    /// The item that is right at each asked row.
+    /// The item that is right at each asked row, if that is what is asked.
     pub targets: Vec<u32>,
+    /// Whole numbers of the objective's own.
+    pub numbers: Vec<u32>,
+    /// Yes or no, as 1 and 0, where the objective asks that.
+    pub labels: Vec<f32>,
     /// Items in the catalog; tokens from here on are no items.
     pub n_items: u32,
 }
 
+impl Batch {
+    /// How many questions there are: by this much a batch counts among the parts of a step.
+    pub fn n_asked(&self) -> usize {
+        self.rows.as_ref().map_or(self.input.tokens.len(), Vec::len)
+    }
+}
+
 /// Packs sequences into a [`Batch`].
+#[derive(Debug)]
 pub struct BatchBuilder {
     n_items: u32,
     tokens: Vec<u32>,
     lengths: Vec<usize>,
     rows: Vec<u32>,
     targets: Vec<u32>,
+    /// The places of the tokens, where they are not where they stand.
+    places: Vec<u32>,
+    /// For each sequence, for each of its tokens, whether it sees each of them.
+    sees: Vec<Vec<bool>>,
+    /// Whole numbers of the objective's own.
+    pub numbers: Vec<u32>,
+    /// Yes or no, as 1 and 0.
+    pub labels: Vec<f32>,
 }
 
 impl BatchBuilder {
     /// An empty batch over a catalog of `n_items`.
     pub fn new(n_items: u32) -> Self {
-        Self { n_items, tokens: vec![], lengths: vec![], rows: vec![], targets: vec![] }
+        Self {
+            n_items,
+            tokens: vec![],
+            lengths: vec![],
+            rows: vec![],
+            targets: vec![],
+            places: vec![],
+            sees: vec![],
+            numbers: vec![],
+            labels: vec![],
+        }
     }
 
     /// The token that hides an item.
     pub fn mask(&self) -> u32 {
         self.n_items
+    }
+
+    /// The token that asks for an item beside the one that hides it.
+    pub fn pseudo_mask(&self) -> u32 {
+        self.n_items + 1
     }
 
     /// Adds a sequence and the items that are right at some of its places.
@@ -49,27 +85,76 @@ impl BatchBuilder {
         tokens: impl Iterator<Item = u32>,
         asked: impl Iterator<Item = (usize, ItemId)>,
     ) {
+        let start = self.begin(tokens);
+        for (place, target) in asked {
+            self.ask(start + place);
+            self.targets.push(target.0);
+        }
+    }
+
+    /// Adds a sequence of which its last token is asked something.
+    pub fn push_whole(&mut self, tokens: impl Iterator<Item = u32>) {
+        self.begin(tokens);
+        self.ask(self.tokens.len() - 1);
+    }
+
+    /// Adds a sequence whose tokens stand at other places, and see what `sees` says of a token and
+    /// another.
+    pub fn push_masked(
+        &mut self,
+        tokens: impl Iterator<Item = (u32, u32)>,
+        sees: impl Fn(usize, usize) -> bool,
+        asked: impl Iterator<Item = (usize, ItemId)>,
+    ) {
+        let (tokens, places): (Vec<u32>, Vec<u32>) = tokens.unzip();
+        let n = tokens.len();
+        self.places.extend(places);
+        self.sees.push((0..n * n).map(|i| sees(i / n, i % n)).collect());
+        self.push(tokens.into_iter(), asked);
+    }
+
+    /// Adds a sequence; returns its first row.
+    fn begin(&mut self, tokens: impl Iterator<Item = u32>) -> usize {
         let start = self.tokens.len();
         self.tokens.extend(tokens);
         self.lengths.push(self.tokens.len() - start);
-        for (place, target) in asked {
-            self.rows
-                .push(u32::try_from(start + place).expect("a batch has fewer than 2^32 tokens"));
-            self.targets.push(target.0);
-        }
+        start
+    }
+
+    fn ask(&mut self, row: usize) {
+        self.rows.push(u32::try_from(row).expect("a batch has fewer than 2^32 tokens"));
     }
 
     /// The batch.
     pub fn build(self) -> Batch {
         let all = self.rows.len() == self.tokens.len();
+        let lengths = self.lengths.clone();
+        let lanes = Arc::new(Lanes::new(self.lengths));
+        let sees = |sequence: usize, token: usize, other: usize| {
+            self.sees[sequence][token * lengths[sequence] + other]
+        };
+        let mask = (!self.sees.is_empty()).then(|| Arc::new(AttentionMask::new(&lanes, sees)));
+        let places = (!self.places.is_empty()).then_some(self.places);
         Batch {
-            tokens: self.tokens.into(),
-            lanes: Arc::new(Lanes::new(self.lengths)),
+            input: Input { tokens: self.tokens.into(), lanes, places, mask },
             rows: (!all).then_some(self.rows),
             targets: self.targets,
+            numbers: self.numbers,
+            labels: self.labels,
             n_items: self.n_items,
         }
     }
+}
+
+/// A stretch of a user's training part.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'a> {
+    /// Whose.
+    pub user: UserId,
+    /// Where it begins in the user's sequence.
+    pub first: usize,
+    /// The items, oldest first.
+    pub items: &'a [ItemId],
 }
 
 /// What is learnt from: the training part of every user, cut into windows.
@@ -78,7 +163,7 @@ impl BatchBuilder {
 /// the oldest window is short; windows of one item teach nothing and are left out. The windows
 /// borrow the data set, so an epoch copies no interactions.
 pub struct Windows<'a> {
-    windows: Vec<&'a [ItemId]>,
+    windows: Vec<Window<'a>>,
 }
 
 impl<'a> Windows<'a> {
@@ -87,8 +172,15 @@ impl<'a> Windows<'a> {
         let windows = data
             .interactions
             .users()
-            .flat_map(|user| split.train(data, user).rchunks(longest))
-            .filter(|window| window.len() >= 2)
+            .flat_map(|user| {
+                let train = split.train(data, user);
+                let ends = train.rchunks(longest).scan(train.len(), |end, items| {
+                    *end -= items.len();
+                    Some((*end, items))
+                });
+                ends.map(move |(first, items)| Window { user, first, items })
+            })
+            .filter(|window| window.items.len() >= 2)
             .collect();
         Self { windows }
     }
@@ -100,7 +192,7 @@ impl<'a> Windows<'a> {
 
     /// Items in all of them.
     pub fn n_tokens(&self) -> usize {
-        self.windows.iter().map(|window| window.len()).sum()
+        self.windows.iter().map(|window| window.items.len()).sum()
     }
 
     /// Whether there is nothing to learn from.
@@ -109,7 +201,7 @@ impl<'a> Windows<'a> {
     }
 
     /// The order of an epoch.
-    pub fn shuffled(&self, seeds: &SeedTree) -> Vec<&'a [ItemId]> {
+    pub fn shuffled(&self, seeds: &SeedTree) -> Vec<Window<'a>> {
         let mut order = self.windows.clone();
         order.shuffle(&mut seeds.rng());
         order
@@ -127,17 +219,17 @@ pub enum BatchSize {
 
 impl BatchSize {
     /// Cuts an epoch's windows into batches.
-    pub fn cut<'w, 'a>(self, windows: &'w [&'a [ItemId]]) -> Vec<&'w [&'a [ItemId]]> {
+    pub fn cut<'w, 'a>(self, windows: &'w [Window<'a>]) -> Vec<&'w [Window<'a>]> {
         match self {
             Self::Sequences(n) => windows.chunks(n).collect(),
             Self::Tokens(budget) => {
                 let (mut batches, mut start, mut tokens) = (Vec::new(), 0, 0);
                 for (i, window) in windows.iter().enumerate() {
-                    if i > start && tokens + window.len() > budget {
+                    if i > start && tokens + window.items.len() > budget {
                         batches.push(&windows[start..i]);
                         (start, tokens) = (i, 0);
                     }
-                    tokens += window.len();
+                    tokens += window.items.len();
                 }
                 if start < windows.len() {
                     batches.push(&windows[start..]);
@@ -152,8 +244,8 @@ impl BatchSize {
 /// `parts` says and there are windows for.
 pub fn pack(
     objective: &dyn Objective,
-    windows: &[&[ItemId]],
-    n_items: u32,
+    windows: &[Window<'_>],
+    facts: &Facts<'_>,
     seeds: &SeedTree,
     parts: usize,
 ) -> Vec<Batch> {
@@ -162,9 +254,9 @@ pub fn pack(
     windows
         .chunks(a_part)
         .map(|windows| {
-            let mut batch = BatchBuilder::new(n_items);
+            let mut batch = BatchBuilder::new(facts.n_items);
             for window in windows {
-                objective.ask(window, &mut rng, &mut batch);
+                objective.ask(window, facts, &mut rng, &mut batch);
             }
             batch.build()
         })
@@ -179,9 +271,12 @@ mod tests {
     fn batches_stay_within_the_budget_and_leave_nothing_out() {
         let items = [ItemId(0); 9];
         let lengths = [3, 4, 2, 9, 1, 1, 1, 5, 4];
-        let windows: Vec<&[ItemId]> = lengths.iter().map(|&length| &items[..length]).collect();
-        let lengths_of = |batches: Vec<&[&[ItemId]]>| -> Vec<Vec<usize>> {
-            batches.iter().map(|batch| batch.iter().map(|window| window.len()).collect()).collect()
+        let window =
+            |&length: &usize| Window { user: UserId(0), first: 0, items: &items[..length] };
+        let windows: Vec<Window<'_>> = lengths.iter().map(window).collect();
+        let lengths_of = |batches: Vec<&[Window<'_>]>| -> Vec<Vec<usize>> {
+            let lengths = |batch: &&[Window<'_>]| batch.iter().map(|w| w.items.len()).collect();
+            batches.iter().map(lengths).collect()
         };
         let batches = lengths_of(BatchSize::Tokens(8).cut(&windows));
         assert_eq!(batches, [vec![3, 4], vec![2], vec![9], vec![1, 1, 1, 5], vec![4]]);

@@ -51,8 +51,8 @@ pub enum Event {
     Finished {
         /// The epoch whose weights are kept, from 0.
         best_epoch: usize,
-        /// Its validation metric.
-        validation: f64,
+        /// Its validation metric, if there was one to choose by.
+        validation: Option<f64>,
         /// Whether patience ended it before the last epoch.
         stopped_early: bool,
     },

@@ -1,12 +1,18 @@
 //! The one training loop.
 
+mod asked;
 mod batches;
 mod event;
+mod facts;
 mod resume;
+mod schedule;
 mod settings;
 mod trainer;
 
-pub use batches::{Batch, BatchBuilder, BatchSize, Windows, pack};
+pub use asked::{Asked, at};
+pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
 pub use event::{Event, Observer, Silent};
+pub use facts::{Facts, has_categories};
+pub use schedule::Schedule;
 pub use settings::{Decay, Training};
-pub use trainer::{Outcome, Trainer};
+pub use trainer::{Outcome, Question, Trainer};

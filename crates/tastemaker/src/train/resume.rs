@@ -32,7 +32,8 @@ pub(super) struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Best {
     pub(super) epoch: usize,
-    pub(super) value: f64,
+    /// Its validation, if there was one to choose by.
+    pub(super) value: Option<f64>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,9 @@ use tastemaker_nn::gradients::Gradients;
 use tastemaker_nn::transformer::{Pass, Transformer};
 
 use super::resume::{self, Best, Progress, Weights};
-use super::{Batch, BatchSize, Event, Observer, Training, Windows, pack};
+use super::{
+    Asked, Batch, BatchSize, Event, Facts, Observer, Schedule, Training, Window, Windows, pack,
+};
 use crate::objectives::Objective;
 use crate::{Error, Result};
 
@@ -21,12 +23,12 @@ use crate::{Error, Result};
 pub struct Trainer<'a> {
     /// How long, how fast.
     pub settings: &'a Training,
-    /// What is asked.
-    pub objective: &'a dyn Objective,
+    /// What is asked; the first question names the others' random choices nothing.
+    pub questions: &'a [Question<'a>],
     /// What is learnt from.
     pub windows: &'a Windows<'a>,
-    /// Items in the catalog.
-    pub n_items: u32,
+    /// What objectives may know beside it.
+    pub facts: &'a Facts<'a>,
     /// Batches, masks and dropout follow from these.
     pub seeds: SeedTree,
     /// The file that training goes on from, and what is trained, as a checkpoint names it.
@@ -35,14 +37,30 @@ pub struct Trainer<'a> {
     pub observer: &'a dyn Observer,
 }
 
+/// An objective, and how much it counts.
+pub struct Question<'a> {
+    /// The objective.
+    pub objective: &'a dyn Objective,
+    /// What the names of its own parameters begin with.
+    pub prefix: String,
+    /// How much it counts, and when.
+    pub schedule: Schedule,
+}
+
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// The epoch whose weights the model has, from 0.
     pub best_epoch: usize,
-    /// Its validation.
-    pub validation: f64,
+    /// Its validation, if there was one to choose by.
+    pub validation: Option<f64>,
 }
+
+/// What validates a model.
+pub(super) type Validate<'a> = &'a dyn Fn(&Transformer) -> Result<f64>;
+
+/// A part of a step: for each question that counts in this epoch its number and its batch.
+type Part = Vec<(usize, Batch)>;
 
 /// Batches that are packed before they are asked for.
 const BATCHES_AHEAD: usize = 4;
@@ -53,12 +71,8 @@ fn scaled(loss: &Tensor, factor: f64) -> Result<Tensor> {
 
 impl Trainer<'_> {
     /// Trains `model` until its validation has stopped rising or the epochs are over, and leaves
-    /// it with the weights of its best epoch.
-    pub fn run(
-        &self,
-        model: &Transformer,
-        validate: impl Fn(&Transformer) -> Result<f64>,
-    ) -> Result<Outcome> {
+    /// it with the weights of its best epoch. Where nothing can `validate` it, that is the last.
+    pub fn run(&self, model: &Transformer, validate: Option<Validate<'_>>) -> Result<Outcome> {
         let parameters = model.parameters();
         let mut optimiser = AdamW::new(parameters, self.settings.weight_decay);
         let resumed = match self.checkpoint {
@@ -74,7 +88,7 @@ impl Trainer<'_> {
         });
         while !progress.finished && progress.epochs < self.settings.epochs {
             let loss = self.epoch(progress.epochs, model, &mut optimiser)?;
-            self.judge(loss, model, &validate, (&mut progress, &mut best))?;
+            self.judge(loss, model, validate, (&mut progress, &mut best))?;
             progress.steps = optimiser.steps();
             if let Some((path, run)) = self.checkpoint {
                 resume::write(path, run, &progress, (parameters, &optimiser, &best))?;
@@ -114,26 +128,50 @@ impl Trainer<'_> {
         let seeds = self.seeds.child("epoch").index(epoch as u64);
         let order = self.windows.shuffled(&seeds.child("order"));
         let batches = self.batch_size().cut(&order);
-        let (objective, parts, n_items) = (self.objective, self.settings.accumulate, self.n_items);
+        let counts = self.counting(epoch);
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(BATCHES_AHEAD);
-            let (seeds, batches) = (&seeds, &batches);
+            let (seeds, batches, counts) = (&seeds, &batches, &counts);
             scope.spawn(move || {
                 for (i, windows) in (0..).zip(batches) {
-                    let ask = seeds.index(i).child("ask");
-                    let batch = pack(objective, windows, n_items, &ask, parts);
+                    let parts = self.pack(counts, windows, &seeds.index(i));
                     // Nobody listens any more: a step's error has ended the epoch.
-                    if sender.send(batch).is_err() {
+                    if sender.send(parts).is_err() {
                         return;
                     }
                 }
             });
             let mut total = 0.0;
-            for (i, batch) in (0..).zip(receiver) {
-                total += self.step(epoch, model, optimiser, (&batch, &seeds.index(i)))?;
+            for (i, parts) in (0..).zip(receiver) {
+                total += self.step(epoch, model, optimiser, (&parts, &seeds.index(i)))?;
             }
             Ok(total / batches.len() as f64)
         })
+    }
+
+    /// The questions that count in `epoch`.
+    fn counting(&self, epoch: usize) -> Vec<usize> {
+        let counts = |i: &usize| self.questions[*i].schedule.at(epoch, self.settings.epochs) > 0.0;
+        (0..self.questions.len()).filter(counts).collect()
+    }
+
+    /// The parts of a step on `windows`.
+    fn pack(&self, counts: &[usize], windows: &[Window<'_>], seeds: &SeedTree) -> Vec<Part> {
+        let mut parts: Vec<Part> = Vec::new();
+        for &question in counts {
+            // The first question's choices are those of a training that asks nothing else.
+            let ask = seeds.child("ask");
+            let ask = if question == 0 { ask } else { ask.index(question as u64) };
+            let objective = self.questions[question].objective;
+            let batches = pack(objective, windows, self.facts, &ask, self.settings.accumulate);
+            parts.resize_with(parts.len().max(batches.len()), Vec::new);
+            for (part, batch) in parts.iter_mut().zip(batches) {
+                if batch.n_asked() > 0 {
+                    part.push((question, batch));
+                }
+            }
+        }
+        parts
     }
 
     /// Learns from the parts of one batch; returns its mean loss.
@@ -142,10 +180,10 @@ impl Trainer<'_> {
         epoch: usize,
         model: &Transformer,
         optimiser: &mut AdamW,
-        (parts, seeds): (&[Batch], &SeedTree),
+        (parts, seeds): (&[Part], &SeedTree),
     ) -> Result<f64> {
         let step = usize::try_from(optimiser.steps()).unwrap_or(usize::MAX);
-        let (loss, gradients) = self.gradients(model, parts, seeds)?;
+        let (loss, gradients) = self.gradients(epoch, model, parts, seeds)?;
         let steps = self.settings.epochs * self.steps_per_epoch();
         let learning_rate = self.settings.learning_rate_at(step, steps);
         let clip = self.settings.gradient_clip;
@@ -154,38 +192,52 @@ impl Trainer<'_> {
         Ok(loss)
     }
 
-    /// The mean loss over the targets of all parts, and its gradients.
+    /// The mean loss over what all parts ask, each question weighted, and its gradients.
     fn gradients(
         &self,
+        epoch: usize,
         model: &Transformer,
-        parts: &[Batch],
+        parts: &[Part],
         seeds: &SeedTree,
     ) -> Result<(f64, Gradients)> {
-        let n_targets: usize = parts.iter().map(|batch| batch.targets.len()).sum();
+        let mut asked = vec![0; self.questions.len()];
+        for (question, batch) in parts.iter().flatten() {
+            asked[*question] += batch.n_asked();
+        }
         let (mut total, mut gradients) = (0.0, Gradients::default());
-        for (i, batch) in (0..).zip(parts) {
+        for (i, part) in (0..).zip(parts) {
             // The first part's seeds are those of a batch that is not divided.
             let seeds = if i == 0 { *seeds } else { seeds.child("part").index(i) };
-            let share = batch.targets.len() as f64 / n_targets as f64;
-            let loss = self.loss(model, batch, &seeds)?;
-            let loss = if parts.len() == 1 { loss } else { scaled(&loss, share)? };
-            gradients.add(model.gradients(&loss)?)?;
-            total += f64::from(loss.to_scalar::<f32>().map_err(tastemaker_nn::Error::from)?);
+            for (question, batch) in part {
+                let share = batch.n_asked() as f64 / asked[*question] as f64;
+                let weight = self.questions[*question].schedule.at(epoch, self.settings.epochs);
+                let seeds = match question {
+                    0 => seeds,
+                    &other => seeds.child("question").index(other as u64),
+                };
+                let loss = self.loss(model, (*question, batch), &seeds)?;
+                let factor = share * weight;
+                let whole = (factor - 1.0).abs() < f64::EPSILON;
+                let loss = if whole { loss } else { scaled(&loss, factor)? };
+                gradients.add(model.gradients(&loss)?)?;
+                total += f64::from(loss.to_scalar::<f32>().map_err(tastemaker_nn::Error::from)?);
+            }
         }
         Ok((total, gradients))
     }
 
-    fn loss(&self, model: &Transformer, batch: &Batch, seeds: &SeedTree) -> Result<Tensor> {
+    fn loss(
+        &self,
+        model: &Transformer,
+        (question, batch): (usize, &Batch),
+        seeds: &SeedTree,
+    ) -> Result<Tensor> {
         let Training { recompute, precision, .. } = *self.settings;
-        let pass = Pass { seed: seeds.child("dropout").seed(), recompute, precision };
-        let mut hidden = model.forward(batch.tokens.clone(), &batch.lanes, pass)?;
-        if let Some(rows) = &batch.rows {
-            let select = |hidden: &Tensor| {
-                hidden.index_select(&Tensor::from_slice(rows, rows.len(), hidden.device())?, 0)
-            };
-            hidden = select(&hidden).map_err(tastemaker_nn::Error::from)?;
-        }
-        self.objective.loss(&hidden, model.table(pass), batch, &mut seeds.child("negatives").rng())
+        let Question { objective, prefix, .. } = &self.questions[question];
+        let sides = Some(objective.sides());
+        let pass = Pass { seed: seeds.child("dropout").seed(), sides, recompute, precision };
+        let asked = Asked { model, pass, batch, facts: self.facts, prefix };
+        objective.loss(&asked, &mut seeds.child("negatives").rng())
     }
 
     /// Ends an epoch: validates it if its turn has come, keeps the best and decides whether to go on.
@@ -193,26 +245,29 @@ impl Trainer<'_> {
         &self,
         loss: f64,
         model: &Transformer,
-        validate: &impl Fn(&Transformer) -> Result<f64>,
+        validate: Option<Validate<'_>>,
         (progress, best): (&mut Progress, &mut Weights),
     ) -> Result<()> {
         let epoch = progress.epochs;
         progress.epochs += 1;
         let last = progress.epochs == self.settings.epochs;
         let turn = last || progress.epochs.is_multiple_of(self.settings.validate_every);
-        let validation = if turn { Some(validate(model)?) } else { None };
-        let better = |value: f64| progress.best.is_none_or(|best| value > best.value);
-        let is_best = validation.is_some_and(better);
-        if let Some(value) = validation {
-            if is_best {
-                progress.best = Some(Best { epoch, value });
-                progress.since_best = 0;
-                for (name, _) in model.parameters().iter() {
-                    best.insert(name.to_owned(), model.parameters().values(name)?);
-                }
-            } else {
-                progress.since_best += 1;
+        let validation = match validate {
+            Some(validate) if turn => Some(validate(model)?),
+            _ => None,
+        };
+        let better = |value: f64| {
+            progress.best.is_none_or(|best| best.value.is_none_or(|best| value > best))
+        };
+        let is_best = if validate.is_some() { validation.is_some_and(better) } else { last };
+        if is_best {
+            progress.best = Some(Best { epoch, value: validation });
+            progress.since_best = 0;
+            for (name, _) in model.parameters().iter() {
+                best.insert(name.to_owned(), model.parameters().values(name)?);
             }
+        } else if validation.is_some() {
+            progress.since_best += 1;
         }
         progress.finished = last || progress.since_best >= self.settings.patience;
         self.observer.observe(&Event::Epoch { epoch, loss, validation, best: is_best });

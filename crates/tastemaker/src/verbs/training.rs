@@ -29,6 +29,12 @@ pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<
     let data = prepare(&study.dataset, &study.prepare)?;
     let split = super::split(study, &data)?;
     observer.data(&data, &split);
+    for arm in &study.arm {
+        if let Some(problem) = arm.recommender.as_dyn().unsuitable(&data.dataset).into_iter().next()
+        {
+            return Err(problem);
+        }
+    }
     let mut results = Vec::new();
     for arm in &study.arm {
         for &seed in &study.study.seeds {

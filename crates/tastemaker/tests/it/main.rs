@@ -3,6 +3,8 @@
 
 // The controls against numpy and bm25s.
 mod controls;
+// Losses by their formulas; eight sequences by heart.
+mod objectives;
 // What a paradigm trains and what it leaves alone.
 mod paradigms;
 // Study files: resolved, refused, written back.

@@ -7,15 +7,16 @@ use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
 use tastemaker::nn::adapters::{AnyAdapter, Bottleneck, Lora, Prefix, Projection, SoftPrompt};
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
 use tastemaker::nn::checkpoint::Checkpoint;
-use tastemaker::objectives::{AnyObjective, Gbce, MaskedItems, Softmax};
+use tastemaker::objectives::{AnyObjective, Gbce, MaskedItems, NextSequence, S3Rec, Softmax};
 use tastemaker::paradigms::{
     AnyParadigm, FinetuneExtra, FinetuneFull, FinetunePartial, FixedPromptTuning, ItemPrompt,
     Learns, Pretrain, PromptAndModelTuning, PromptFree, PromptTuning,
 };
 use tastemaker::recommenders::{
-    ADAPTERS_FILE, FewShot, FitContext, FitRecommender, LanguageModel, MODEL_FILE, Pretraining,
+    ADAPTERS_FILE, Auxiliary, FewShot, FitContext, FitRecommender, LanguageModel, MODEL_FILE,
+    Pretraining,
 };
-use tastemaker::train::{Event, Observer, Silent, Training};
+use tastemaker::train::{Event, Observer, Schedule, Silent, Training};
 
 /// Every paradigm, with each thing that can be put in.
 fn paradigms() -> Vec<AnyParadigm> {
@@ -70,9 +71,10 @@ fn model(paradigm: AnyParadigm, both_sides: bool) -> LanguageModel {
         (AnyBackbone::Decoder(decoder), AnyObjective::Softmax(Softmax::default()))
     };
     let training = Training { epochs: 2, batch_size: 16, patience: 9, ..Training::default() };
-    let first = match both_sides {
-        true => AnyObjective::MaskedItems(MaskedItems { probability: 0.5, last_only: 0.0 }),
-        false => AnyObjective::Gbce(Gbce { negatives: 4, calibration: 0.75 }),
+    let first = if both_sides {
+        AnyObjective::MaskedItems(MaskedItems { probability: 0.5, last_only: 0.0 })
+    } else {
+        AnyObjective::Gbce(Gbce { negatives: 4, calibration: 0.75 })
     };
     let pretraining = match &paradigm {
         AnyParadigm::Pretrain(_) => None,
@@ -268,10 +270,20 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
     let mut wrong = alone.clone();
     alone.pretraining = None;
     one(problems(&alone), "paradigm finetune-full is without pretraining");
-    let masked = AnyObjective::MaskedItems(MaskedItems::default());
-    wrong.pretraining = Some(Pretraining { objective: Some(masked), ..Pretraining::default() });
-    one(problems(&wrong), "the backbone of the pretraining's objective masked-items is decoder");
-    let mut much = alone.clone();
+    wrong.objective = AnyObjective::NextSequence(NextSequence::default());
+    wrong.backbone = AnyBackbone::Encoder(Encoder::default());
+    one(problems(&wrong), "objective is next-sequence, expected one that foretells items");
+    wrong.objective = AnyObjective::Softmax(Softmax::default());
+    one(problems(&wrong), "the backbone of objective softmax is encoder");
+    let schedule = Schedule { from: 0.5, until: 0.2, ..Schedule::default() };
+    let objective = AnyObjective::S3Rec(S3Rec::default());
+    let mut scheduled = model(AnyParadigm::Pretrain(Pretrain::default()), false);
+    scheduled.auxiliary = vec![Auxiliary { objective, schedule }];
+    one(problems(&scheduled), "until is 0.2, expected a share above `from`");
+    let unsuitable: Vec<String> =
+        scheduled.unsuitable(&data().0).iter().map(ToString::to_string).collect();
+    one(unsuitable, "objective s3-rec: the items have no attributes with categories");
+    let mut much = alone;
     (much.paradigm, much.pretraining) =
         (AnyParadigm::Pretrain(Pretrain::default()), Some(Pretraining::default()));
     one(problems(&much), "paradigm pretrain is with pretraining");

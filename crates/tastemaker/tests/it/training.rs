@@ -8,7 +8,10 @@ use tastemaker::core::{
     Vocabulary,
 };
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
-use tastemaker::objectives::{AnyObjective, Bce, Gbce, MaskedItems, SampledSoftmax, Softmax};
+use tastemaker::nn::transformer::Sides;
+use tastemaker::objectives::{
+    AnyObjective, Bce, Bpr, Gbce, MaskedItems, PseudoMaskedItems, SampledSoftmax, Softmax,
+};
 use tastemaker::recommenders::{
     AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, LanguageModel, MODEL_FILE, Scoring,
 };
@@ -38,7 +41,7 @@ fn rounds(n_users: u32, lengths: Range<u32>) -> (Dataset, SplitSets) {
 fn model(objective: AnyObjective, epochs: usize) -> LanguageModel {
     // No longer than the shortest training window, so that every place is learnt.
     let (embedding_size, max_length, dropout) = (Some(32), Some(9), Some(0.1));
-    let backbone = if objective.as_dyn().masks_items() {
+    let backbone = if objective.as_dyn().sides() == Sides::Both {
         AnyBackbone::Encoder(Encoder { embedding_size, max_length, dropout, ..Encoder::default() })
     } else {
         AnyBackbone::Decoder(Decoder { embedding_size, max_length, dropout, ..Decoder::default() })
@@ -95,6 +98,8 @@ fn every_objective_learns_how_the_rounds_go_on() {
         AnyObjective::Bce(Bce { negatives: 8 }),
         AnyObjective::Gbce(Gbce { negatives: 8, calibration: 0.75 }),
         AnyObjective::MaskedItems(MaskedItems::default()),
+        AnyObjective::PseudoMaskedItems(PseudoMaskedItems::default()),
+        AnyObjective::Bpr(Bpr { negatives: 8 }),
     ];
     for objective in objectives {
         let name = objective.name();

@@ -33,8 +33,8 @@ pub(super) struct StageEnd {
     pub(super) trained_parameters: usize,
     /// The epoch whose weights were kept, from 0.
     pub(super) best_epoch: usize,
-    /// Its validation.
-    pub(super) validation: f64,
+    /// Its validation, if there was one to choose by.
+    pub(super) validation: Option<f64>,
 }
 
 /// What a model file says about itself.
@@ -62,7 +62,7 @@ pub(super) fn write(
         n_items,
         stages: stages.clone(),
     };
-    let adapters = tensors(model, |group| !group.is_backbone())?;
+    let adapters = tensors(model, Group::is_inserted)?;
     if !adapters.is_empty() {
         Checkpoint { about: about(), tensors: adapters }.write(&folder.join(ADAPTERS_FILE))?;
     }

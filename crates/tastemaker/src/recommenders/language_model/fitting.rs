@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 
 use rand::seq::SliceRandom;
 use serde::Serialize;
-use tastemaker_core::UserId;
 use tastemaker_core::splits::SplitSets;
+use tastemaker_core::{SeedTree, UserId};
 use tastemaker_nn::backbones::AnyBackbone;
 use tastemaker_nn::checkpoint::Checkpoint;
-use tastemaker_nn::transformer::Transformer;
+use tastemaker_nn::transformer::{Sides, Transformer};
 
 use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd};
-use super::{FewShot, FitContext, LanguageModel, Trained, identity};
+use super::{Auxiliary, FewShot, FitContext, LanguageModel, Trained, identity};
 use crate::objectives::AnyObjective;
 use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
 use crate::study::EventLog;
-use crate::train::{Event, Observer, Outcome, Trainer, Training, Windows};
+use crate::train::{
+    Event, Facts, Observer, Outcome, Question, Schedule, Trainer, Training, Windows,
+};
 use crate::{Error, Result};
 
 /// The stages of a plan, one after the other, on one model.
@@ -29,8 +31,9 @@ pub(super) struct Fitting<'a> {
 
 /// What a stage needs beside the model.
 struct Part<'a> {
-    name: &'a str,
+    stage: &'a Stage,
     objective: &'a AnyObjective,
+    auxiliary: &'a [Auxiliary],
     training: &'a Training,
     split: &'a SplitSets,
     /// The file that it goes on from, and what it trains.
@@ -44,10 +47,8 @@ impl Fitting<'_> {
         let mut ends = Vec::new();
         for stage in &self.plan.stages {
             self.insert(model, stage)?;
-            let shape = model.shape();
-            model.choose(|name| stage.lets_learn(shape, name));
             ends.extend(match stage.task {
-                Task::Pretraining => self.pretrain(model, &stage.name)?,
+                Task::Pretraining => self.pretrain(model, stage)?,
                 Task::Recommending => Some(self.adapt(model, stage)?),
             });
         }
@@ -79,7 +80,7 @@ impl Fitting<'_> {
     }
 
     /// A stage on the recommender's own task.
-    fn adapt(&self, model: &Transformer, stage: &Stage) -> Result<StageEnd> {
+    fn adapt(&self, model: &mut Transformer, stage: &Stage) -> Result<StageEnd> {
         let name = &stage.name;
         if self.plan.stages.len() > 1 {
             self.context.observer.observe(&Event::Stage { stage: name.clone() });
@@ -89,22 +90,21 @@ impl Fitting<'_> {
             .checkpoints
             .map(|folder| (Self::checkpoint(name, folder), format!("{} {name}", self.run)));
         let few = self.settings.few_shot.map(|few| self.few(few));
-        self.train(
-            model,
-            Part {
-                name,
-                objective: &self.settings.objective,
-                training: &self.settings.training,
-                split: few.as_ref().unwrap_or(self.context.split),
-                checkpoint,
-                observer: self.context.observer,
-            },
-        )
+        let part = Part {
+            stage,
+            objective: &self.settings.objective,
+            auxiliary: &self.settings.auxiliary,
+            training: &self.settings.training,
+            split: few.as_ref().unwrap_or(self.context.split),
+            checkpoint,
+            observer: self.context.observer,
+        };
+        self.train(model, &part)
     }
 
     /// Gives the model what it learns before: from the file of another run, or now. Nothing, where
     /// pre-training is left out.
-    fn pretrain(&self, model: &Transformer, name: &str) -> Result<Option<StageEnd>> {
+    fn pretrain(&self, model: &mut Transformer, stage: &Stage) -> Result<Option<StageEnd>> {
         let Some(pretraining) = &self.settings.pretraining else { return Ok(None) };
         let (Some(objective), Some(training)) = (&pretraining.objective, &pretraining.training)
         else {
@@ -113,9 +113,11 @@ impl Fitting<'_> {
         if pretraining.skip {
             return Ok(None);
         }
-        self.context.observer.observe(&Event::Stage { stage: name.to_owned() });
+        self.context.observer.observe(&Event::Stage { stage: stage.name.clone() });
         let backbone = &self.settings.backbone;
-        let run = identity(&Pretrained { backbone, objective, training }, self.context)?;
+        let auxiliary = &pretraining.auxiliary[..];
+        let of = Pretrained { backbone, objective, auxiliary, training };
+        let run = identity(&of, self.context)?;
         let folder = self.context.pretrained.map(|folder| folder.join(&run[..16]));
         let file = folder.as_ref().map(|folder| folder.join(MODEL_FILE));
         if let Some(path) = file.as_ref().filter(|path| path.exists()) {
@@ -126,8 +128,8 @@ impl Fitting<'_> {
         let checkpoint = folder.as_ref().map(|folder| (folder.join(CHECKPOINT_FILE), run.clone()));
         let observer: &dyn Observer = log.as_ref().map_or(outer, |log| log);
         let split = self.context.split;
-        let part = Part { name, objective, training, split, checkpoint, observer };
-        let end = self.train(model, part)?;
+        let part = Part { stage, objective, auxiliary, training, split, checkpoint, observer };
+        let end = self.train(model, &part)?;
         if let Some(log) = log {
             log.finish()?;
         }
@@ -138,36 +140,45 @@ impl Fitting<'_> {
         Ok(Some(end))
     }
 
-    fn train(&self, model: &Transformer, part: Part<'_>) -> Result<StageEnd> {
-        let Part { name, objective, training, split, checkpoint, observer } = part;
+    fn train(&self, model: &mut Transformer, part: &Part<'_>) -> Result<StageEnd> {
         let (context, n_items) = (self.context, self.context.data.n_items());
-        let masks_items = objective.as_dyn().masks_items();
+        let facts = Facts::new(context.data, part.split, model.shape().max_length);
+        let questions = part.questions();
+        part.prepare(model, &facts, &questions, &context.seeds.child("weights"))?;
         // The last item of a window is a target only, unless it can be hidden in its place.
-        let longest = model.shape().max_length + usize::from(!masks_items);
-        let windows = Windows::new(context.data, split, longest);
+        let causal = questions.iter().any(|q| q.objective.sides() == Sides::Causal);
+        let longest = model.shape().max_length + usize::from(causal);
+        let windows = Windows::new(context.data, part.split, longest);
         if windows.is_empty() {
             return Err(Error::Core(tastemaker_core::Error::Unsuitable {
                 recommender: "language-model",
                 reason: "no user has two interactions in the training part".to_owned(),
             }));
         }
+        let checkpoint = part.checkpoint.as_ref();
         let trainer = Trainer {
-            settings: training,
-            objective: objective.as_dyn(),
+            settings: part.training,
+            questions: &questions,
             windows: &windows,
-            n_items: u32::try_from(n_items).expect("items are numbered in 32 bits"),
-            seeds: context.seeds.child(name),
-            checkpoint: checkpoint.as_ref().map(|(path, run)| (path.as_path(), run.as_str())),
-            observer,
+            facts: &facts,
+            seeds: context.seeds.child(&part.stage.name),
+            checkpoint: checkpoint.map(|(path, run)| (path.as_path(), run.as_str())),
+            observer: part.observer,
         };
-        let Outcome { best_epoch, validation } = trainer.run(model, |model| {
-            let model = model.frozen(training.precision)?;
-            let recommender =
-                Trained { model, masks_items, n_items, prompt: ItemPrompt::default() };
-            crate::recommenders::validate(&recommender, (context, split), training.validation_k)
-        })?;
-        let trained_parameters = model.parameters().n_learning();
-        Ok(StageEnd { stage: name.to_owned(), trained_parameters, best_epoch, validation })
+        let sides = part.objective.as_dyn().sides();
+        let validate = |model: &Transformer| {
+            let model = model.frozen_seeing(sides, part.training.precision)?;
+            let recommender = Trained { model, sides, n_items, prompt: ItemPrompt::default() };
+            let k = part.training.validation_k;
+            crate::recommenders::validate(&recommender, (context, part.split), k)
+        };
+        let recommends = part.objective.as_dyn().recommends();
+        let Outcome { best_epoch, validation } =
+            trainer.run(model, recommends.then_some(&validate))?;
+        let (stage, trained_parameters) =
+            (part.stage.name.clone(), model.parameters().n_learning());
+        model.remove_for_objectives();
+        Ok(StageEnd { stage, trained_parameters, best_epoch, validation })
     }
 
     /// The split of which only a few users are learnt from.
@@ -200,11 +211,46 @@ impl Fitting<'_> {
     }
 }
 
+impl<'a> Part<'a> {
+    /// What is asked: the objective, and those beside it.
+    fn questions(&self) -> Vec<Question<'a>> {
+        let first = (self.objective, Schedule::default());
+        let others = self.auxiliary.iter().map(|other| (&other.objective, other.schedule));
+        std::iter::once(first)
+            .chain(others)
+            .enumerate()
+            .map(|(i, (objective, schedule))| {
+                let prefix = format!("objective.{i}-{}", objective.name());
+                Question { objective: objective.as_dyn(), prefix, schedule }
+            })
+            .collect()
+    }
+
+    /// Adds to the model what the questions need, and chooses what learns.
+    fn prepare(
+        &self,
+        model: &mut Transformer,
+        facts: &Facts<'_>,
+        questions: &[Question<'_>],
+        seeds: &SeedTree,
+    ) -> Result<()> {
+        let shape = model.shape();
+        for question in questions {
+            let own = question.objective.parameters(facts, shape);
+            let generator = question.objective.generator_layers();
+            model.add_for_objective(&question.prefix, own, generator, seeds)?;
+        }
+        model.choose(|name| self.stage.lets_learn(shape, name));
+        Ok(())
+    }
+}
+
 /// Everything that a pre-trained model follows from, beside data, split and seed.
 #[derive(Serialize)]
 struct Pretrained<'a> {
     backbone: &'a AnyBackbone,
     objective: &'a AnyObjective,
+    auxiliary: &'a [Auxiliary],
     training: &'a Training,
 }
 

@@ -5,9 +5,9 @@ mod fitting;
 mod trained;
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Recommender, artifact};
+use tastemaker_core::{Dataset, Recommender, artifact};
 use tastemaker_nn::backbones::{AnyBackbone, Decoder};
-use tastemaker_nn::transformer::Transformer;
+use tastemaker_nn::transformer::{Sides, Transformer};
 
 use self::files::{read, write};
 use self::fitting::Fitting;
@@ -15,10 +15,13 @@ use self::trained::Trained;
 use super::{FitContext, FitRecommender};
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
-use crate::train::Training;
+use crate::train::{Schedule, Training};
 use crate::{Error, Result};
 
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
+
+/// Tokens after those of the items: the mask and the pseudo-mask.
+const SPECIAL_TOKENS: usize = 2;
 
 /// A backbone that reads a history as a sequence of item tokens and foretells the next one.
 ///
@@ -41,6 +44,9 @@ pub struct LanguageModel {
     pub backbone: AnyBackbone,
     /// What it learns.
     pub objective: AnyObjective,
+    /// What it learns at the same time, or before, or after: a curriculum.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub auxiliary: Vec<Auxiliary>,
     /// How it is trained.
     pub training: Training,
     /// What learns, and through which prompt.
@@ -62,11 +68,25 @@ pub struct Pretraining {
     /// What it learns; the recommender's own objective where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objective: Option<AnyObjective>,
+    /// What it learns beside that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub auxiliary: Vec<Auxiliary>,
     /// How it is trained; as the recommender's own task where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
     /// Leaves it out: the un-pretrained twin, which is adapted from its first weights.
     pub skip: bool,
+}
+
+/// An objective beside the first one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Auxiliary {
+    /// What is learnt.
+    pub objective: AnyObjective,
+    /// How much it counts beside the first, which counts 1, and when.
+    #[serde(default)]
+    pub schedule: Schedule,
 }
 
 /// How much a model is adapted to. Users are taken in the order that the seed decides; only they
@@ -100,6 +120,7 @@ impl Default for LanguageModel {
         Self {
             backbone: AnyBackbone::Decoder(Decoder::default()),
             objective: AnyObjective::Softmax(Softmax::default()),
+            auxiliary: vec![],
             training: Training::default(),
             paradigm: AnyParadigm::Pretrain(Pretrain::default()),
             pretraining: None,
@@ -129,19 +150,14 @@ impl LanguageModel {
         }
     }
 
-    /// Items and, if the backbone sees both sides, the mask.
-    fn vocabulary(&self, n_items: usize) -> usize {
-        n_items + usize::from(self.backbone.as_dyn().is_bidirectional())
-    }
-
-    /// Whether the mask stands in the place of the item that is foretold.
-    fn masks_items(&self) -> bool {
-        self.objective.as_dyn().masks_items()
+    /// What a token of the backbone sees.
+    fn sides(&self) -> Sides {
+        if self.backbone.as_dyn().is_bidirectional() { Sides::Both } else { Sides::Causal }
     }
 
     /// A transformer with fresh weights.
     fn fresh(&self, context: &FitContext<'_>) -> Result<Transformer> {
-        let vocabulary = self.vocabulary(context.data.n_items());
+        let vocabulary = context.data.n_items() + SPECIAL_TOKENS;
         let weights = context.seeds.child("weights");
         let device = self.training.device.open()?;
         Ok(Transformer::on(device, &self.backbone, vocabulary, &weights)?)
@@ -153,19 +169,31 @@ impl LanguageModel {
         identity(&Self { scoring: Scoring::default(), ..self.clone() }, context)
     }
 
-    /// The backbone and the objective of a stage see the same side of a sequence, or both.
-    fn check_sides(&self, whose: &str, objective: &AnyObjective) -> Option<Error> {
-        let masks = objective.as_dyn().masks_items();
-        if masks == self.backbone.as_dyn().is_bidirectional() {
-            return None;
+    /// Why the recommender's own objective cannot be what a recommender learns.
+    fn objective_problems(&self) -> Vec<Error> {
+        let mut problems = Vec::new();
+        let (objective, name) = (self.objective.as_dyn(), self.objective.name());
+        if !objective.recommends() {
+            let expected = "one that foretells items; this one is for pretraining or auxiliary";
+            problems.push(setting("objective", name, expected));
         }
-        let expected =
-            if masks { "a bidirectional backbone: encoder" } else { "a causal backbone: decoder" };
-        Some(Error::Core(tastemaker_core::Error::Setting {
-            name: format!("the backbone of {whose}objective {}", objective.name()),
-            found: self.backbone.name().to_owned(),
-            expected: expected.to_owned(),
-        }))
+        if objective.sides() != self.sides() {
+            let expected = match objective.sides() {
+                Sides::Both => "a bidirectional backbone: encoder",
+                Sides::Causal => "a causal backbone: decoder",
+            };
+            let whose = format!("the backbone of objective {name}");
+            problems.push(setting(&whose, self.backbone.name(), expected));
+        }
+        problems
+    }
+
+    /// Every objective that the model learns, before and in the end.
+    fn objectives(&self) -> impl Iterator<Item = &AnyObjective> {
+        let before = self.pretraining.iter().flat_map(|pretraining| {
+            pretraining.objective.iter().chain(auxiliary(&pretraining.auxiliary))
+        });
+        std::iter::once(&self.objective).chain(auxiliary(&self.auxiliary)).chain(before)
     }
 
     /// What of the paradigm and of what came before it does not fit together.
@@ -190,17 +218,15 @@ impl LanguageModel {
             )),
             _ => {}
         }
-        if let Some(pretraining) = &self.pretraining {
-            if let Some(objective) = &pretraining.objective {
-                problems.extend(objective.as_dyn().check().err().map(Error::from));
-                problems.extend(self.check_sides("the pretraining's ", objective));
-            }
-            if let Some(training) = &pretraining.training {
-                problems.extend(training.problems().into_iter().map(Error::from));
-            }
-        }
+        let training = self.pretraining.as_ref().and_then(|before| before.training.as_ref());
+        let of_training = training.map(Training::problems).unwrap_or_default();
+        problems.extend(of_training.into_iter().map(Error::from));
         problems
     }
+}
+
+fn auxiliary(auxiliary: &[Auxiliary]) -> impl Iterator<Item = &AnyObjective> {
+    auxiliary.iter().map(|auxiliary| &auxiliary.objective)
 }
 
 /// SHA-256 of everything that a trained model follows from.
@@ -240,17 +266,34 @@ impl FitRecommender for LanguageModel {
     fn problems(&self) -> Vec<Error> {
         let mut problems: Vec<Error> = Vec::new();
         problems.extend(self.backbone.as_dyn().shape().err().map(Error::from));
-        problems.extend(self.objective.as_dyn().check().err().map(Error::from));
+        let checked = self.objectives().filter_map(|objective| objective.as_dyn().check().err());
+        problems.extend(checked.map(Error::from));
+        let before = self.pretraining.iter().flat_map(|pretraining| &pretraining.auxiliary);
+        let schedules = self.auxiliary.iter().chain(before).map(|auxiliary| auxiliary.schedule);
+        problems.extend(schedules.filter_map(|schedule| schedule.problem()).map(Error::from));
         problems.extend(self.training.problems().into_iter().map(Error::from));
         problems.extend(self.training.device.open().err().map(Error::from));
-        problems.extend(self.check_sides("", &self.objective));
+        problems.extend(self.objective_problems());
         problems.extend(self.paradigm_problems());
         problems.extend(self.few_shot.and_then(FewShot::problem));
         problems
     }
 
+    fn unsuitable(&self, data: &Dataset) -> Vec<Error> {
+        let problem = |objective: &AnyObjective| {
+            let why = objective.as_dyn().unsuitable(data)?;
+            let reason = format!("objective {}: {why}", objective.name());
+            Some(
+                tastemaker_core::Error::Unsuitable { recommender: "language-model", reason }.into(),
+            )
+        };
+        self.objectives().filter_map(problem).collect()
+    }
+
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
-        if let Some(problem) = self.problems().into_iter().next() {
+        if let Some(problem) =
+            self.problems().into_iter().chain(self.unsuitable(context.data)).next()
+        {
             return Err(problem);
         }
         let mut settings = self.clone();
@@ -276,8 +319,8 @@ impl FitRecommender for LanguageModel {
             Scoring::F32 => model,
             Scoring::Int8 => model.ranking_by_int8(n_items),
         };
-        let (masks_items, prompt) = (self.masks_items(), self.paradigm.as_dyn().item_prompt());
-        Ok(Box::new(Trained { model, masks_items, n_items, prompt }))
+        let (sides, prompt) = (self.sides(), self.paradigm.as_dyn().item_prompt());
+        Ok(Box::new(Trained { model, sides, n_items, prompt }))
     }
 
     fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
 use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, TopN};
 use tastemaker_nn::fused::{Keeper, RANKED_ROWS};
-use tastemaker_nn::transformer::Frozen;
+use tastemaker_nn::transformer::{Frozen, Sides};
 
 use crate::paradigms::ItemPrompt;
 
@@ -14,8 +14,8 @@ const QUERIES_A_PASS: usize = 1024;
 /// A trained language model as a recommender.
 pub(super) struct Trained {
     pub(super) model: Frozen,
-    /// Whether the mask stands in the place of the next item.
-    pub(super) masks_items: bool,
+    /// Where the model sees both sides, the mask stands in the place of the next item.
+    pub(super) sides: Sides,
     pub(super) n_items: usize,
     /// How the model is shown a history.
     pub(super) prompt: ItemPrompt,
@@ -26,10 +26,11 @@ impl Trained {
     /// place of the next one. To an empty history a decoder has nothing to say: its items score
     /// alike, and the tie order decides.
     fn tokens(&self, query: &RecQuery<'_>) -> Vec<u32> {
-        let room = self.model.max_length() - usize::from(self.masks_items);
+        let masks = self.sides == Sides::Both;
+        let room = self.model.max_length() - usize::from(masks);
         let mut tokens = self.prompt.render(query.history);
         tokens.drain(..tokens.len().saturating_sub(room));
-        if self.masks_items {
+        if masks {
             tokens.push(u32::try_from(self.n_items).expect("items are numbered in 32 bits"));
         }
         tokens

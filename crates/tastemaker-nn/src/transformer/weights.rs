@@ -1,0 +1,132 @@
+//! The weights of blocks: packed for a pass, and their gradients afterwards.
+
+use candle_core::{Device, Tensor, Var};
+
+use super::{Stack, TABLE, Transformer, block_shape};
+use crate::Result;
+use crate::adapters::AnyAdapter;
+use crate::fused::{self, Sink};
+use crate::gradients::Gradients;
+
+impl Transformer {
+    /// Which of a block's parameters have gradients: those that learn, and those to which an
+    /// adapter that learns adds something.
+    pub(super) fn learning(&self, stack: &Stack, layer: usize) -> [bool; 12] {
+        self.block_parameters().map(|(name, _)| {
+            let changes = |adapter: &AnyAdapter| {
+                adapter.as_dyn().changes(name) && self.any_learns(&adapter.prefix())
+            };
+            self.parameters.learns(&stack.name(layer, name))
+                || (stack.is_backbone() && self.inserted.adapters().iter().any(changes))
+        })
+    }
+
+    fn block_parameters(&self) -> [(&'static str, Vec<usize>); 12] {
+        block_shape(self.shape, self.sides).parameters()
+    }
+
+    fn any_learns(&self, prefix: &str) -> bool {
+        self.parameters.learning().any(|(name, _)| name.starts_with(prefix))
+    }
+
+    /// The gradients of `loss`, which was made from this model's hidden states and table.
+    pub fn gradients(&self, loss: &Tensor) -> Result<Gradients> {
+        let mut store = loss.backward()?;
+        let mut gradients = Gradients::default();
+        for (name, variable) in self.parameters.learning() {
+            if let Some(gradient) = store.remove(variable) {
+                let gradient = gradient.to_device(&Device::Cpu)?.contiguous()?;
+                gradients.insert_dense(name.to_owned(), gradient)?;
+            }
+        }
+        for stack in std::iter::once(&self.body).chain(&self.generator) {
+            for (layer, sink) in stack.sinks.iter().enumerate() {
+                if let Some(packed) = sink.take() {
+                    self.unpack(stack, layer, packed, &mut gradients)?;
+                }
+            }
+        }
+        if let Some(table) = self.sinks.table.take() {
+            let dimensions = self.parameters.get(TABLE).shape();
+            let table = Tensor::from_vec(table, dimensions, &Device::Cpu)?;
+            gradients.insert_dense(TABLE.to_owned(), table)?;
+        }
+        let rows = self.sinks.rows.take();
+        if !rows.rows.is_empty() {
+            gradients.insert_rows(TABLE.to_owned(), rows)?;
+        }
+        Ok(gradients)
+    }
+
+    /// Puts the gradients of a block's parameters, of which some learn, where they belong.
+    fn unpack(
+        &self,
+        stack: &Stack,
+        layer: usize,
+        packed: Vec<f32>,
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        let shape = block_shape(self.shape, self.sides);
+        let packed = Tensor::from_vec(packed, shape.n_parameters(), &Device::Cpu)?;
+        for ((name, dimensions), range) in shape.parameters().into_iter().zip(shape.ranges()) {
+            let name = stack.name(layer, name);
+            if self.parameters.learns(&name) {
+                let gradient = packed.narrow(0, range.start, range.len())?.reshape(dimensions)?;
+                gradients.insert_dense(name, gradient)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The weights of a block in one tensor, through which the tensor library carries a gradient if
+    /// any `learns`, and the sink for it. On the CPU it ends there; elsewhere, and where adapters
+    /// have changed the weights, there is no sink and it goes on to the parameters.
+    pub(super) fn packed(
+        &self,
+        stack: &Stack,
+        layer: usize,
+        learns: bool,
+    ) -> Result<(Tensor, Option<Sink>)> {
+        if !self.parameters.device().is_cpu()
+            || (learns && stack.is_backbone() && self.inserted.changes())
+        {
+            let flat: candle_core::Result<Vec<Tensor>> =
+                self.of_block(stack, layer)?.iter().map(Tensor::flatten_all).collect();
+            return Ok((Tensor::cat(&flat?, 0)?, None));
+        }
+        let packed = self.packed_values(stack, layer)?;
+        let n = packed.len();
+        if learns {
+            let packed = Var::from_vec(packed, n, &Device::Cpu)?.into_inner();
+            return Ok((packed, Some(stack.sinks[layer].clone())));
+        }
+        Ok((Tensor::from_vec(packed, n, &Device::Cpu)?, None))
+    }
+
+    /// The numbers of a block's weights, one parameter after the other.
+    pub(super) fn packed_values(&self, stack: &Stack, layer: usize) -> Result<Vec<f32>> {
+        let mut packed = Vec::new();
+        for part in self.of_block(stack, layer)? {
+            fused::with_slice(&part.to_device(&Device::Cpu)?, |part| {
+                packed.extend_from_slice(part);
+                Ok(())
+            })?;
+        }
+        Ok(packed)
+    }
+
+    /// The weights of a block, in the order in which they are packed.
+    fn of_block(&self, stack: &Stack, layer: usize) -> Result<Vec<Tensor>> {
+        let parameters = self.block_parameters().into_iter();
+        parameters.map(|(name, _)| self.weight(stack, layer, name)).collect()
+    }
+
+    /// A weight of a block, with what adapters add to it.
+    pub(super) fn weight(&self, stack: &Stack, layer: usize, name: &str) -> Result<Tensor> {
+        let own = self.parameters.get(&stack.name(layer, name));
+        if !stack.is_backbone() {
+            return Ok(own.clone());
+        }
+        self.inserted.changed(&self.parameters, (layer, name), own)
+    }
+}

@@ -1,0 +1,84 @@
+//! What an objective may know beside a window.
+
+use std::collections::BTreeMap;
+
+use tastemaker_core::catalog::Column;
+use tastemaker_core::splits::SplitSets;
+use tastemaker_core::{Dataset, ItemId, UserId};
+
+/// The data that is learnt from. Nothing later than the training part may be looked at.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    data: &'a Dataset,
+    split: &'a SplitSets,
+    /// Items in the catalog.
+    pub n_items: u32,
+    /// The longest sequence that the backbone reads.
+    pub max_length: usize,
+    categories: Categories,
+}
+
+/// The categories of each item, of all attributes that hold categories.
+#[derive(Debug, Default)]
+struct Categories {
+    n: usize,
+    of: Vec<Vec<u32>>,
+}
+
+impl<'a> Facts<'a> {
+    /// What is known of `data`, of which `split` says what is learnt from.
+    pub fn new(data: &'a Dataset, split: &'a SplitSets, max_length: usize) -> Self {
+        let n_items = u32::try_from(data.n_items()).expect("items are numbered in 32 bits");
+        Self { data, split, n_items, max_length, categories: Categories::of(data) }
+    }
+
+    /// How many categories there are, of all attributes together.
+    pub fn n_categories(&self) -> usize {
+        self.categories.n
+    }
+
+    /// The categories of `item`, by number.
+    pub fn categories(&self, item: ItemId) -> &[u32] {
+        self.categories.of.get(item.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The end of `items` that the backbone reads in one sequence beside `others` tokens.
+    pub fn last<'i>(&self, items: &'i [ItemId], others: usize) -> &'i [ItemId] {
+        let room = self.max_length.saturating_sub(others).max(1);
+        &items[items.len().saturating_sub(room)..]
+    }
+
+    /// How many users there are.
+    pub fn n_users(&self) -> usize {
+        self.data.n_users()
+    }
+
+    /// What `user` contributes to training, oldest first.
+    pub fn train(&self, user: UserId) -> &'a [ItemId] {
+        self.split.train(self.data, user)
+    }
+}
+
+impl Categories {
+    fn of(data: &Dataset) -> Self {
+        let mut numbers = BTreeMap::new();
+        let mut of = vec![Vec::new(); data.n_items()];
+        for attribute in data.catalog.attributes() {
+            let Column::Categories(rows) = &attribute.column else { continue };
+            for (item, names) in of.iter_mut().zip(rows) {
+                for name in names {
+                    let next = u32::try_from(numbers.len()).expect("fewer than 2^32 categories");
+                    item.push(*numbers.entry((attribute.name.as_str(), name)).or_insert(next));
+                }
+            }
+        }
+        Self { n: numbers.len(), of }
+    }
+}
+
+/// Whether the catalog of `data` says a category of any item.
+pub fn has_categories(data: &Dataset) -> bool {
+    let categories = |column: &Column| matches!(column, Column::Categories(_));
+    let attributes = data.catalog.attributes().iter();
+    attributes.map(|a| &a.column).any(|column| categories(column) && column.n_present() > 0)
+}

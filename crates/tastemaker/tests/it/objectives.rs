@@ -1,0 +1,384 @@
+use candle_core::Tensor;
+use rand::Rng;
+use tastemaker::core::catalog::{Attribute, Catalog, Column};
+use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
+use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
+use tastemaker::nn::adamw::AdamW;
+use tastemaker::nn::backbones::{AnyBackbone, Decoder};
+use tastemaker::nn::transformer::{Input, Pass, Sides, Transformer};
+use tastemaker::objectives::{
+    AnyObjective, Bce, Bpr, Gbce, MaskedItems, NextSequence, PseudoMaskedItems, RearrangedSequence,
+    ReplacedItems, S3Rec, SampledSoftmax, SequenceContrast, SequenceItemContrast, Softmax,
+};
+use tastemaker::train::{Asked, Batch, Facts, Windows, pack};
+
+const N_ITEMS: u32 = 20;
+
+/// Eight users, and items with categories.
+fn data() -> (Dataset, SplitSets) {
+    let item = |user: u32, i: u32| ItemId((user * 7 + i * (3 + 2 * (user % 4))) % N_ITEMS);
+    let sequences = (0..8).map(|u| (0..7 + u % 4).map(|i| item(u, i)).collect::<Vec<_>>());
+    let categories = (0..N_ITEMS).map(|i| vec![format!("a{}", i % 3), format!("b{}", i % 4)]);
+    let column = Column::Categories(categories.collect());
+    let catalog = Catalog::new(vec![Attribute { name: "kinds".to_owned(), column }], None);
+    let data = Dataset {
+        users: (0..8).map(|u| u.to_string()).collect::<Vocabulary>(),
+        items: (0..N_ITEMS).map(|i| i.to_string()).collect::<Vocabulary>(),
+        interactions: Interactions::from_sequences(sequences),
+        catalog,
+        ..Dataset::default()
+    };
+    let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
+    (data, split)
+}
+
+fn objectives() -> Vec<AnyObjective> {
+    vec![
+        AnyObjective::Bce(Bce { negatives: 3 }),
+        AnyObjective::Bpr(Bpr { negatives: 3 }),
+        AnyObjective::Gbce(Gbce { negatives: 3, calibration: 0.5 }),
+        AnyObjective::MaskedItems(MaskedItems::default()),
+        AnyObjective::NextSequence(NextSequence::default()),
+        AnyObjective::PseudoMaskedItems(PseudoMaskedItems::default()),
+        AnyObjective::RearrangedSequence(RearrangedSequence::default()),
+        AnyObjective::ReplacedItems(ReplacedItems::default()),
+        AnyObjective::S3Rec(S3Rec::default()),
+        AnyObjective::SampledSoftmax(SampledSoftmax { negatives: 3 }),
+        AnyObjective::SequenceContrast(SequenceContrast::default()),
+        AnyObjective::SequenceItemContrast(SequenceItemContrast::default()),
+        AnyObjective::Softmax(Softmax::default()),
+    ]
+}
+
+const PREFIX: &str = "objective.0";
+
+/// A model without dropout, with what the objective adds, of larger weights than at first.
+fn model(objective: &AnyObjective, facts: &Facts<'_>) -> Transformer {
+    let decoder = Decoder {
+        embedding_size: Some(16),
+        max_length: Some(9),
+        dropout: Some(0.0),
+        ..Decoder::default()
+    };
+    let (backbone, seeds) = (AnyBackbone::Decoder(decoder), SeedTree::new(5));
+    let mut model = Transformer::new(&backbone, N_ITEMS as usize + 2, &seeds).unwrap();
+    let (own, shape) = (objective.as_dyn().parameters(facts, model.shape()), model.shape());
+    assert_eq!(shape.embedding_size, 16);
+    let generator = objective.as_dyn().generator_layers();
+    model.add_for_objective(PREFIX, own, generator, &seeds).unwrap();
+    model
+}
+
+/// What an objective asks about all eight users, and its loss.
+struct Case {
+    batch: Batch,
+    model: Transformer,
+    sides: Sides,
+    loss: f64,
+}
+
+const SEED: u64 = 11;
+
+impl Case {
+    fn new(objective: &AnyObjective, facts: &Facts<'_>, windows: &Windows<'_>) -> Self {
+        let seeds = SeedTree::new(SEED);
+        let order = windows.shuffled(&seeds);
+        let batch = pack(objective.as_dyn(), &order, facts, &seeds, 1).remove(0);
+        let model = model(objective, facts);
+        let sides = objective.as_dyn().sides();
+        let pass = Pass { sides: Some(sides), ..Pass::default() };
+        let asked = Asked { model: &model, pass, batch: &batch, facts, prefix: PREFIX };
+        let loss = objective.as_dyn().loss(&asked, &mut seeds.rng()).unwrap();
+        let loss = f64::from(loss.to_scalar::<f32>().unwrap());
+        Self { batch, model, sides, loss }
+    }
+
+    fn states(&self, input: &Input) -> Vec<Vec<f64>> {
+        let pass = Pass { sides: Some(self.sides), ..Pass::default() };
+        rows(&self.model.states(input, pass).unwrap())
+    }
+
+    /// The states of the asked rows.
+    fn hidden(&self) -> Vec<Vec<f64>> {
+        let states = self.states(&self.batch.input);
+        self.asked_rows().map(|row| states[row].clone()).collect()
+    }
+
+    fn asked_rows(&self) -> Box<dyn Iterator<Item = usize> + '_> {
+        match &self.batch.rows {
+            Some(rows) => Box::new(rows.iter().map(|&row| row as usize)),
+            None => Box::new(0..self.batch.input.tokens.len()),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Vec<Vec<f64>> {
+        rows(self.model.parameters().get(name))
+    }
+
+    fn table(&self) -> Vec<Vec<f64>> {
+        self.parameter("embedding.token")
+    }
+
+    /// A logit of an objective that asks for a yes or a no.
+    fn logit(&self, state: &[f64]) -> f64 {
+        let weight = self.parameter(&format!("{PREFIX}.weight"));
+        let weight: Vec<f64> = weight.into_iter().map(|row| row[0]).collect();
+        dot(&weight, state)
+    }
+
+    /// −log softmax at the targets, averaged.
+    fn softmax(&self, states: &[Vec<f64>]) -> f64 {
+        let table = &self.table()[..N_ITEMS as usize];
+        let of = |(state, target): (&Vec<f64>, &u32)| {
+            let scores: Vec<f64> = table.iter().map(|row| dot(row, state)).collect();
+            log_sum(&scores) - scores[*target as usize]
+        };
+        mean(states.iter().zip(&self.batch.targets).map(of))
+    }
+}
+
+fn rows(x: &Tensor) -> Vec<Vec<f64>> {
+    let width = *x.dims().last().unwrap();
+    let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values.chunks(width).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn times(x: &[f64], matrix: &[Vec<f64>]) -> Vec<f64> {
+    let column = |j: usize| x.iter().zip(matrix).map(|(x, row)| x * row[j]).sum();
+    (0..matrix[0].len()).map(column).collect()
+}
+
+fn log_sum(scores: &[f64]) -> f64 {
+    scores.iter().map(|score| score.exp()).sum::<f64>().ln()
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let values: Vec<f64> = values.collect();
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// −log σ(x).
+fn behind(x: f64) -> f64 {
+    (1.0 + (-x).exp()).ln()
+}
+
+fn binary(logit: f64, yes: bool) -> f64 {
+    if yes { behind(logit) } else { behind(-logit) }
+}
+
+/// The negative that objectives draw for a target.
+fn negative(target: u32, rng: &mut impl Rng) -> u32 {
+    let other = rng.random_range(0..N_ITEMS - 1);
+    other + u32::from(other >= target)
+}
+
+/// The scores of each target and of its drawn negatives.
+fn drawn(case: &Case, negatives: usize) -> Vec<Vec<f64>> {
+    let (mut rng, table) = (SeedTree::new(SEED).rng(), case.table());
+    let of = |(state, &target): (Vec<f64>, &u32)| {
+        let others = (0..negatives).map(|_| negative(target, &mut rng));
+        let classes: Vec<u32> = std::iter::once(target).chain(others).collect();
+        classes.iter().map(|&class| dot(&table[class as usize], &state)).collect()
+    };
+    case.hidden().into_iter().zip(&case.batch.targets).map(of).collect()
+}
+
+fn normalised(x: &[f64]) -> Vec<f64> {
+    let length = dot(x, x).sqrt();
+    x.iter().map(|x| x / length).collect()
+}
+
+/// The loss by its formula, in plain loops over what the model finds.
+fn by_hand(objective: &AnyObjective, case: &Case, facts: &Facts<'_>) -> f64 {
+    let batch = &case.batch;
+    let pairs = |scores: &[f64], beta: f64| {
+        let others: f64 = scores[1..].iter().map(|&score| behind(-score)).sum();
+        (beta * behind(scores[0]) + others) / scores.len() as f64
+    };
+    match objective {
+        AnyObjective::Bce(bce) => mean(drawn(case, bce.negatives).iter().map(|s| pairs(s, 1.0))),
+        AnyObjective::Gbce(gbce) => {
+            let alpha = gbce.negatives as f64 / f64::from(N_ITEMS - 1);
+            let beta = alpha * (gbce.calibration * (1.0 - 1.0 / alpha) + 1.0 / alpha);
+            mean(drawn(case, gbce.negatives).iter().map(|scores| pairs(scores, beta)))
+        }
+        AnyObjective::Bpr(bpr) => mean(
+            drawn(case, bpr.negatives)
+                .iter()
+                .map(|scores| mean(scores[1..].iter().map(|other| behind(scores[0] - other)))),
+        ),
+        AnyObjective::SampledSoftmax(sampled) => {
+            mean(drawn(case, sampled.negatives).iter().map(|s| log_sum(s) - s[0]))
+        }
+        AnyObjective::Softmax(_)
+        | AnyObjective::MaskedItems(_)
+        | AnyObjective::PseudoMaskedItems(_) => case.softmax(&case.hidden()),
+        AnyObjective::NextSequence(_) | AnyObjective::RearrangedSequence(_) => {
+            let hidden = case.hidden();
+            let of = |(state, label): (&Vec<f64>, &f32)| binary(case.logit(state), *label > 0.5);
+            mean(hidden.iter().zip(&batch.labels).map(of))
+        }
+        AnyObjective::SequenceItemContrast(contrast) => {
+            let (table, states) = (case.table(), case.hidden());
+            let of = |(i, state): (usize, &Vec<f64>)| {
+                let score = |target: u32| {
+                    let item = normalised(&table[target as usize]);
+                    dot(&normalised(state), &item) / contrast.temperature
+                };
+                let targets = batch.targets.iter().enumerate();
+                let counted = targets.filter(|(j, t)| *j == i || **t != batch.targets[i]);
+                let scores: Vec<f64> = counted.map(|(_, &target)| score(target)).collect();
+                log_sum(&scores) - score(batch.targets[i])
+            };
+            mean(states.iter().enumerate().map(of))
+        }
+        AnyObjective::SequenceContrast(contrast) => {
+            let views: Vec<Vec<f64>> = case.hidden().iter().map(|view| normalised(view)).collect();
+            let score = |i: usize, j: usize| dot(&views[i], &views[j]) / contrast.temperature;
+            mean((0..views.len()).map(|i| {
+                let others = (0..views.len()).filter(|&j| j != i);
+                log_sum(&others.map(|j| score(i, j)).collect::<Vec<f64>>()) - score(i, i ^ 1)
+            }))
+        }
+        AnyObjective::ReplacedItems(replaced) => replaced_by_hand(replaced, case),
+        AnyObjective::S3Rec(s3) => s3_by_hand(s3, case, facts),
+    }
+}
+
+fn replaced_by_hand(replaced: &ReplacedItems, case: &Case) -> f64 {
+    let (batch, mut rng) = (&case.batch, SeedTree::new(SEED).rng());
+    let pass = Pass { sides: Some(Sides::Both), ..Pass::default() };
+    let states = rows(&case.model.generated(&batch.input, pass).unwrap());
+    let states: Vec<Vec<f64>> = case.asked_rows().map(|row| states[row].clone()).collect();
+    let mut tokens = batch.numbers.clone();
+    for (row, state) in case.asked_rows().zip(&states) {
+        let at: f64 = rng.random();
+        let powers: Vec<f64> =
+            case.table()[..N_ITEMS as usize].iter().map(|item| dot(item, state).exp()).collect();
+        let total: f64 = powers.iter().sum();
+        let mut reached = 0.0;
+        tokens[row] = powers
+            .iter()
+            .position(|power| {
+                reached += power;
+                reached >= at * total
+            })
+            .map(|item| u32::try_from(item).unwrap())
+            .unwrap();
+    }
+    let input = Input::new(tokens.clone().into(), batch.input.lanes.clone());
+    let wrong = tokens.iter().zip(&batch.numbers).map(|(token, own)| token != own);
+    let logits = case.states(&input).into_iter().map(|state| case.logit(&state));
+    let model = mean(logits.zip(wrong).map(|(logit, wrong)| binary(logit, wrong)));
+    case.softmax(&states) + replaced.weight * model
+}
+
+fn s3_by_hand(s3: &S3Rec, case: &Case, facts: &Facts<'_>) -> f64 {
+    let own = |name: &str| case.parameter(&format!("{PREFIX}.{name}"));
+    let (batch, hidden, table) = (&case.batch, case.hidden(), case.table());
+    let mut rng = SeedTree::new(SEED).rng();
+    let attributes = |state: &[f64], target: u32, term: &str| -> f64 {
+        let projected = times(state, &own(term));
+        let all = own("attributes").into_iter().enumerate();
+        all.map(|(i, attribute)| {
+            let has = facts.categories(ItemId(target)).contains(&u32::try_from(i).unwrap());
+            binary(dot(&projected, &attribute), has)
+        })
+        .sum()
+    };
+    let (mut total, mut segments) = (0.0, Vec::new());
+    for (row, (&kind, state)) in batch.numbers.iter().zip(&hidden).enumerate() {
+        let target = batch.targets[row];
+        match kind {
+            0 => {
+                total +=
+                    s3.associated_attributes * attributes(state, target, "associated-attributes");
+            }
+            1 => {
+                total += s3.masked_attributes * attributes(state, target, "masked-attributes");
+                let (projected, other) =
+                    (times(state, &own("masked-item")), negative(target, &mut rng));
+                let score = |item: u32| dot(&projected, &table[item as usize]);
+                total += s3.masked_item * behind(score(target) - score(other));
+            }
+            _ => segments.push(state),
+        }
+    }
+    for stretch in segments.chunks(3) {
+        let projected = times(stretch[0], &own("segment"));
+        let ahead = dot(&projected, stretch[1]) - dot(&projected, stretch[2]);
+        total += s3.segment * behind(ahead);
+    }
+    total / 8.0
+}
+
+#[test]
+fn every_objective_has_the_value_of_its_formula() {
+    let (data, split) = data();
+    let facts = Facts::new(&data, &split, 9);
+    let windows = Windows::new(&data, &split, 10);
+    assert_eq!(objectives().len(), AnyObjective::ENTRIES.len());
+    for objective in objectives() {
+        let case = Case::new(&objective, &facts, &windows);
+        let expected = by_hand(&objective, &case, &facts);
+        let error = (case.loss - expected).abs() / expected.abs();
+        assert!(error < 1e-4, "{}: {} against {expected}", objective.name(), case.loss);
+    }
+}
+
+#[test]
+fn every_objective_learns_eight_sequences_by_heart() {
+    let (data, split) = data();
+    let facts = Facts::new(&data, &split, 9);
+    let windows = Windows::new(&data, &split, 10);
+    for objective in objectives() {
+        let case = Case::new(&objective, &facts, &windows);
+        let mut optimiser = AdamW::new(case.model.parameters(), 0.0);
+        let mut losses = Vec::new();
+        for _ in 0..200 {
+            let pass = Pass { sides: Some(case.sides), ..Pass::default() };
+            let (model, batch) = (&case.model, &case.batch);
+            let asked = Asked { model, pass, batch, facts: &facts, prefix: PREFIX };
+            let loss = objective.as_dyn().loss(&asked, &mut SeedTree::new(SEED).rng()).unwrap();
+            losses.push(f64::from(loss.to_scalar::<f32>().unwrap()));
+            let gradients = model.gradients(&loss).unwrap();
+            optimiser.step(model.parameters(), &gradients, 5e-3, 5.0).unwrap();
+        }
+        let (first, last) = (losses[0], mean(losses[190..].iter().copied()));
+        assert!(last < 0.25 * first, "{}: from {first} to {last}", objective.name());
+    }
+}
+
+#[test]
+fn a_pseudo_mask_does_not_see_what_it_asks_for() {
+    let (data, split) = data();
+    let facts = Facts::new(&data, &split, 9);
+    let windows = Windows::new(&data, &split, 9);
+    let objective = AnyObjective::PseudoMaskedItems(PseudoMaskedItems {
+        probability: 0.5,
+        ..PseudoMaskedItems::default()
+    });
+    let case = Case::new(&objective, &facts, &windows);
+    let (input, pseudo) = (&case.batch.input, N_ITEMS + 1);
+    let before = case.states(input);
+    let (mut asked, mut seen) = (0, 0);
+    for (row, &token) in input.tokens.iter().enumerate() {
+        if token != pseudo {
+            continue;
+        }
+        // The item itself stands after its pseudo-mask.
+        let mut tokens = input.tokens.to_vec();
+        tokens[row + 1] = (tokens[row + 1] + 1) % N_ITEMS;
+        let after = case.states(&Input { tokens: tokens.into(), ..input.clone() });
+        assert!(before[row] == after[row], "row {row} sees its answer");
+        let masks = input.tokens.iter().enumerate().filter(|(_, token)| **token == N_ITEMS);
+        assert!(masks.map(|(mask, _)| mask).all(|mask| before[mask] == after[mask]));
+        seen += before.iter().zip(&after).filter(|(before, after)| before != after).count() - 1;
+        asked += 1;
+    }
+    assert!(asked > 8 && seen > 8, "{asked} are asked, {seen} see the items of blocks before");
+}
