@@ -7,12 +7,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tastemaker::StudyObserver;
 use tastemaker::core::prepare::Prepared;
 use tastemaker::core::splits::SplitSets;
-use tastemaker::train::{Event, Observer};
+use tastemaker::train::{Event, Meter, Observer};
+
+use crate::meter::Process;
 
 /// Tells each epoch as a line and, on a terminal, the steps between as a bar with rate and
 /// remaining time.
 pub(crate) struct Progress {
     state: Mutex<State>,
+    meter: Process,
 }
 
 struct State {
@@ -30,7 +33,8 @@ impl Progress {
             "{bar:30} step {pos} of at most {len}, {per_sec}, {eta} left at most  {msg}",
         );
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { state: Mutex::new(State { bar, steps_per_epoch: 0 }) }
+        let state = Mutex::new(State { bar, steps_per_epoch: 0 });
+        Self { state, meter: Process::new() }
     }
 
     fn with(&self, f: impl FnOnce(&mut State)) {
@@ -87,6 +91,10 @@ impl State {
 impl Observer for Progress {
     fn observe(&self, event: &Event) {
         self.with(|state| state.event(event));
+    }
+
+    fn meter(&self) -> Option<&dyn Meter> {
+        Some(&self.meter)
     }
 }
 

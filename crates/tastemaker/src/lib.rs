@@ -18,8 +18,8 @@ pub use tastemaker_core as core;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
-    ArmReport, Cell, Listed, Matched, Recommendation, Report, StudyObserver, TitleIndex, Whose,
-    evaluate, recommend, train,
+    ArmReport, Cell, Costs, Listed, Matched, Recommendation, Report, StudyObserver, TitleIndex,
+    Whose, evaluate, recommend, train,
 };
 
 /// Every table, by the name of its kind.

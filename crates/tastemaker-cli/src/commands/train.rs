@@ -115,12 +115,17 @@ fn text(report: &Report) -> String {
     let Some(first) = report.arms.first() else { return String::new() };
     let mut headings = vec![format!("{} (test)", report.study)];
     headings.extend(first.test.iter().map(|cell| cell.metric.clone()));
+    let measured = report.arms.iter().any(|arm| arm.costs.is_some());
+    if measured {
+        headings.extend(["trained", "s", "s before", "MiB"].map(str::to_owned));
+    }
     let row = |arm: &ArmReport| {
         let cell = |cell: &tastemaker::Cell| match cell.deviation {
             Some(deviation) => format!("{:.4} ± {deviation:.4}", cell.mean),
             None => format!("{:.4}", cell.mean),
         };
-        std::iter::once(arm.arm.clone()).chain(arm.test.iter().map(cell)).collect()
+        let costs = if measured { costs(arm.costs).to_vec() } else { vec![] };
+        std::iter::once(arm.arm.clone()).chain(arm.test.iter().map(cell)).chain(costs).collect()
     };
     let table = output::table(&headings, 1, report.arms.iter().map(row).collect());
     let folders: Vec<String> = report
@@ -130,4 +135,15 @@ fn text(report: &Report) -> String {
         .map(|folder| format!("  {}", folder.display()))
         .collect();
     format!("{table}\n\n{}\nRuns:\n{}", report.protocol, folders.join("\n"))
+}
+
+/// Numbers that learnt, seconds, seconds of pre-training before, memory.
+fn costs(costs: Option<tastemaker::Costs>) -> [String; 4] {
+    let Some(costs) = costs else { return std::array::from_fn(|_| "–".to_owned()) };
+    [
+        costs.trained_parameters.to_string(),
+        format!("{:.1}", costs.seconds),
+        format!("{:.1}", costs.pretraining_seconds),
+        (costs.peak_memory >> 20).to_string(),
+    ]
 }

@@ -28,6 +28,9 @@ pub use prompt_and_model_tuning::PromptAndModelTuning;
 pub use prompt_free::PromptFree;
 pub use prompt_tuning::PromptTuning;
 
+/// The name of the stage before a model is adapted.
+pub const PRETRAINING: &str = "pretraining";
+
 /// Answers with a plan, which the one trainer carries out.
 pub trait Paradigm {
     /// What is learnt, one stage after the other, on a backbone of this shape.
@@ -80,7 +83,7 @@ impl TrainPlan {
     /// A pre-trained model that is then adapted in `stages`.
     fn adapting(stages: Vec<Stage>) -> Self {
         let first = Stage {
-            name: "pretraining".to_owned(),
+            name: PRETRAINING.to_owned(),
             task: Task::Pretraining,
             insert: vec![],
             learns: vec![Learns::All],

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 use tastemaker_core::artifact::write_atomically;
 
-use crate::train::{Event, Observer};
+use crate::train::{Event, Meter, Observer};
 use crate::{Error, Result};
 
 /// Writes the events of a run to a file and passes them on.
@@ -82,6 +82,10 @@ impl State {
 }
 
 impl Observer for EventLog<'_> {
+    fn meter(&self) -> Option<&dyn Meter> {
+        self.next.meter()
+    }
+
     fn beneath(&self) -> Option<&dyn Observer> {
         Some(self.next)
     }

@@ -9,6 +9,7 @@
 //! | `model.safetensors` | a trained language model (controls are learnt again from `data/`) |
 //! | `adapters.safetensors` | what was put into it: adapters, prompts, heads |
 //! | `metrics.json` | the result; written last, so that a run that has it has ended |
+//! | `costs.json` | what each stage took; the only file that depends on the machine's load |
 //! | `users.parquet` | the test metrics of every user |
 //!
 //! Beside the arms' folders stand `data/`, the prepared data, and `pretrained/`, the models that
@@ -22,7 +23,8 @@ use tastemaker_core::artifact::write_atomically;
 use tastemaker_core::prepare::{self, Prepared};
 use tastemaker_eval::Summary;
 
-use super::{Arm, Study};
+use super::{Arm, Study, costs};
+use crate::train::StageCost;
 use crate::{Error, Result};
 
 /// The study of a run, in its folder.
@@ -176,6 +178,11 @@ impl RunFolder {
         let text = serde_json::to_string_pretty(result)
             .map_err(|error| Error::Serialise(error.to_string()))?;
         Ok(write_atomically(&self.file(METRICS_FILE), |out| writeln!(out, "{text}"))?)
+    }
+
+    /// What each stage of the run took, where that was measured.
+    pub fn costs(&self) -> Result<Vec<StageCost>> {
+        costs::read(&self.path)
     }
 
     /// The file with the values of every user.

@@ -10,6 +10,7 @@ use tastemaker_eval::{Candidates, Evaluator};
 use crate::recommenders::AnyRecommender;
 use crate::{Error, Result};
 
+pub(crate) mod costs;
 mod document;
 mod events;
 mod folder;

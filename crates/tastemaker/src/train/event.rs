@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Meter;
+
 /// Something that happened in training. Nothing in it depends on the clock, so the events of a
 /// repeated run are the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -62,6 +64,11 @@ pub enum Event {
 pub trait Observer: Sync {
     /// Something happened.
     fn observe(&self, event: &Event);
+
+    /// What measures the costs of a run, if anything does.
+    fn meter(&self) -> Option<&dyn Meter> {
+        None
+    }
 
     /// Whom it tells itself, if it keeps a run's log: what is shared by runs is told there.
     fn beneath(&self) -> Option<&dyn Observer> {

@@ -2,6 +2,7 @@
 
 mod asked;
 mod batches;
+mod cost;
 mod event;
 mod facts;
 mod resume;
@@ -11,6 +12,7 @@ mod trainer;
 
 pub use asked::{Asked, at};
 pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
+pub use cost::{Cost, Meter, StageCost};
 pub use event::{Event, Observer, Silent};
 pub use facts::{Facts, has_categories};
 pub use schedule::Schedule;

@@ -9,7 +9,7 @@ mod training;
 pub use evaluating::evaluate;
 pub use matching::{Matched, TitleIndex};
 pub use recommending::{Listed, Recommendation, Whose, recommend};
-pub use report::{ArmReport, Cell, Report};
+pub use report::{ArmReport, Cell, Costs, Report};
 pub use training::{StudyObserver, train};
 
 use tastemaker_core::prepare::Prepared;

@@ -7,7 +7,10 @@ use tastemaker_core::prepare::Prepared;
 use tastemaker_core::splits::{SplitSets, SplitSummary};
 use tastemaker_eval::Summary;
 
+use crate::Result;
+use crate::paradigms::PRETRAINING;
 use crate::study::{RunFolder, RunResult, Study};
+use crate::train::StageCost;
 
 /// What a study says.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +46,48 @@ pub struct ArmReport {
     pub validation: Vec<Cell>,
     /// The metrics over the test targets.
     pub test: Vec<Cell>,
+    /// What a run took, a mean over the seeds; `None` where it was not measured.
+    pub costs: Option<Costs>,
+}
+
+/// What a run took, a mean over the seeds.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Costs {
+    /// How many numbers learnt in the stage after pre-training in which most did.
+    pub trained_parameters: usize,
+    /// Seconds by the clock, pre-training left out.
+    pub seconds: f64,
+    /// Seconds of all processors together, pre-training left out.
+    pub cpu_seconds: f64,
+    /// Seconds by the clock of the pre-training, which arms may share.
+    pub pretraining_seconds: f64,
+    /// The most memory at once in any stage, in bytes.
+    pub peak_memory: u64,
+}
+
+impl Costs {
+    fn mean(runs: &[Vec<StageCost>]) -> Option<Self> {
+        if runs.iter().any(Vec::is_empty) {
+            return None;
+        }
+        let is_before = |stage: &&StageCost| stage.stage == PRETRAINING;
+        let of = |part: fn(&StageCost) -> f64, before: bool| {
+            let total = |run: &Vec<StageCost>| -> f64 {
+                run.iter().filter(|stage| is_before(stage) == before).map(part).sum()
+            };
+            mean(&runs.iter().map(total).collect::<Vec<f64>>())
+        };
+        let stages = || runs.iter().flatten();
+        let after = stages().filter(|stage| !is_before(stage));
+        Some(Self {
+            trained_parameters: after.map(|stage| stage.trained_parameters).max().unwrap_or(0),
+            seconds: of(|stage| stage.cost.seconds, false),
+            cpu_seconds: of(|stage| stage.cost.cpu_seconds, false),
+            pretraining_seconds: of(|stage| stage.cost.seconds, true),
+            peak_memory: stages().map(|stage| stage.cost.peak_memory).max().unwrap_or(0),
+        })
+    }
 }
 
 /// A metric over the seeds.
@@ -64,32 +109,35 @@ impl Report {
         study: &Study,
         (data, split): (&Prepared, &SplitSets),
         results: &[(RunResult, RunFolder)],
-    ) -> Self {
+    ) -> Result<Self> {
         let protocol =
             results.first().map(|(result, _)| result.test.protocol.clone()).unwrap_or_default();
         let arms = results.chunk_by(|a, b| a.0.arm == b.0.arm);
-        Self {
+        Ok(Self {
             study: study.study.name.clone(),
             data: data.dataset.name.clone(),
             data_hash: data.dataset.hash.clone(),
             split: split.summary(&data.dataset),
             protocol,
-            arms: arms.map(ArmReport::new).collect(),
-        }
+            arms: arms.map(ArmReport::new).collect::<Result<_>>()?,
+        })
     }
 }
 
 impl ArmReport {
-    fn new(runs: &[(RunResult, RunFolder)]) -> Self {
+    fn new(runs: &[(RunResult, RunFolder)]) -> Result<Self> {
         let first = &runs[0].0;
-        Self {
+        let costs: Vec<Vec<StageCost>> =
+            runs.iter().map(|(_, folder)| folder.costs()).collect::<Result<_>>()?;
+        Ok(Self {
             arm: first.arm.clone(),
             recommender: first.recommender.clone(),
             seeds: runs.iter().map(|(run, _)| run.seed).collect(),
             folders: runs.iter().map(|(_, folder)| folder.path().to_owned()).collect(),
             validation: cells(runs, |run| &run.validation),
             test: cells(runs, |run| &run.test),
-        }
+            costs: Costs::mean(&costs),
+        })
     }
 }
 

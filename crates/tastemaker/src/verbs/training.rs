@@ -4,12 +4,12 @@ use std::path::Path;
 
 use tastemaker_core::prepare::{Prepared, prepare};
 use tastemaker_core::splits::{Part, SplitSets};
-use tastemaker_core::{SeedTree, artifact};
+use tastemaker_core::{Recommender, SeedTree, artifact};
 
 use super::report::Report;
 use crate::recommenders::FitContext;
-use crate::study::{Arm, EventLog, RunFolder, RunResult, Study};
-use crate::train::Observer;
+use crate::study::{Arm, EventLog, RunFolder, RunResult, Study, costs};
+use crate::train::{Observer, StageCost};
 use crate::{Error, Result};
 
 /// Is told how a study gets on.
@@ -42,7 +42,7 @@ pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<
             results.push((run(study, (arm, seed), (&data, &split), &folder, observer)?, folder));
         }
     }
-    Ok(Report::new(study, (&data, &split), &results))
+    Report::new(study, (&data, &split), &results)
 }
 
 fn run(
@@ -78,7 +78,7 @@ fn run(
         allow_seen: study.evaluate.allow_seen,
         observer: &log,
     };
-    let recommender = arm.recommender.as_dyn().fit(&context)?;
+    let recommender = fit(arm, &context, folder.path())?;
     log.finish()?;
     let evaluator = study.evaluate.evaluator()?;
     let of = |part| evaluator.evaluate(&*recommender, &data.dataset, split, part, &seeds);
@@ -98,4 +98,20 @@ fn run(
     };
     folder.end(&result)?;
     Ok(result)
+}
+
+/// Fits an arm and writes down what that took, unless it did so itself, stage by stage.
+fn fit(arm: &Arm, context: &FitContext<'_>, folder: &Path) -> Result<Box<dyn Recommender>> {
+    let meter = context.observer.meter();
+    if let Some(meter) = meter {
+        meter.reset();
+    }
+    let recommender = arm.recommender.as_dyn().fit(context)?;
+    if let Some(meter) = meter
+        && costs::read(folder)?.is_empty()
+    {
+        let (stage, cost) = ("fit".to_owned(), meter.read());
+        costs::write(folder, &[StageCost { stage, trained_parameters: 0, cost }])?;
+    }
+    Ok(recommender)
 }

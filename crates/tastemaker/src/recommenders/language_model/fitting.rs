@@ -14,9 +14,9 @@ use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd};
 use super::{Auxiliary, FewShot, FitContext, LanguageModel, Trained, identity};
 use crate::objectives::AnyObjective;
 use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
-use crate::study::EventLog;
+use crate::study::{EventLog, costs};
 use crate::train::{
-    Event, Facts, Observer, Outcome, Question, Schedule, Trainer, Training, Windows,
+    Event, Facts, Observer, Outcome, Question, Schedule, StageCost, Trainer, Training, Windows,
 };
 use crate::{Error, Result};
 
@@ -28,6 +28,9 @@ pub(super) struct Fitting<'a> {
     /// Tells the run from every other.
     pub(super) run: &'a str,
 }
+
+/// How a stage ended, and what it took where that is measured.
+type Ended = (StageEnd, Option<StageCost>);
 
 /// What a stage needs beside the model.
 struct Part<'a> {
@@ -44,13 +47,21 @@ struct Part<'a> {
 impl Fitting<'_> {
     /// Runs every stage; says how each ended.
     pub(super) fn run(&self, model: &mut Transformer) -> Result<Vec<StageEnd>> {
-        let mut ends = Vec::new();
+        let (mut ends, mut costs) = (Vec::new(), Vec::new());
         for stage in &self.plan.stages {
             self.insert(model, stage)?;
-            ends.extend(match stage.task {
-                Task::Pretraining => self.pretrain(model, stage)?,
-                Task::Recommending => Some(self.adapt(model, stage)?),
-            });
+            let (end, cost) = match stage.task {
+                Task::Pretraining => match self.pretrain(model, stage)? {
+                    Some(end) => end,
+                    None => continue,
+                },
+                Task::Recommending => self.adapt(model, stage)?,
+            };
+            ends.push(end);
+            costs.extend(cost);
+        }
+        if let Some(folder) = self.context.checkpoints.filter(|_| !costs.is_empty()) {
+            costs::write(folder, &costs)?;
         }
         Ok(ends)
     }
@@ -80,7 +91,7 @@ impl Fitting<'_> {
     }
 
     /// A stage on the recommender's own task.
-    fn adapt(&self, model: &mut Transformer, stage: &Stage) -> Result<StageEnd> {
+    fn adapt(&self, model: &mut Transformer, stage: &Stage) -> Result<Ended> {
         let name = &stage.name;
         if self.plan.stages.len() > 1 {
             self.context.observer.observe(&Event::Stage { stage: name.clone() });
@@ -104,7 +115,7 @@ impl Fitting<'_> {
 
     /// Gives the model what it learns before: from the file of another run, or now. Nothing, where
     /// pre-training is left out.
-    fn pretrain(&self, model: &mut Transformer, stage: &Stage) -> Result<Option<StageEnd>> {
+    fn pretrain(&self, model: &mut Transformer, stage: &Stage) -> Result<Option<Ended>> {
         let Some(pretraining) = &self.settings.pretraining else { return Ok(None) };
         let (Some(objective), Some(training)) = (&pretraining.objective, &pretraining.training)
         else {
@@ -120,8 +131,9 @@ impl Fitting<'_> {
         let run = identity(&of, self.context)?;
         let folder = self.context.pretrained.map(|folder| folder.join(&run[..16]));
         let file = folder.as_ref().map(|folder| folder.join(MODEL_FILE));
-        if let Some(path) = file.as_ref().filter(|path| path.exists()) {
-            return read_pretrained(path, model, &run).map(Some);
+        if let (Some(path), Some(folder)) = (file.as_ref().filter(|path| path.exists()), &folder) {
+            let end = read_pretrained(path, model, &run)?;
+            return Ok(Some((end, costs::read(folder)?.pop())));
         }
         let outer = self.context.observer.beneath().unwrap_or(self.context.observer);
         let log = folder.as_ref().map(|folder| EventLog::new(&folder.join("events.jsonl"), outer));
@@ -129,18 +141,25 @@ impl Fitting<'_> {
         let observer: &dyn Observer = log.as_ref().map_or(outer, |log| log);
         let split = self.context.split;
         let part = Part { stage, objective, auxiliary, training, split, checkpoint, observer };
-        let end = self.train(model, &part)?;
+        let (end, cost) = self.train(model, &part)?;
         if let Some(log) = log {
             log.finish()?;
         }
         if let (Some(path), Some(folder)) = (file, folder) {
+            if let Some(cost) = &cost {
+                costs::write(&folder, std::slice::from_ref(cost))?;
+            }
             write_pretrained(&path, model, (run, end.clone()))?;
             remove(&folder.join(CHECKPOINT_FILE))?;
         }
-        Ok(Some(end))
+        Ok(Some((end, cost)))
     }
 
-    fn train(&self, model: &mut Transformer, part: &Part<'_>) -> Result<StageEnd> {
+    fn train(&self, model: &mut Transformer, part: &Part<'_>) -> Result<Ended> {
+        let meter = part.observer.meter();
+        if let Some(meter) = meter {
+            meter.reset();
+        }
         let (context, n_items) = (self.context, self.context.data.n_items());
         let facts = Facts::new(context.data, part.split, model.shape().max_length);
         let questions = part.questions();
@@ -177,8 +196,12 @@ impl Fitting<'_> {
             trainer.run(model, recommends.then_some(&validate))?;
         let (stage, trained_parameters) =
             (part.stage.name.clone(), model.parameters().n_learning());
+        let cost = meter.map(|meter| {
+            let (stage, cost) = (stage.clone(), meter.read());
+            StageCost { stage, trained_parameters, cost }
+        });
         model.remove_for_objectives();
-        Ok(StageEnd { stage, trained_parameters, best_epoch, validation })
+        Ok((StageEnd { stage, trained_parameters, best_epoch, validation }, cost))
     }
 
     /// The split of which only a few users are learnt from.
