@@ -192,7 +192,9 @@ fn every_file_of_a_kind_stands_in_its_table() {
     let folders = [
         ("metrics", "crates/tastemaker-eval/src/metrics", ""),
         ("recommenders", "crates/tastemaker/src/recommenders", ""),
-        ("objectives", "crates/tastemaker/src/objectives", "next_item"),
+        ("objectives", "crates/tastemaker/src/objectives", "next_item pieces yes_no"),
+        ("paradigms", "crates/tastemaker/src/paradigms", "item_prompt learns"),
+        ("adapters", "crates/tastemaker-nn/src/adapters", "inserted vectors"),
         ("backbones", "crates/tastemaker-nn/src/backbones", "shape"),
         ("splits", "crates/tastemaker-core/src/splits", "sets testkit"),
         ("sources", "crates/tastemaker-core/src/sources", ""),
@@ -219,7 +221,7 @@ fn the_paths_in_the_documents_are_there() {
             .collect()
     };
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"] {
-        let text = fs_err::read_to_string(workspace().join(document)).unwrap();
+        let text = fs_err::read_to_string(workspace().join(&document)).unwrap();
         for word in words(&text) {
             let ours = ["crates/", "studies/", "docs/"].iter().any(|start| word.starts_with(start));
             assert!(!ours || workspace().join(&word).exists(), "{document} names {word}");
@@ -251,11 +253,13 @@ fn the_reference_page_is_what_the_tables_say() {
 #[test]
 fn every_toml_block_in_the_documents_resolves() {
     let mut n = 0;
-    for document in ["README.md", "docs/guide/quickstart.md", "docs/guide/study-files.md"] {
-        let text = fs_err::read_to_string(workspace().join(document)).unwrap();
+    let guide =
+        ["paradigms", "quickstart", "study-files"].map(|page| format!("docs/guide/{page}.md"));
+    for document in guide.into_iter().chain(["README.md".to_owned()]) {
+        let text = fs_err::read_to_string(workspace().join(&document)).unwrap();
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();
-            tastemaker::study::parse(document, block, &[])
+            tastemaker::study::parse(&document, block, &[])
                 .unwrap_or_else(|error| panic!("{error}"));
             n += 1;
         }

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Dataset, Error, ItemId};
+use tastemaker_core::{Dataset, Error, ItemId, suggest};
 use tastemaker_nn::adapters::Added;
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::composite::softplus;
@@ -15,7 +15,7 @@ use tastemaker_nn::transformer::Sides;
 use super::Objective;
 use super::pieces::{binary, check_share, hidden, stretch_of_another};
 use crate::Result;
-use crate::train::{Asked, BatchBuilder, Facts, Window, at, has_categories};
+use crate::train::{Asked, BatchBuilder, Facts, Window, at, category_attributes};
 
 /// The four mutual-information objectives of S3-Rec, with the items' categories as attributes.
 ///
@@ -53,6 +53,8 @@ pub struct S3Rec {
     pub masked_attributes: f64,
     /// The weight of the segment.
     pub segment: f64,
+    /// The attributes of items that are asked for; all that hold categories, if none is named.
+    pub attributes: Vec<String>,
 }
 
 impl Default for S3Rec {
@@ -63,6 +65,7 @@ impl Default for S3Rec {
             masked_item: 1.0,
             masked_attributes: 1.0,
             segment: 0.5,
+            attributes: vec![],
         }
     }
 }
@@ -119,16 +122,20 @@ impl S3Rec {
     }
 
     /// Binary cross-entropy of the attributes of the items at these places, added up.
-    fn attributes(
+    fn attribute_loss(
+        &self,
         asked: &Asked<'_>,
         (states, targets): (&Tensor, &[u32]),
         term: &str,
     ) -> Result<Tensor> {
-        let n = asked.facts.n_categories();
+        let columns: Vec<u32> =
+            asked.facts.numbers(&self.attributes).into_iter().flatten().collect();
+        let n = columns.len();
         let mut labels = vec![0.0_f32; targets.len() * n];
         for (row, &target) in targets.iter().enumerate() {
-            for &category in asked.facts.categories(ItemId(target)) {
-                labels[row * n + category as usize] = 1.0;
+            let categories = asked.facts.categories(ItemId(target)).iter();
+            for column in categories.filter_map(|category| columns.binary_search(category).ok()) {
+                labels[row * n + column] = 1.0;
             }
         }
         let labels = Tensor::from_vec(labels, (targets.len(), n), states.device())?;
@@ -187,8 +194,14 @@ impl Objective for S3Rec {
     }
 
     fn unsuitable(&self, data: &Dataset) -> Option<String> {
+        let known = category_attributes(data);
+        if let Some(unknown) = self.attributes.iter().find(|name| !known.contains(&name.as_str())) {
+            let hint = suggest::hint(unknown, known.iter().copied());
+            let known = known.join(", ");
+            return Some(format!("no attribute {unknown:?} holds categories, only {known}{hint}"));
+        }
         let needs = self.associated_attributes + self.masked_attributes > 0.0;
-        (needs && !has_categories(data)).then(|| {
+        (needs && known.is_empty()).then(|| {
             "the items have no attributes with categories; give some, or set \
              associated-attributes and masked-attributes to 0"
                 .to_owned()
@@ -203,7 +216,8 @@ impl Objective for S3Rec {
         let terms = self.terms().into_iter().filter(|(_, weight)| *weight > 0.0);
         let mut all: Vec<Added> = terms.map(matrix).collect();
         if self.associated_attributes + self.masked_attributes > 0.0 {
-            let dimensions = vec![facts.n_categories(), width];
+            let n = facts.numbers(&self.attributes).into_iter().map(|numbers| numbers.len()).sum();
+            let dimensions = vec![n, width];
             all.push(("attributes".to_owned(), dimensions, Init::Normal(0.02)));
         }
         all
@@ -249,7 +263,7 @@ impl Objective for S3Rec {
             let there = (&there.0, &there.1[..]);
             add(
                 self.associated_attributes,
-                Self::attributes(asked, there, "associated-attributes")?,
+                self.attribute_loss(asked, there, "associated-attributes")?,
             )?;
         }
         let hidden = (&hidden.0, &hidden.1[..]);
@@ -257,7 +271,7 @@ impl Objective for S3Rec {
             add(self.masked_item, Self::items(asked, hidden, rng)?)?;
         }
         if self.masked_attributes > 0.0 {
-            add(self.masked_attributes, Self::attributes(asked, hidden, "masked-attributes")?)?;
+            add(self.masked_attributes, self.attribute_loss(asked, hidden, "masked-attributes")?)?;
         }
         let (context, _) = of(Kind::Context)?;
         let segments = context.dim(0)?;

@@ -1,6 +1,7 @@
 //! What an objective may know beside a window.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use tastemaker_core::catalog::Column;
 use tastemaker_core::splits::SplitSets;
@@ -18,10 +19,11 @@ pub struct Facts<'a> {
     categories: Categories,
 }
 
-/// The categories of each item, of all attributes that hold categories.
+/// The categories of each item, of all attributes that hold categories; those of an attribute
+/// have numbers that follow one another.
 #[derive(Debug, Default)]
 struct Categories {
-    n: usize,
+    attributes: Vec<(String, Range<u32>)>,
     of: Vec<Vec<u32>>,
 }
 
@@ -32,9 +34,11 @@ impl<'a> Facts<'a> {
         Self { data, split, n_items, max_length, categories: Categories::of(data) }
     }
 
-    /// How many categories there are, of all attributes together.
-    pub fn n_categories(&self) -> usize {
-        self.categories.n
+    /// The numbers of the categories of these attributes; of all, if none is named.
+    pub fn numbers(&self, attributes: &[String]) -> Vec<Range<u32>> {
+        let wanted = |name: &String| attributes.is_empty() || attributes.contains(name);
+        let all = self.categories.attributes.iter();
+        all.filter(|(name, _)| wanted(name)).map(|(_, numbers)| numbers.clone()).collect()
     }
 
     /// The categories of `item`, by number.
@@ -61,24 +65,28 @@ impl<'a> Facts<'a> {
 
 impl Categories {
     fn of(data: &Dataset) -> Self {
-        let mut numbers = BTreeMap::new();
+        let (mut attributes, mut next) = (Vec::new(), 0);
         let mut of = vec![Vec::new(); data.n_items()];
         for attribute in data.catalog.attributes() {
             let Column::Categories(rows) = &attribute.column else { continue };
+            let (first, mut numbers) = (next, BTreeMap::new());
             for (item, names) in of.iter_mut().zip(rows) {
                 for name in names {
-                    let next = u32::try_from(numbers.len()).expect("fewer than 2^32 categories");
-                    item.push(*numbers.entry((attribute.name.as_str(), name)).or_insert(next));
+                    item.push(*numbers.entry(name).or_insert_with(|| {
+                        next += 1;
+                        next - 1
+                    }));
                 }
             }
+            attributes.push((attribute.name.clone(), first..next));
         }
-        Self { n: numbers.len(), of }
+        Self { attributes, of }
     }
 }
 
-/// Whether the catalog of `data` says a category of any item.
-pub fn has_categories(data: &Dataset) -> bool {
-    let categories = |column: &Column| matches!(column, Column::Categories(_));
-    let attributes = data.catalog.attributes().iter();
-    attributes.map(|a| &a.column).any(|column| categories(column) && column.n_present() > 0)
+/// The names of the attributes of `data` that say a category of any item.
+pub fn category_attributes(data: &Dataset) -> Vec<&str> {
+    let has = |column: &Column| matches!(column, Column::Categories(_)) && column.n_present() > 0;
+    let attributes = data.catalog.attributes().iter().filter(|attribute| has(&attribute.column));
+    attributes.map(|attribute| attribute.name.as_str()).collect()
 }

@@ -76,7 +76,8 @@ impl Costs {
             let total = |run: &Vec<StageCost>| -> f64 {
                 run.iter().filter(|stage| is_before(stage) == before).map(part).sum()
             };
-            mean(&runs.iter().map(total).collect::<Vec<f64>>())
+            // The sum of nothing is −0.
+            mean(&runs.iter().map(total).collect::<Vec<f64>>()) + 0.0
         };
         let stages = || runs.iter().flatten();
         let after = stages().filter(|stage| !is_before(stage));

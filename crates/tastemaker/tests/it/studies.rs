@@ -29,8 +29,9 @@ training = { learning-rate = 0.5 }
 
 #[test]
 fn every_study_in_the_repository_resolves_and_reads_back_as_itself() {
+    let files = |folder: &str| fs_err::read_dir(workspace().join(folder)).unwrap();
     let mut n = 0;
-    for entry in fs_err::read_dir(workspace().join("studies")).unwrap() {
+    for entry in files("studies").chain(files("recipes")) {
         let path = entry.unwrap().path();
         let study = study::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
         let text = study.to_toml().unwrap();
@@ -40,7 +41,7 @@ fn every_study_in_the_repository_resolves_and_reads_back_as_itself() {
         );
         n += 1;
     }
-    assert!(n >= 4, "{n} studies");
+    assert!(n >= 12, "{n} studies");
 }
 
 #[test]
@@ -130,4 +131,40 @@ fn a_caret_points_at_the_mistake() {
         problems[0],
         "a.toml:4:9: invalid type: integer `7`, expected a sequence\n  4 | seeds = 7\n    |         ^"
     );
+}
+
+#[test]
+fn an_arm_with_a_twin_is_two_and_inherits_its_pre_training() {
+    let text = r#"
+[study]
+name = "twins"
+seeds = [1]
+[dataset.demo]
+[training]
+epochs = 7
+[pretraining]
+objective = { s3-rec = {} }
+training = { batch-size = 32 }
+[[arm]]
+name = "tuned"
+twin = true
+[arm.recommender.language-model]
+paradigm = { finetune-full = {} }
+[[arm]]
+name = "plain"
+[arm.recommender.language-model]
+"#;
+    let study = resolve(text).unwrap();
+    let names: Vec<&str> = study.arm.iter().map(|arm| arm.name.as_str()).collect();
+    assert_eq!(names, ["tuned", "tuned-twin", "plain"]);
+    let written = study.to_toml().unwrap();
+    assert_eq!(written.matches("skip = true").count(), 1, "{written}");
+    // The pre-training has its own batch size and, as everything else, the study's epochs.
+    assert_eq!(written.matches("batch-size = 32").count(), 2, "{written}");
+    assert_eq!(written.matches("epochs = 7").count(), 5, "{written}");
+    assert_eq!(resolve(&written).unwrap(), study);
+    let problems = resolve(&text.replace("paradigm = { finetune-full = {} }", "")).unwrap_err();
+    assert!(problems[0].contains("twin is true, expected pretraining"), "{problems:?}");
+    let problems = resolve(&text.replace("twin = true", "twin = 1")).unwrap_err();
+    assert!(problems[0].contains("twin is no boolean"), "{problems:?}");
 }
