@@ -34,5 +34,6 @@ pub use ids::{ItemId, UserId, Vocabulary};
 pub use interactions::Interactions;
 pub use query::RecQuery;
 pub use ranked::{RankedList, TieOrder, TopN};
+pub use reading::times::civil_from_days;
 pub use recommender::{RankOptions, Recommender};
 pub use rng::SeedTree;

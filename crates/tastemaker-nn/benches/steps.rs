@@ -143,7 +143,7 @@ struct Encoding {
 
 impl Encoding {
     fn run(&self) {
-        black_box(self.model.last_hidden(&self.sequences).expect("hidden states"));
+        black_box(self.model.last_hidden(&self.sequences, &[]).expect("hidden states"));
     }
 }
 

@@ -122,22 +122,31 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
     powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
 }
 
-/// Mean of −log softmax(h · Eᵀ) at the target over the first `classes` rows of the table.
+/// Mean of −log softmax(h · Eᵀ) at the target over the first `classes` rows of the table, each row
+/// times its weight, if there are weights.
 pub fn catalog_softmax(
     hidden: &Tensor,
     table: &Tensor,
-    targets: &[u32],
+    (targets, weights): (&[u32], Option<&[f32]>),
     classes: usize,
 ) -> Result<Tensor> {
     let logits = hidden.matmul(&table.narrow(0, 0, classes)?.t()?)?;
-    first_log_softmax(&logits, targets)
+    let losses = log_softmax_at(&logits, targets)?;
+    match weights {
+        Some(weights) => {
+            losses.mul(&Tensor::from_slice(weights, losses.shape(), losses.device())?)?
+        }
+        None => losses,
+    }
+    .mean_all()
 }
 
-fn first_log_softmax(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
+/// −log softmax of each row at its target: [rows, 1].
+fn log_softmax_at(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let log_total = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
     let targets = Tensor::from_slice(targets, (targets.len(), 1), logits.device())?;
-    log_total.sub(&shifted.gather(&targets, 1)?)?.mean_all()
+    log_total.sub(&shifted.gather(&targets, 1)?)
 }
 
 /// The mean over rows of a loss against sampled negatives; see [`crate::fused::SampledLoss`].
@@ -153,7 +162,7 @@ pub fn sampled_loss(
     let of_classes = table.index_select(&classes, 0)?.reshape((rows, n, width))?;
     let scores = of_classes.matmul(&hidden.unsqueeze(2)?)?.squeeze(2)?;
     match kind {
-        SampledKind::Softmax => first_log_softmax(&scores, &vec![0; rows]),
+        SampledKind::Softmax => log_softmax_at(&scores, &vec![0; rows])?.mean_all(),
         SampledKind::Binary { beta } => {
             let target = (softplus(&scores.narrow(1, 0, 1)?.neg()?)? * f64::from(beta))?;
             let negatives = softplus(&scores.narrow(1, 1, n - 1)?)?;

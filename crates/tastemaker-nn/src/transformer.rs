@@ -61,12 +61,14 @@ pub struct Input {
     pub places: Option<Vec<u32>>,
     /// What is hidden from each token further.
     pub mask: Option<Arc<AttentionMask>>,
+    /// For each of the backbone's views, what it says of each token; unknown if absent.
+    pub views: Vec<Arc<[u32]>>,
 }
 
 impl Input {
     /// Sequences whose tokens stand where they are.
     pub fn new(tokens: Arc<[u32]>, lanes: Arc<Lanes>) -> Self {
-        Self { tokens, lanes, places: None, mask: None }
+        Self { tokens, lanes, places: None, mask: None, views: vec![] }
     }
 }
 
@@ -126,7 +128,17 @@ impl Table<'_> {
     /// The mean over `hidden` states [targets, width] of the softmax cross-entropy over the first
     /// `classes` rows.
     pub fn softmax(&self, hidden: &Tensor, targets: Vec<u32>, classes: usize) -> Result<Tensor> {
-        let loss = CatalogSoftmax::new(targets, classes).precision(self.precision);
+        self.weighted_softmax(hidden, (targets, None), classes)
+    }
+
+    /// [`Table::softmax`] in which each state counts by its weight, if there are weights.
+    pub fn weighted_softmax(
+        &self,
+        hidden: &Tensor,
+        (targets, weights): (Vec<u32>, Option<Vec<f32>>),
+        classes: usize,
+    ) -> Result<Tensor> {
+        let loss = CatalogSoftmax::new(targets, classes).weights(weights).precision(self.precision);
         Ok(loss.sink(self.sinks.table.clone()).apply(hidden, self.tensor)?)
     }
 
@@ -139,10 +151,7 @@ impl Table<'_> {
 
     /// The rows of `tokens`: [tokens, width].
     pub fn rows(&self, tokens: Vec<u32>) -> Result<Tensor> {
-        let nowhere = Tensor::zeros((1, self.tensor.dim(1)?), DType::F32, self.tensor.device())?;
-        let (places, lanes) = (vec![0; tokens.len()], Lanes::new(vec![tokens.len()]));
-        let rows = Embedding::new(tokens.into(), &lanes, Dropout::none()).places(places);
-        Ok(rows.sink(self.sinks.rows.clone()).apply(self.tensor, &nowhere)?)
+        rows(self.tensor, tokens.into(), Some(self.sinks.rows.clone()))
     }
 }
 
@@ -338,6 +347,13 @@ impl Transformer {
         }
         let embedding = embedding.sink(self.sinks.rows.clone());
         let mut x = embedding.apply(get(TABLE), get("embedding.position"))?;
+        for (i, view) in self.shape.views.iter().enumerate() {
+            x = (x + rows(
+                get(view.parameter()),
+                viewed(&input.views, i, input.tokens.len()),
+                None,
+            )?)?;
+        }
         let own = (&self.parameters, pass.precision);
         let none = Inserted::default();
         let inserted = if stack.is_backbone() { &self.inserted } else { &none };
@@ -383,6 +399,12 @@ impl Transformer {
             max_length: self.shape.max_length,
             table: self.parameters.values(TABLE)?,
             positions: self.parameters.values("embedding.position")?,
+            views: self
+                .shape
+                .views
+                .iter()
+                .map(|view| self.parameters.values(view.parameter()))
+                .collect::<Result<_>>()?,
             blocks: blocks.collect::<Result<_>>()?,
             norm: (self.parameters.values("norm.weight")?, self.parameters.values("norm.bias")?),
             inserted: self.inserted.without_changes(),
@@ -391,6 +413,23 @@ impl Transformer {
             int8: None,
         })
     }
+}
+
+/// These rows of a table [n, width], whose gradient goes to the sink, if there is one.
+fn rows(table: &Tensor, tokens: Arc<[u32]>, sink: Option<RowSink>) -> Result<Tensor> {
+    let nowhere = Tensor::zeros((1, table.dim(1)?), DType::F32, table.device())?;
+    let (places, lanes) = (vec![0; tokens.len()], Lanes::new(vec![tokens.len()]));
+    let rows = Embedding::new(tokens, &lanes, Dropout::none()).places(places);
+    let rows = match sink {
+        Some(sink) => rows.sink(sink),
+        None => rows,
+    };
+    Ok(rows.apply(table, &nowhere)?)
+}
+
+/// What the `i`-th view says of `n` tokens.
+fn viewed(views: &[Arc<[u32]>], i: usize, n: usize) -> Arc<[u32]> {
+    views.get(i).cloned().unwrap_or_else(|| vec![0; n].into())
 }
 
 /// The names of the parameters of a backbone of this shape.
@@ -404,6 +443,8 @@ fn dimensions(shape: Shape, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
         (TABLE.to_owned(), vec![vocabulary, width]),
         ("embedding.position".to_owned(), vec![shape.max_length, width]),
     ];
+    let views = shape.views.iter();
+    all.extend(views.map(|view| (view.parameter().to_owned(), vec![view.n(), width])));
     all.extend(Stack::new("", shape.layers).dimensions(shape));
     all
 }

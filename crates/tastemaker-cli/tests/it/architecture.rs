@@ -221,7 +221,7 @@ fn the_paths_in_the_documents_are_there() {
             .collect()
     };
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"] {
-        let text = fs_err::read_to_string(workspace().join(&document)).unwrap();
+        let text = fs_err::read_to_string(workspace().join(document)).unwrap();
         for word in words(&text) {
             let ours = ["crates/", "studies/", "docs/"].iter().any(|start| word.starts_with(start));
             assert!(!ours || workspace().join(&word).exists(), "{document} names {word}");

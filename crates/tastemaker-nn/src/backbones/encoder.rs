@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::shape::Overrides;
-use super::{AnyBackbone, Backbone, Shape, Size};
+use super::{AnyBackbone, Backbone, Shape, Size, Views};
 use crate::Result;
 
 /// A bidirectional transformer over tokens. What is absent follows from `size`.
@@ -30,6 +30,10 @@ pub struct Encoder {
     /// Share of activations dropped in training, 0.2 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f32>,
+    /// What is told of each item beside itself, as far as the data has times; its embedding is
+    /// added to the item's.
+    #[serde(skip_serializing_if = "Views::is_empty")]
+    pub views: Views,
 }
 
 impl Backbone for Encoder {
@@ -41,6 +45,7 @@ impl Backbone for Encoder {
             inner_size: self.inner_size,
             max_length: self.max_length,
             dropout: self.dropout,
+            views: self.views,
         })
     }
 
@@ -54,6 +59,7 @@ impl Backbone for Encoder {
             inner_size: Some(shape.inner_size),
             max_length: Some(shape.max_length),
             dropout: Some(shape.dropout),
+            views: self.views,
         }))
     }
 

@@ -7,10 +7,12 @@ use crate::Result;
 mod decoder;
 mod encoder;
 mod shape;
+mod views;
 
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use shape::{Shape, Size};
+pub use views::{View, Views};
 
 /// A language model's architecture.
 pub trait Backbone {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Views;
 use crate::{Error, Result};
 
 /// The one dial of a backbone's size; single numbers can still be given.
@@ -33,6 +34,8 @@ pub struct Shape {
     pub max_length: usize,
     /// Share of activations dropped in training.
     pub dropout: f32,
+    /// What is told of a token beside itself.
+    pub views: Views,
 }
 
 /// The numbers of a [`Shape`] as a study may write them: those that are absent follow from `size`.
@@ -44,6 +47,7 @@ pub(crate) struct Overrides {
     pub(crate) inner_size: Option<usize>,
     pub(crate) max_length: Option<usize>,
     pub(crate) dropout: Option<f32>,
+    pub(crate) views: Views,
 }
 
 impl Size {
@@ -62,6 +66,7 @@ impl Size {
             inner_size: overrides.inner_size.unwrap_or(4 * embedding_size),
             max_length: overrides.max_length.unwrap_or(50),
             dropout: overrides.dropout.unwrap_or(0.2),
+            views: overrides.views,
         };
         shape.check()?;
         Ok(shape)

@@ -28,13 +28,15 @@ const MAX_LANES: usize = 16;
 /// of a megabyte.
 const CLASSES: usize = 256;
 
-/// The mean over rows of −log softmax(h · Eᵀ) at the target, as an operation on the hidden states `h`
+/// The mean over rows, weighted or not, of −log softmax(h · Eᵀ) at the target, as an operation on the hidden states `h`
 /// [rows, width] and the table `E` [at least classes, width]. Rows of `E` from `classes` on
 /// (special tokens) are not classes.
 ///
 /// The gradients are made with the loss, while the logits are at hand.
 pub struct CatalogSoftmax {
     targets: Vec<u32>,
+    /// How much each row counts, 1 on average; all alike where absent.
+    weights: Option<Vec<f32>>,
     classes: usize,
     precision: Precision,
     sink: Option<Sink>,
@@ -68,12 +70,14 @@ struct Rows<'a> {
     hidden: &'a [f32],
     transposed: Panels,
     targets: &'a [u32],
+    shares: &'a [f32],
     width: usize,
 }
 
-/// Of each row the largest logit and 1 / (n Σ e^(logit − largest)).
+/// Of each row the largest logit, log Σ e^logit, and its share over Σ e^(logit − largest).
 struct Totals {
     largest: Vec<f32>,
+    log_total: Vec<f32>,
     factor: Vec<f32>,
 }
 
@@ -82,12 +86,23 @@ impl CatalogSoftmax {
     pub fn new(targets: Vec<u32>, classes: usize) -> Self {
         Self {
             targets,
+            weights: None,
             classes,
             precision: Precision::F32,
             sink: None,
             table_learns: true,
             gradients: Mutex::default(),
         }
+    }
+
+    /// Counts each row by its weight, as far as there are weights: none below 0, one above.
+    #[must_use]
+    pub fn weights(self, weights: Option<Vec<f32>>) -> Self {
+        let normalised = |weights: Vec<f32>| {
+            let mean = weights.iter().sum::<f32>() / weights.len() as f32;
+            weights.into_iter().map(|weight| weight / mean).collect()
+        };
+        Self { weights: weights.map(normalised), ..self }
     }
 
     /// Rounds the factors of the products to `precision`.
@@ -108,22 +123,24 @@ impl CatalogSoftmax {
             self.table_learns = table.track_op();
             return hidden.apply_op2(table, self);
         }
-        composite::catalog_softmax(hidden, table, &self.targets, self.classes)
+        let weights = self.weights.as_deref();
+        composite::catalog_softmax(hidden, table, (&self.targets, weights), self.classes)
     }
 
     fn run(&self, hidden: &[f32], table: &[f32], width: usize) -> (f64, Vec<f32>, Vec<f32>) {
         let mut d_hidden = vec![0.0; hidden.len()];
         let mut d_table = vec![0.0; if self.table_learns { table.len() } else { 0 }];
         let (mut lanes, a_lane) = lanes(self.classes, width);
-        let (share, mut loss) = (1.0 / self.targets.len() as f32, 0.0);
+        let (shares, mut loss) = (self.shares(), 0.0);
         let pieces = hidden.chunks(ROWS * width).zip(d_hidden.chunks_mut(ROWS * width));
-        for ((hidden, d_hidden), targets) in pieces.zip(self.targets.chunks(ROWS)) {
+        let targets = self.targets.chunks(ROWS).zip(shares.chunks(ROWS));
+        for ((hidden, d_hidden), (targets, shares)) in pieces.zip(targets) {
             let transposed = View::rows(hidden, width).transposed();
             let transposed = Panels::new(self.precision, transposed, (width, targets.len()));
-            let rows = Rows { hidden, transposed, targets, width };
+            let rows = Rows { hidden, transposed, targets, shares, width };
             lanes.par_iter_mut().for_each(|lane| logits(lane, &rows, table));
-            let totals = totals(&rows, &lanes, share);
-            loss += rows.loss(&lanes, &totals, share);
+            let totals = totals(&rows, &lanes);
+            loss += rows.loss(&lanes, &totals);
             let of_classes = d_table.len().min(self.classes * width);
             let mut d_tables = d_table[..of_classes].chunks_mut(a_lane * width);
             let d_tables: Vec<_> =
@@ -131,12 +148,21 @@ impl CatalogSoftmax {
             lanes.par_iter_mut().zip(d_tables).for_each(|(lane, d_table)| {
                 backward(lane, &rows, &totals, table, d_table);
             });
-            rows.gather(&lanes, table, share, d_hidden);
+            rows.gather(&lanes, table, d_hidden);
             if self.table_learns {
-                rows.take_targets(share, &mut d_table);
+                rows.take_targets(&mut d_table);
             }
         }
-        (loss / self.targets.len() as f64, d_hidden, d_table)
+        (loss, d_hidden, d_table)
+    }
+
+    /// The share that each row has of the mean.
+    fn shares(&self) -> Vec<f32> {
+        let n = self.targets.len();
+        match &self.weights {
+            Some(weights) => weights.iter().map(|weight| weight / n as f32).collect(),
+            None => vec![1.0 / n as f32; n],
+        }
     }
 }
 
@@ -145,7 +171,7 @@ vectorised! {
 }
 
 vectorised! {
-    fn totals<'a>(rows: &'a Rows<'a>, lanes: &'a [Lane], share: f32) -> Totals = Rows::totals;
+    fn totals<'a>(rows: &'a Rows<'a>, lanes: &'a [Lane]) -> Totals = Rows::totals;
 }
 
 vectorised! {
@@ -180,7 +206,7 @@ fn lanes(classes: usize, width: usize) -> (Vec<Lane>, usize) {
 impl Rows<'_> {
     /// What all lanes together know of each row.
     #[inline(always)]
-    fn totals(&self, lanes: &[Lane], share: f32) -> Totals {
+    fn totals(&self, lanes: &[Lane]) -> Totals {
         let n = self.targets.len();
         let (mut largest, mut factor) = (vec![f32::NEG_INFINITY; n], vec![0.0; n]);
         for tile in lanes.iter().flat_map(|lane| &lane.tiles) {
@@ -193,44 +219,49 @@ impl Rows<'_> {
                 factor[row] += tile.total[row] * exp(tile.largest[row] - largest[row]);
             }
         }
-        for factor in &mut factor {
+        let log_total = largest.iter().zip(&factor).map(|(largest, total)| total.ln() + largest);
+        let log_total = log_total.collect();
+        for (factor, share) in factor.iter_mut().zip(self.shares) {
             *factor = share / *factor;
         }
-        Totals { largest, factor }
+        Totals { largest, log_total, factor }
     }
 
-    /// Σ −log softmax at the target.
-    fn loss(&self, lanes: &[Lane], totals: &Totals, share: f32) -> f64 {
+    /// Σ −log softmax at the target, each row by its share.
+    fn loss(&self, lanes: &[Lane], totals: &Totals) -> f64 {
         let tiles: Vec<&Tile> = lanes.iter().flat_map(|lane| &lane.tiles).collect();
         let loss = |(row, &target): (usize, &u32)| {
             let tile = tiles.partition_point(|tile| tile.classes.end <= target as usize);
-            let total = share / totals.factor[row];
-            f64::from(total.ln() + totals.largest[row] - tiles[tile].of_target[row])
+            let loss = totals.log_total[row] - tiles[tile].of_target[row];
+            f64::from(self.shares[row]) * f64::from(loss)
         };
         self.targets.iter().enumerate().map(loss).sum()
     }
 
     /// The gradient of the hidden states: what the lanes have made of all classes, less the
     /// targets' own part.
-    fn gather(&self, lanes: &[Lane], table: &[f32], share: f32, d_hidden: &mut [f32]) {
+    fn gather(&self, lanes: &[Lane], table: &[f32], d_hidden: &mut [f32]) {
         const PIECE: usize = 32;
         let width = self.width;
-        let pieces = d_hidden.par_chunks_mut(PIECE * width).zip(self.targets.par_chunks(PIECE));
-        pieces.enumerate().for_each(|(piece, (d_hidden, targets))| {
+        let targets = self.targets.par_chunks(PIECE).zip(self.shares.par_chunks(PIECE));
+        let pieces = d_hidden.par_chunks_mut(PIECE * width).zip(targets);
+        pieces.enumerate().for_each(|(piece, (d_hidden, (targets, shares)))| {
             let start = piece * PIECE * width;
             for lane in lanes {
                 let of_lane = &lane.d_hidden[start..start + d_hidden.len()];
                 norm::add_all(d_hidden, of_lane);
             }
-            for (d_hidden, &target) in d_hidden.chunks_exact_mut(width).zip(targets) {
+            let rows = d_hidden.chunks_exact_mut(width).zip(targets).zip(shares);
+            for ((d_hidden, &target), share) in rows {
                 add_scaled(d_hidden, -share, &table[target as usize * width..][..width]);
             }
         });
     }
 
     /// The targets' own part of the table's gradient.
-    fn take_targets(&self, share: f32, d_table: &mut [f32]) {
-        for (hidden, &target) in self.hidden.chunks_exact(self.width).zip(self.targets) {
+    fn take_targets(&self, d_table: &mut [f32]) {
+        let rows = self.hidden.chunks_exact(self.width).zip(self.targets).zip(self.shares);
+        for ((hidden, &target), share) in rows {
             add_scaled(&mut d_table[target as usize * self.width..][..self.width], -share, hidden);
         }
     }

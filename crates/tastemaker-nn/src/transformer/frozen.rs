@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use crate::Result;
 use crate::adapters::Inserted;
 use crate::fused::{
     self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
     Precision, View, multiply,
 };
 use crate::parameters::Parameters;
+use crate::{Error, Result};
 
 /// A trained transformer that answers and no longer learns.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Frozen {
     pub(super) max_length: usize,
     pub(super) table: Vec<f32>,
     pub(super) positions: Vec<f32>,
+    pub(super) views: Vec<Vec<f32>>,
     pub(super) blocks: Vec<BlockWeights>,
     pub(super) norm: (Vec<f32>, Vec<f32>),
     pub(super) inserted: Inserted,
@@ -69,12 +70,25 @@ impl Frozen {
     }
 
     /// What the model finds at the last token of each sequence, none of them empty:
-    /// [sequences, width].
-    pub fn last_hidden(&self, sequences: &[Vec<u32>]) -> Result<Vec<f32>> {
+    /// [sequences, width]. `views` has for each of the backbone's views what it says of each token
+    /// of all sequences; what is absent is unknown.
+    pub fn last_hidden(&self, sequences: &[Vec<u32>], views: &[Arc<[u32]>]) -> Result<Vec<f32>> {
         let width = self.shape.width;
         let lanes = Arc::new(Lanes::new(sequences.iter().map(Vec::len).collect()));
         let embedding = Embedding::new(sequences.concat().into(), &lanes, Dropout::none());
-        let x = embedding.run(&self.table, &self.positions, width)?;
+        let mut x = embedding.run(&self.table, &self.positions, width)?;
+        for (i, table) in self.views.iter().enumerate() {
+            let numbers = super::viewed(views, i, lanes.n_tokens());
+            if numbers.len() != lanes.n_tokens() {
+                return Err(Error::setting("a view's numbers", numbers.len(), "one a token"));
+            }
+            for (x, &number) in x.chunks_exact_mut(width).zip(&*numbers) {
+                let row = table.chunks_exact(width).nth(number as usize).ok_or_else(|| {
+                    Error::setting("a view's number", number, "one that the view has")
+                })?;
+                x.iter_mut().zip(row).for_each(|(x, row)| *x += row);
+            }
+        }
         let (x, lanes) = self.after_blocks(x, lanes)?;
         let last: Vec<f32> = lanes
             .last_tokens()

@@ -52,7 +52,7 @@ fn close(what: &str, a: &[f32], b: &[f32]) {
 }
 
 fn answers(model: &Transformer) -> Vec<f32> {
-    model.frozen(Precision::F32).unwrap().last_hidden(&histories()).unwrap()
+    model.frozen(Precision::F32).unwrap().last_hidden(&histories(), &[]).unwrap()
 }
 
 #[test]

@@ -246,7 +246,18 @@ fn a_catalog_softmax_is_its_composite() {
         "softmax",
         &[&hidden, &table],
         || hidden.apply_op2(&table, CatalogSoftmax::new(targets.clone(), classes)),
-        || composite::catalog_softmax(&hidden, &table, &targets, classes),
+        || composite::catalog_softmax(&hidden, &table, (&targets, None), classes),
+    );
+    // Some rows count for nothing; the composite's weights have a mean of 1.
+    let weights: Vec<f32> = (0..targets.len()).map(|i| (i % 4) as f32).collect();
+    let mean = weights.iter().sum::<f32>() / weights.len() as f32;
+    let normalised: Vec<f32> = weights.iter().map(|weight| weight / mean).collect();
+    let weighted = || CatalogSoftmax::new(targets.clone(), classes).weights(Some(weights.clone()));
+    agree(
+        "weighted softmax",
+        &[&hidden, &table],
+        || hidden.apply_op2(&table, weighted()),
+        || composite::catalog_softmax(&hidden, &table, (&targets, Some(&normalised)), classes),
     );
 }
 

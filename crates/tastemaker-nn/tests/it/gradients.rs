@@ -4,10 +4,10 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
-use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder, View, Views};
 use tastemaker_nn::composite;
-use tastemaker_nn::fused::{BlockShape, Dropout, Lanes, SampledKind};
-use tastemaker_nn::transformer::{Pass, Transformer};
+use tastemaker_nn::fused::{BlockShape, Dropout, Lanes, Precision, SampledKind};
+use tastemaker_nn::transformer::{Input, Pass, Transformer};
 
 const TOKENS: usize = 30;
 const LENGTHS: [usize; 5] = [3, 7, 1, 12, 5];
@@ -121,6 +121,47 @@ pub(crate) fn check_gradients(backbone: &str, model: &Transformer) {
 }
 
 #[test]
+fn views_learn_and_are_what_a_frozen_model_answers_from() {
+    let decoder = Decoder {
+        embedding_size: Some(16),
+        max_length: Some(12),
+        dropout: Some(0.0),
+        views: Views::from(vec![View::Weekday, View::Gap]),
+        ..Decoder::default()
+    };
+    let backbone = AnyBackbone::Decoder(decoder);
+    let model = Transformer::new(&backbone, TOKENS, &SeedTree::new(5)).unwrap();
+    enlarge(&model, |_| true);
+    let n = tokens().len() as u32;
+    let views: Vec<Arc<[u32]>> =
+        vec![(0..n).map(|i| i % 33).collect(), (0..n).map(|i| i % 8).collect()];
+    let input = Input { views: views.clone(), ..Input::new(tokens(), lanes()) };
+    let hidden = model.states(&input, Pass::default()).unwrap();
+    let loss = model.table(Pass::default()).softmax(&hidden, targets(), TOKENS).unwrap();
+    let gradients = model.gradients(&loss).unwrap();
+    for view in [View::Gap, View::Weekday] {
+        let rows = gradients.values(view.parameter(), view.n() * 16).unwrap().unwrap();
+        let learns = |row: &[f32]| row.iter().any(|&g| g != 0.0);
+        let learning = rows.chunks(16).filter(|row| learns(row)).count();
+        assert_eq!(learning, (n as usize).min(view.n()), "{view:?}");
+    }
+    let starts = LENGTHS.iter().scan(0, |end, length| {
+        *end += length;
+        Some(*end - length..*end)
+    });
+    let sequences: Vec<Vec<u32>> = starts.map(|range| tokens()[range].to_vec()).collect();
+    let frozen = model.frozen(Precision::F32).unwrap();
+    let last = frozen.last_hidden(&sequences, &views).unwrap();
+    let rows: Vec<u32> = lanes().last_tokens().map(|row| row as u32).collect();
+    let rows = Tensor::new(rows, &candle_core::Device::Cpu).unwrap();
+    let expected = hidden.index_select(&rows, 0).unwrap().flatten_all().unwrap();
+    for (a, b) in last.iter().zip(expected.to_vec1::<f32>().unwrap()) {
+        assert!((a - b).abs() < 1e-4, "{a} against {b}");
+    }
+    assert!(last != frozen.last_hidden(&sequences, &[]).unwrap(), "views do nothing");
+}
+
+#[test]
 fn a_model_of_composites_has_the_same_loss_and_gradients() {
     for (backbone, model) in models() {
         let get = |name: &str| model.parameters().get(name);
@@ -144,7 +185,8 @@ fn a_model_of_composites_has_the_same_loss_and_gradients() {
             x = composite::block(shape, &x, &weights, &lanes, None, dropout.at(site)).unwrap();
         }
         let x = composite::layer_norm(&x, get("norm.weight"), get("norm.bias")).unwrap();
-        let of_composites = composite::catalog_softmax(&x, table, &targets(), TOKENS).unwrap();
+        let of_composites =
+            composite::catalog_softmax(&x, table, (&targets(), None), TOKENS).unwrap();
         let fused = loss(&model);
         let scalar = |loss: &Tensor| loss.to_scalar::<f32>().unwrap();
         assert!((scalar(&fused) - scalar(&of_composites)).abs() < 1e-5, "{backbone}");

@@ -68,7 +68,7 @@ fn a_frozen_decoder_scores_as_the_learning_one() {
     let mut scores = vec![0.0; 2 * 30];
     let sequences = [vec![1, 4, 9], vec![16, 25, 7, 20, 6]];
     let frozen = model.frozen(Precision::F32).unwrap();
-    frozen.score(&frozen.last_hidden(&sequences).unwrap(), 30, &mut scores);
+    frozen.score(&frozen.last_hidden(&sequences, &[]).unwrap(), 30, &mut scores);
     let lanes = Arc::new(Lanes::new(vec![3, 5]));
     let frozen = Transformer::new(
         &AnyBackbone::Decoder(Decoder {

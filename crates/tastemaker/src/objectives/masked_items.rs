@@ -66,6 +66,7 @@ impl Objective for MaskedItems {
         batch: &mut BatchBuilder,
     ) {
         let items = facts.last(window.items, 0);
+        batch.begin_at(Some(window.items.len() - items.len()));
         let last = items.len() - 1;
         let mut hidden: Vec<bool> = if rng.random_bool(self.last_only) {
             (0..items.len()).map(|place| place == last).collect()

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use tastemaker_core::{Dataset, registry};
 use tastemaker_nn::adapters::Added;
-use tastemaker_nn::backbones::Shape;
+use tastemaker_nn::backbones::{Shape, View};
 use tastemaker_nn::transformer::Sides;
 
 use crate::Result;
@@ -20,6 +20,7 @@ mod pieces;
 mod pseudo_masked_items;
 mod rearranged_sequence;
 mod replaced_items;
+mod return_conditioned;
 mod s3_rec;
 mod sampled_softmax;
 mod sequence_contrast;
@@ -35,6 +36,7 @@ pub use next_sequence::NextSequence;
 pub use pseudo_masked_items::PseudoMaskedItems;
 pub use rearranged_sequence::RearrangedSequence;
 pub use replaced_items::ReplacedItems;
+pub use return_conditioned::ReturnConditioned;
 pub use s3_rec::S3Rec;
 pub use sampled_softmax::SampledSoftmax;
 pub use sequence_contrast::{Augmentation, SequenceContrast};
@@ -58,6 +60,16 @@ pub trait Objective: Sync {
 
     /// Why this cannot be asked about `data`, if it cannot.
     fn unsuitable(&self, _data: &Dataset) -> Option<String> {
+        None
+    }
+
+    /// The view of the backbone without which this cannot be asked.
+    fn needs_view(&self) -> Option<View> {
+        None
+    }
+
+    /// The share of returns below the one that a model which learnt this is asked for.
+    fn prompted_return(&self) -> Option<f64> {
         None
     }
 
@@ -103,6 +115,8 @@ registry! {
         "rearranged-sequence" => RearrangedSequence(RearrangedSequence),
         /// Which items a generator put in (ELECTRA).
         "replaced-items" => ReplacedItems(ReplacedItems),
+        /// Next item, given how much value is to come (PRL).
+        "return-conditioned" => ReturnConditioned(ReturnConditioned),
         /// Items, attributes, segments and sequences that belong together (S3-Rec).
         "s3-rec" => S3Rec(S3Rec),
         /// Next item, softmax over the target and sampled negatives.

@@ -54,6 +54,8 @@ impl Objective for NextSequence {
         batch: &mut BatchBuilder,
     ) {
         let items = facts.last(window.items, 2);
+        // One of the stretches may be another user's.
+        batch.begin_at(None);
         if items.len() < 2 {
             return;
         }

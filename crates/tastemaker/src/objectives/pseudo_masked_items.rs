@@ -122,6 +122,7 @@ impl Objective for PseudoMaskedItems {
         batch: &mut BatchBuilder,
     ) {
         let items = facts.last(window.items, 0);
+        batch.begin_at(Some(window.items.len() - items.len()));
         let (mask, pseudo) = (batch.mask(), batch.pseudo_mask());
         let place = |place: usize| u32::try_from(place).expect("sequences are short");
         let mut tokens: Vec<(u32, u32)> =

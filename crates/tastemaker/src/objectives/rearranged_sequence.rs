@@ -65,6 +65,7 @@ impl Objective for RearrangedSequence {
         batch: &mut BatchBuilder,
     ) {
         let items = facts.last(window.items, 1);
+        batch.begin_at(Some(window.items.len() - items.len()));
         let (items, other) = if rng.random_bool(self.probability) {
             shuffled(items, rng)
         } else {

@@ -118,6 +118,7 @@ impl Objective for ReplacedItems {
         batch: &mut BatchBuilder,
     ) {
         let items = facts.last(window.items, 0);
+        batch.begin_at(Some(window.items.len() - items.len()));
         let (hidden, mask) = (hidden(items.len(), self.probability, rng), batch.mask());
         let tokens =
             items.iter().zip(&hidden).map(|(item, hidden)| if *hidden { mask } else { item.0 });

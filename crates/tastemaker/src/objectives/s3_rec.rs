@@ -231,6 +231,7 @@ impl Objective for S3Rec {
         batch: &mut BatchBuilder,
     ) {
         let items = facts.last(window.items, 0);
+        batch.begin_at(Some(window.items.len() - items.len()));
         let (hidden, mask) = (hidden(items.len(), self.probability, rng), batch.mask());
         let tokens =
             items.iter().zip(&hidden).map(|(item, hidden)| if *hidden { mask } else { item.0 });

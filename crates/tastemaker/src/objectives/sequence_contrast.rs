@@ -62,8 +62,8 @@ impl Default for SequenceContrast {
 }
 
 impl SequenceContrast {
-    /// One view of `items`.
-    fn view(&self, items: &[ItemId], mask: u32, rng: &mut ChaCha8Rng) -> Vec<u32> {
+    /// One view of `items`, and the place where it begins.
+    fn view(&self, items: &[ItemId], mask: u32, rng: &mut ChaCha8Rng) -> (usize, Vec<u32>) {
         let mut tokens: Vec<u32> = items.iter().map(|item| item.0).collect();
         #[expect(
             clippy::cast_possible_truncation,
@@ -76,7 +76,10 @@ impl SequenceContrast {
             start..start + n
         };
         match self.augmentations.choose(rng) {
-            Some(Augmentation::Crop) => tokens = tokens[stretch(self.crop, rng)].to_vec(),
+            Some(Augmentation::Crop) => {
+                let stretch = stretch(self.crop, rng);
+                return (stretch.start, tokens[stretch].to_vec());
+            }
             Some(Augmentation::Reorder) => {
                 let stretch = stretch(self.reorder, rng);
                 tokens[stretch].shuffle(rng);
@@ -90,7 +93,7 @@ impl SequenceContrast {
             }
             None => {}
         }
-        tokens
+        (0, tokens)
     }
 }
 
@@ -125,8 +128,10 @@ impl Objective for SequenceContrast {
         batch: &mut BatchBuilder,
     ) {
         let items = facts.last(window.items, 0);
+        let first = window.items.len() - items.len();
         for _ in 0..2 {
-            let view = self.view(items, batch.mask(), rng);
+            let (start, view) = self.view(items, batch.mask(), rng);
+            batch.begin_at(Some(first + start));
             batch.push_whole(view.into_iter());
         }
     }

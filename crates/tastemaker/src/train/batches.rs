@@ -47,6 +47,12 @@ pub struct BatchBuilder {
     places: Vec<u32>,
     /// For each sequence, for each of its tokens, whether it sees each of them.
     sees: Vec<Vec<bool>>,
+    /// What each view says of the items of the window that is asked about.
+    of_window: Vec<Vec<u32>>,
+    /// The place in that window of the next sequence's first token.
+    first: usize,
+    /// What each view says of the tokens.
+    views: Vec<Vec<u32>>,
     /// Whole numbers of the objective's own.
     pub numbers: Vec<u32>,
     /// Yes or no, as 1 and 0.
@@ -64,9 +70,24 @@ impl BatchBuilder {
             targets: vec![],
             places: vec![],
             sees: vec![],
+            of_window: vec![],
+            first: 0,
+            views: vec![],
             numbers: vec![],
             labels: vec![],
         }
+    }
+
+    /// What follows is asked about a window of whose items views say this.
+    fn about(&mut self, views: Vec<Vec<u32>>) {
+        self.views.resize(views.len(), vec![]);
+        (self.of_window, self.first) = (views, 0);
+    }
+
+    /// The tokens of the sequences that follow begin at this place of the window, not at its first:
+    /// so views know of which item a token is. `None`: they are of no place.
+    pub fn begin_at(&mut self, place: Option<usize>) {
+        self.first = place.unwrap_or(usize::MAX);
     }
 
     /// The token that hides an item.
@@ -117,7 +138,16 @@ impl BatchBuilder {
     fn begin(&mut self, tokens: impl Iterator<Item = u32>) -> usize {
         let start = self.tokens.len();
         self.tokens.extend(tokens);
-        self.lengths.push(self.tokens.len() - start);
+        let n = self.tokens.len() - start;
+        self.lengths.push(n);
+        let places = (0..n).map(|token| match self.places.get(start + token) {
+            Some(&place) => place as usize,
+            None => token,
+        });
+        for (views, of_window) in self.views.iter_mut().zip(&self.of_window) {
+            let of = |place: usize| of_window.get(self.first.saturating_add(place)).copied();
+            views.extend(places.clone().map(|place| of(place).unwrap_or(0)));
+        }
         start
     }
 
@@ -135,8 +165,9 @@ impl BatchBuilder {
         };
         let mask = (!self.sees.is_empty()).then(|| Arc::new(AttentionMask::new(&lanes, sees)));
         let places = (!self.places.is_empty()).then_some(self.places);
+        let views = self.views.into_iter().map(Arc::from).collect();
         Batch {
-            input: Input { tokens: self.tokens.into(), lanes, places, mask },
+            input: Input { tokens: self.tokens.into(), lanes, places, mask, views },
             rows: (!all).then_some(self.rows),
             targets: self.targets,
             numbers: self.numbers,
@@ -256,6 +287,7 @@ pub fn pack(
         .map(|windows| {
             let mut batch = BatchBuilder::new(facts.n_items);
             for window in windows {
+                batch.about(facts.views(window));
                 objective.ask(window, facts, &mut rng, &mut batch);
             }
             batch.build()

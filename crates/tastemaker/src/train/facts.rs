@@ -6,6 +6,10 @@ use std::ops::Range;
 use tastemaker_core::catalog::Column;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, UserId};
+use tastemaker_nn::backbones::{Shape, View, Views};
+
+use super::Window;
+use super::views::{Returns, numbers};
 
 /// The data that is learnt from. Nothing later than the training part may be looked at.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub struct Facts<'a> {
     pub n_items: u32,
     /// The longest sequence that the backbone reads.
     pub max_length: usize,
+    views: Views,
+    returns: Returns,
     categories: Categories,
 }
 
@@ -28,10 +34,39 @@ struct Categories {
 }
 
 impl<'a> Facts<'a> {
-    /// What is known of `data`, of which `split` says what is learnt from.
-    pub fn new(data: &'a Dataset, split: &'a SplitSets, max_length: usize) -> Self {
+    /// What a backbone of this shape is told of `data`, of which `split` says what is learnt from.
+    pub fn new(data: &'a Dataset, split: &'a SplitSets, shape: Shape) -> Self {
         let n_items = u32::try_from(data.n_items()).expect("items are numbered in 32 bits");
-        Self { data, split, n_items, max_length, categories: Categories::of(data) }
+        let (max_length, views) = (shape.max_length, shape.views);
+        let values =
+            |user| data.interactions.values(user).map(|v| &v[..split.train(data, user).len()]);
+        let returns = if views.has(View::Return) {
+            Returns::new(data.interactions.users().filter_map(values))
+        } else {
+            Returns::default()
+        };
+        let categories = Categories::of(data);
+        Self { data, split, n_items, max_length, views, returns, categories }
+    }
+
+    /// The values of the items of `window`, where the data has values.
+    pub fn values(&self, window: &Window<'_>) -> Option<&'a [f32]> {
+        let values = self.data.interactions.values(window.user)?;
+        Some(&values[window.first..][..window.items.len()])
+    }
+
+    /// What each of the backbone's views says of the items of `window`.
+    pub fn views(&self, window: &Window<'_>) -> Vec<Vec<u32>> {
+        if self.views.is_empty() {
+            return Vec::new();
+        }
+        let (interactions, n) = (&self.data.interactions, self.train(window.user).len());
+        let values = interactions.values(window.user).filter(|_| self.views.has(View::Return));
+        let returns = values.map(|values| self.returns.numbers(&values[..n]));
+        let of = |place: usize| returns.as_ref().map_or(0, |returns| returns[place]);
+        let cut = |numbers: Vec<u32>| numbers[window.first..][..window.items.len()].to_vec();
+        let all = numbers(self.views, n, interactions.times(window.user), of);
+        all.into_iter().map(cut).collect()
     }
 
     /// The numbers of the categories of these attributes; of all, if none is named.

@@ -9,6 +9,7 @@ mod resume;
 mod schedule;
 mod settings;
 mod trainer;
+mod views;
 
 pub use asked::{Asked, at};
 pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
@@ -18,3 +19,4 @@ pub use facts::{Facts, category_attributes};
 pub use schedule::Schedule;
 pub use settings::{Decay, Training};
 pub use trainer::{Outcome, Question, Trainer};
+pub use views::{numbers as view_numbers, sixteenth};

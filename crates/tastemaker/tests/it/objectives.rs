@@ -4,11 +4,12 @@ use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
 use tastemaker::nn::adamw::AdamW;
-use tastemaker::nn::backbones::{AnyBackbone, Decoder};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Shape};
 use tastemaker::nn::transformer::{Input, Pass, Sides, Transformer};
 use tastemaker::objectives::{
     AnyObjective, Bce, Bpr, Gbce, MaskedItems, NextSequence, PseudoMaskedItems, RearrangedSequence,
-    ReplacedItems, S3Rec, SampledSoftmax, SequenceContrast, SequenceItemContrast, Softmax,
+    ReplacedItems, ReturnConditioned, S3Rec, SampledSoftmax, SequenceContrast,
+    SequenceItemContrast, Softmax,
 };
 use tastemaker::train::{Asked, Batch, Facts, Windows, pack};
 
@@ -17,14 +18,22 @@ const N_ITEMS: u32 = 20;
 /// Eight users, and items with categories.
 fn data() -> (Dataset, SplitSets) {
     let item = |user: u32, i: u32| ItemId((user * 7 + i * (3 + 2 * (user % 4))) % N_ITEMS);
-    let sequences = (0..8).map(|u| (0..7 + u % 4).map(|i| item(u, i)).collect::<Vec<_>>());
+    let sequences: Vec<Vec<ItemId>> =
+        (0..8).map(|u| (0..7 + u % 4).map(|i| item(u, i)).collect()).collect();
+    let offsets = sequences.iter().fold(vec![0], |mut offsets, sequence| {
+        offsets.push(offsets[offsets.len() - 1] + sequence.len());
+        offsets
+    });
+    let items = sequences.concat();
+    let values = items.iter().enumerate().map(|(i, _)| [0.0, 1.0, 5.0][i % 3]).collect();
+    let interactions = Interactions::from_columns(offsets, items, None, Some(values));
     let categories = (0..N_ITEMS).map(|i| vec![format!("a{}", i % 3), format!("b{}", i % 4)]);
     let column = Column::Categories(categories.collect());
     let catalog = Catalog::new(vec![Attribute { name: "kinds".to_owned(), column }], None);
     let data = Dataset {
         users: (0..8).map(|u| u.to_string()).collect::<Vocabulary>(),
         items: (0..N_ITEMS).map(|i| i.to_string()).collect::<Vocabulary>(),
-        interactions: Interactions::from_sequences(sequences),
+        interactions,
         catalog,
         ..Dataset::default()
     };
@@ -42,6 +51,7 @@ fn objectives() -> Vec<AnyObjective> {
         AnyObjective::PseudoMaskedItems(PseudoMaskedItems::default()),
         AnyObjective::RearrangedSequence(RearrangedSequence::default()),
         AnyObjective::ReplacedItems(ReplacedItems::default()),
+        AnyObjective::ReturnConditioned(ReturnConditioned::default()),
         AnyObjective::S3Rec(S3Rec::default()),
         AnyObjective::SampledSoftmax(SampledSoftmax { negatives: 3 }),
         AnyObjective::SequenceContrast(SequenceContrast::default()),
@@ -52,18 +62,24 @@ fn objectives() -> Vec<AnyObjective> {
 
 const PREFIX: &str = "objective.0";
 
-/// A model without dropout, with what the objective adds, of larger weights than at first.
-fn model(objective: &AnyObjective, facts: &Facts<'_>) -> Transformer {
-    let decoder = Decoder {
+fn backbone() -> AnyBackbone {
+    AnyBackbone::Decoder(Decoder {
         embedding_size: Some(16),
         max_length: Some(9),
         dropout: Some(0.0),
         ..Decoder::default()
-    };
-    let (backbone, seeds) = (AnyBackbone::Decoder(decoder), SeedTree::new(5));
+    })
+}
+
+fn shape() -> Shape {
+    backbone().as_dyn().shape().unwrap()
+}
+
+/// A model without dropout, with what the objective adds, of larger weights than at first.
+fn model(objective: &AnyObjective, facts: &Facts<'_>) -> Transformer {
+    let (backbone, seeds) = (backbone(), SeedTree::new(5));
     let mut model = Transformer::new(&backbone, N_ITEMS as usize + 2, &seeds).unwrap();
-    let (own, shape) = (objective.as_dyn().parameters(facts, model.shape()), model.shape());
-    assert_eq!(shape.embedding_size, 16);
+    let own = objective.as_dyn().parameters(facts, model.shape());
     let generator = objective.as_dyn().generator_layers();
     model.add_for_objective(PREFIX, own, generator, &seeds).unwrap();
     model
@@ -128,12 +144,17 @@ impl Case {
 
     /// −log softmax at the targets, averaged.
     fn softmax(&self, states: &[Vec<f64>]) -> f64 {
+        mean(self.losses(states).into_iter())
+    }
+
+    /// −log softmax at the targets.
+    fn losses(&self, states: &[Vec<f64>]) -> Vec<f64> {
         let table = &self.table()[..N_ITEMS as usize];
         let of = |(state, target): (&Vec<f64>, &u32)| {
             let scores: Vec<f64> = table.iter().map(|row| dot(row, state)).collect();
             log_sum(&scores) - scores[*target as usize]
         };
-        mean(states.iter().zip(&self.batch.targets).map(of))
+        states.iter().zip(&self.batch.targets).map(of).collect()
     }
 }
 
@@ -244,6 +265,10 @@ fn by_hand(objective: &AnyObjective, case: &Case, facts: &Facts<'_>) -> f64 {
                 log_sum(&others.map(|j| score(i, j)).collect::<Vec<f64>>()) - score(i, i ^ 1)
             }))
         }
+        AnyObjective::ReturnConditioned(_) => {
+            let weights: Vec<f64> = batch.labels.iter().map(|&value| f64::from(value)).collect();
+            dot(&weights, &case.losses(&case.hidden())) / weights.iter().sum::<f64>()
+        }
         AnyObjective::ReplacedItems(replaced) => replaced_by_hand(replaced, case),
         AnyObjective::S3Rec(s3) => s3_by_hand(s3, case, facts),
     }
@@ -319,7 +344,7 @@ fn s3_by_hand(s3: &S3Rec, case: &Case, facts: &Facts<'_>) -> f64 {
 #[test]
 fn every_objective_has_the_value_of_its_formula() {
     let (data, split) = data();
-    let facts = Facts::new(&data, &split, 9);
+    let facts = Facts::new(&data, &split, shape());
     let windows = Windows::new(&data, &split, 10);
     assert_eq!(objectives().len(), AnyObjective::ENTRIES.len());
     for objective in objectives() {
@@ -333,7 +358,7 @@ fn every_objective_has_the_value_of_its_formula() {
 #[test]
 fn every_objective_learns_eight_sequences_by_heart() {
     let (data, split) = data();
-    let facts = Facts::new(&data, &split, 9);
+    let facts = Facts::new(&data, &split, shape());
     let windows = Windows::new(&data, &split, 10);
     for objective in objectives() {
         let case = Case::new(&objective, &facts, &windows);
@@ -356,7 +381,7 @@ fn every_objective_learns_eight_sequences_by_heart() {
 #[test]
 fn a_pseudo_mask_does_not_see_what_it_asks_for() {
     let (data, split) = data();
-    let facts = Facts::new(&data, &split, 9);
+    let facts = Facts::new(&data, &split, shape());
     let windows = Windows::new(&data, &split, 9);
     let objective = AnyObjective::PseudoMaskedItems(PseudoMaskedItems {
         probability: 0.5,

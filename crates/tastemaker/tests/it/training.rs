@@ -2,15 +2,17 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use rand::Rng;
 use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder,
     Vocabulary,
 };
-use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, View, Views};
 use tastemaker::nn::transformer::Sides;
 use tastemaker::objectives::{
-    AnyObjective, Bce, Bpr, Gbce, MaskedItems, PseudoMaskedItems, SampledSoftmax, Softmax,
+    AnyObjective, Bce, Bpr, Gbce, MaskedItems, PseudoMaskedItems, ReturnConditioned,
+    SampledSoftmax, Softmax,
 };
 use tastemaker::recommenders::{
     AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, LanguageModel, MODEL_FILE, Scoring,
@@ -260,4 +262,50 @@ fn an_objective_and_a_backbone_that_do_not_fit_are_refused() {
             "the backbone of objective masked-items is decoder, expected a bidirectional backbone: encoder"
         ]
     );
+}
+
+/// Users who meet, after any item, mostly one of value 5 or mostly one of value 1.
+fn rich_and_poor() -> (Dataset, SplitSets) {
+    let mut rng = SeedTree::new(8).rng();
+    let (mut offsets, mut items, mut values) = (vec![0], vec![], vec![]);
+    for user in 0..200 {
+        for _ in 0..12 {
+            let likes = rng.random_bool(if user % 2 == 0 { 0.9 } else { 0.1 });
+            // The first half of the catalog is worth more.
+            let first = if likes { 0 } else { N_ITEMS / 2 };
+            items.push(ItemId(first + rng.random_range(0..N_ITEMS / 2)));
+            values.push(if likes { 5.0 } else { 1.0 });
+        }
+        offsets.push(items.len());
+    }
+    let data = Dataset {
+        hash: "rich and poor".to_owned(),
+        users: (0..200).map(|u| u.to_string()).collect::<Vocabulary>(),
+        items: (0..N_ITEMS).map(|i| i.to_string()).collect::<Vocabulary>(),
+        interactions: Interactions::from_columns(offsets, items, None, Some(values)),
+        ..Dataset::default()
+    };
+    let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
+    (data, split)
+}
+
+#[test]
+fn asked_for_more_return_a_model_recommends_more_of_value() {
+    let data = rich_and_poor();
+    let share = |quantile| {
+        let objective = AnyObjective::ReturnConditioned(ReturnConditioned { quantile });
+        let mut model = model(objective, 15);
+        let AnyBackbone::Decoder(decoder) = &mut model.backbone else { unreachable!() };
+        decoder.views = Views::from(vec![View::Return]);
+        let recommender = fit(&model, &data, None, &Silent);
+        let ties = TieOrder::new(data.0.n_items(), &SeedTree::new(1));
+        let options = RankOptions { n: 5, allow_seen: true, ties: &ties };
+        // As many of each, so that the history says nothing.
+        let history: Vec<ItemId> = (0..8).map(|i| ItemId(i * N_ITEMS / 8)).collect();
+        let query = RecQuery { user: None, history: &history, candidates: None };
+        let list = recommender.recommend(&[query], &options).unwrap().remove(0);
+        list.items.iter().filter(|item| item.0 < N_ITEMS / 2).count()
+    };
+    let (little, much) = (share(0.05), share(0.95));
+    assert!(little + 3 <= much, "{little} of five for little, {much} for much");
 }

@@ -161,7 +161,7 @@ impl Fitting<'_> {
             meter.reset();
         }
         let (context, n_items) = (self.context, self.context.data.n_items());
-        let facts = Facts::new(context.data, part.split, model.shape().max_length);
+        let facts = Facts::new(context.data, part.split, model.shape());
         let questions = part.questions();
         part.prepare(model, &facts, &questions, &context.seeds.child("weights"))?;
         // The last item of a window is a target only, unless it can be hidden in its place.
@@ -185,9 +185,11 @@ impl Fitting<'_> {
             observer: part.observer,
         };
         let sides = part.objective.as_dyn().sides();
+        let views = self.settings.views(context.data)?;
         let validate = |model: &Transformer| {
             let model = model.frozen_seeing(sides, part.training.precision)?;
-            let recommender = Trained { model, sides, n_items, prompt: ItemPrompt::default() };
+            let (prompt, views) = (ItemPrompt::default(), views.clone());
+            let recommender = Trained { model, sides, n_items, prompt, views };
             let k = part.training.validation_k;
             crate::recommenders::validate(&recommender, (context, part.split), k)
         };

@@ -4,18 +4,20 @@ mod files;
 mod fitting;
 mod trained;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Dataset, Recommender, artifact};
-use tastemaker_nn::backbones::{AnyBackbone, Decoder};
+use tastemaker_nn::backbones::{AnyBackbone, Decoder, View};
 use tastemaker_nn::transformer::{Sides, Transformer};
 
 use self::files::{read, write};
 use self::fitting::Fitting;
-use self::trained::Trained;
+use self::trained::{Trained, Viewed};
 use super::{FitContext, FitRecommender};
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
-use crate::train::{Schedule, Training};
+use crate::train::{Schedule, Training, sixteenth};
 use crate::{Error, Result};
 
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
@@ -155,6 +157,16 @@ impl LanguageModel {
         if self.backbone.as_dyn().is_bidirectional() { Sides::Both } else { Sides::Causal }
     }
 
+    /// What the backbone's views look at, if it has any.
+    fn views(&self, data: &Dataset) -> Result<Option<Viewed>> {
+        let views = self.backbone.as_dyn().shape()?.views;
+        Ok((!views.is_empty()).then(|| Viewed {
+            views,
+            interactions: Arc::new(data.interactions.clone()),
+            prompted_return: self.objective.as_dyn().prompted_return().map_or(0, sixteenth),
+        }))
+    }
+
     /// A transformer with fresh weights.
     fn fresh(&self, context: &FitContext<'_>) -> Result<Transformer> {
         let vocabulary = context.data.n_items() + SPECIAL_TOKENS;
@@ -176,6 +188,13 @@ impl LanguageModel {
         if !objective.recommends() {
             let expected = "one that foretells items; this one is for pretraining or auxiliary";
             problems.push(setting("objective", name, expected));
+        }
+        let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
+        let needs = objective.needs_view().is_some_and(|view| view == View::Return);
+        if needs != views.has(View::Return) {
+            let expected = if needs { "with view return" } else { "without view return" };
+            let whose = format!("the backbone of objective {name}");
+            problems.push(setting(&whose, format!("with {:?}", Vec::from(views)), expected));
         }
         if objective.sides() != self.sides() {
             let expected = match objective.sides() {
@@ -287,7 +306,17 @@ impl FitRecommender for LanguageModel {
                 tastemaker_core::Error::Unsuitable { recommender: "language-model", reason }.into(),
             )
         };
-        self.objectives().filter_map(problem).collect()
+        let mut problems: Vec<Error> = self.objectives().filter_map(problem).collect();
+        let shape = self.backbone.as_dyn().shape();
+        let of_time = |view| view != View::Return;
+        if shape.is_ok_and(|shape| shape.views.iter().any(of_time))
+            && data.interactions.all_times().is_none()
+        {
+            let reason = "the backbone has views of times, which the data lacks".to_owned();
+            let recommender = "language-model";
+            problems.push(tastemaker_core::Error::Unsuitable { recommender, reason }.into());
+        }
+        problems
     }
 
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
@@ -320,7 +349,8 @@ impl FitRecommender for LanguageModel {
             Scoring::Int8 => model.ranking_by_int8(n_items),
         };
         let (sides, prompt) = (self.sides(), self.paradigm.as_dyn().item_prompt());
-        Ok(Box::new(Trained { model, sides, n_items, prompt }))
+        let views = self.views(context.data)?;
+        Ok(Box::new(Trained { model, sides, n_items, prompt, views }))
     }
 
     fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {

@@ -1,12 +1,16 @@
 //! A trained language model as a recommender.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
-use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, TopN};
+use tastemaker_core::{Interactions, ItemId, RankedList, RecQuery, Recommender, TopN};
+use tastemaker_nn::backbones::Views;
 use tastemaker_nn::fused::{Keeper, RANKED_ROWS};
 use tastemaker_nn::transformer::{Frozen, Sides};
 
 use crate::paradigms::ItemPrompt;
+use crate::train::view_numbers;
 
 /// Queries whose histories are read together.
 const QUERIES_A_PASS: usize = 1024;
@@ -19,6 +23,18 @@ pub(super) struct Trained {
     pub(super) n_items: usize,
     /// How the model is shown a history.
     pub(super) prompt: ItemPrompt,
+    /// What the backbone's views look at, if it has any.
+    pub(super) views: Option<Viewed>,
+}
+
+/// What a backbone's views look at.
+#[derive(Clone)]
+pub(super) struct Viewed {
+    pub(super) views: Views,
+    /// Known users' times.
+    pub(super) interactions: Arc<Interactions>,
+    /// The return that is asked for, at every place; 0 for none.
+    pub(super) prompted_return: u32,
 }
 
 impl Trained {
@@ -36,6 +52,31 @@ impl Trained {
         tokens
     }
 
+    /// What the backbone's views say of the tokens of each query. Of a history that is not the
+    /// beginning of a known user's, or that the prompt says twice, no time is known.
+    fn views(&self, queries: &[RecQuery<'_>], sequences: &[Vec<u32>]) -> Vec<Arc<[u32]>> {
+        let Some(Viewed { views, interactions, prompted_return }) = &self.views else {
+            return vec![];
+        };
+        let mut all = vec![Vec::new(); views.iter().count()];
+        for (query, tokens) in queries.iter().zip(sequences) {
+            let n = query.history.len();
+            let user = query.user.filter(|user| {
+                self.prompt.repeat == 0 && interactions.sequence(*user).starts_with(query.history)
+            });
+            let times = user.and_then(|user| interactions.times(user)).map(|times| &times[..n]);
+            let numbers = view_numbers(*views, n, times, |_| *prompted_return);
+            let items = tokens.len() - usize::from(self.sides == Sides::Both);
+            for (all, numbers) in all.iter_mut().zip(numbers) {
+                let known = &numbers[numbers.len().saturating_sub(items)..];
+                let end = all.len() + tokens.len();
+                all.extend(known);
+                all.resize(end, 0);
+            }
+        }
+        all.into_iter().map(Arc::from).collect()
+    }
+
     /// What the model finds after each history: [queries, width]. To an empty one a decoder finds
     /// nothing.
     fn hidden(&self, queries: &[RecQuery<'_>]) -> tastemaker_nn::Result<Vec<f32>> {
@@ -44,7 +85,8 @@ impl Trained {
         for &i in &empty {
             sequences[i].push(0);
         }
-        let (mut hidden, width) = (self.model.last_hidden(&sequences)?, self.model.width());
+        let views = self.views(queries, &sequences);
+        let (mut hidden, width) = (self.model.last_hidden(&sequences, &views)?, self.model.width());
         for i in empty {
             hidden[i * width..(i + 1) * width].fill(0.0);
         }
