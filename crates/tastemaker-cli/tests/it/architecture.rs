@@ -195,7 +195,7 @@ fn every_file_of_a_kind_stands_in_its_table() {
         ("objectives", "crates/tastemaker/src/objectives", "next_item pieces yes_no"),
         ("paradigms", "crates/tastemaker/src/paradigms", "item_prompt learns"),
         ("adapters", "crates/tastemaker-nn/src/adapters", "inserted vectors"),
-        ("backbones", "crates/tastemaker-nn/src/backbones", "shape"),
+        ("backbones", "crates/tastemaker-nn/src/backbones", "shape views"),
         ("splits", "crates/tastemaker-core/src/splits", "sets testkit"),
         ("sources", "crates/tastemaker-core/src/sources", ""),
     ];

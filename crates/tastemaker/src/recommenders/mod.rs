@@ -20,13 +20,14 @@ pub use bm25::Bm25;
 pub use ease::Ease;
 pub use item_knn::ItemKnn;
 pub use language_model::{
-    ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, FewShot, LanguageModel, MODEL_FILE, Pretraining,
-    Scoring,
+    ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, LanguageModel, MODEL_FILE,
+    Pretraining, Scoring,
 };
 pub use most_popular::MostPopular;
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by
 /// validation, which may choose.
+#[derive(Clone, Copy)]
 pub struct FitContext<'a> {
     /// The data set.
     pub data: &'a Dataset,

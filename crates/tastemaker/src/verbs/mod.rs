@@ -13,7 +13,7 @@ pub use report::{ArmReport, Cell, Costs, Report};
 pub use training::{StudyObserver, train};
 
 use tastemaker_core::prepare::Prepared;
-use tastemaker_core::splits::SplitSets;
+use tastemaker_core::splits::{AnySplit, SplitSets};
 use tastemaker_core::{Recommender, SeedTree};
 
 use crate::recommenders::FitContext;
@@ -27,7 +27,12 @@ const SPLIT_SEED: u64 = 0;
 
 /// Divides the data as the study says.
 fn split(study: &Study, data: &Prepared) -> Result<SplitSets> {
-    Ok(study.split.as_dyn().split(&data.dataset, &SeedTree::new(SPLIT_SEED).child("split"))?)
+    divide(&study.split, data)
+}
+
+/// Divides data.
+pub(crate) fn divide(split: &AnySplit, data: &Prepared) -> Result<SplitSets> {
+    Ok(split.as_dyn().split(&data.dataset, &SeedTree::new(SPLIT_SEED).child("split"))?)
 }
 
 /// A run that has ended, with its recommender.

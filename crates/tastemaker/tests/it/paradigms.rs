@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
+use tastemaker::core::prepare::PrepareOptions;
+use tastemaker::core::sources::{AnySource, SequenceLines};
+use tastemaker::core::splits::{AnySplit, LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
 use tastemaker::nn::adapters::{AnyAdapter, Bottleneck, Lora, Prefix, Projection, SoftPrompt};
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
@@ -13,15 +15,16 @@ use tastemaker::paradigms::{
     Learns, Pretrain, PromptAndModelTuning, PromptFree, PromptTuning,
 };
 use tastemaker::recommenders::{
-    ADAPTERS_FILE, Auxiliary, FewShot, FitContext, FitRecommender, LanguageModel, MODEL_FILE,
-    Pretraining,
+    ADAPTERS_FILE, Auxiliary, Elsewhere, FewShot, FitContext, FitRecommender, LanguageModel,
+    MODEL_FILE, Pretraining,
 };
 use tastemaker::train::{Event, Observer, Schedule, Silent, Training};
 
 /// Every paradigm, with each thing that can be put in.
 fn paradigms() -> Vec<AnyParadigm> {
     let partial = |learns| AnyParadigm::FinetunePartial(FinetunePartial { learns });
-    let extra = |insert| AnyParadigm::FinetuneExtra(FinetuneExtra { insert });
+    let extra =
+        |insert, embeddings| AnyParadigm::FinetuneExtra(FinetuneExtra { insert, embeddings });
     let both =
         |prompt, staged| AnyParadigm::PromptAndModelTuning(PromptAndModelTuning { prompt, staged });
     let prefix = || AnyAdapter::Prefix(Prefix { tokens: 2, inner_size: 16 });
@@ -35,8 +38,9 @@ fn paradigms() -> Vec<AnyParadigm> {
         partial(vec![Learns::Norms, Learns::Biases]),
         partial(vec![Learns::Embeddings]),
         partial(vec![Learns::Named("block.*.attention.*".to_owned())]),
-        extra(vec![AnyAdapter::Lora(Lora { rank: 2, ..Lora::default() })]),
-        extra(vec![AnyAdapter::Bottleneck(Bottleneck { size: 4 }), head()]),
+        extra(vec![AnyAdapter::Lora(Lora { rank: 2, ..Lora::default() })], false),
+        extra(vec![AnyAdapter::Bottleneck(Bottleneck { size: 4 }), head()], false),
+        extra(vec![AnyAdapter::Bottleneck(Bottleneck { size: 4 })], true),
         AnyParadigm::PromptFree(PromptFree { prompt: ItemPrompt { last: 0, repeat: 1 } }),
         AnyParadigm::PromptTuning(PromptTuning { prompt: soft() }),
         AnyParadigm::PromptTuning(PromptTuning { prompt: prefix() }),
@@ -263,7 +267,10 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
         "top-layers is 3, expected a number from 1 to 2",
     );
     one(with(AnyParadigm::PromptTuning(PromptTuning { prompt: lora() })), "prompt is lora");
-    one(with(AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![] })), "insert is []");
+    one(
+        with(AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![], embeddings: false })),
+        "insert is []",
+    );
     let twice = FinetuneFull { insert: vec![lora(), lora()] };
     one(with(AnyParadigm::FinetuneFull(twice)), "expected one adapter of each kind");
     let mut alone = model(AnyParadigm::FinetuneFull(FinetuneFull::default()), false);
@@ -290,4 +297,43 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
     much.pretraining = None;
     much.few_shot = Some(FewShot::Share(0.0));
     one(problems(&much), "few-shot is a share of 0");
+}
+
+#[test]
+fn from_other_data_goes_over_what_is_not_about_its_items() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.txt");
+    let line = |user: u32| {
+        let items = (0..8 + user % 3).map(|i| (user * 3 + i * 2) % 25 + 1);
+        let items: Vec<String> = items.map(|item| item.to_string()).collect();
+        format!("{} {}\n", user + 1, items.join(" "))
+    };
+    fs_err::write(&file, (0..30).map(line).collect::<String>()).unwrap();
+    let dataset = AnySource::SequenceLines(SequenceLines { path: file, attributes: None });
+    let split = AnySplit::LeaveLastOut(LeaveLastOut::default());
+    let elsewhere = Elsewhere { dataset, prepare: PrepareOptions::default(), split };
+    let adapter = AnyAdapter::Bottleneck(Bottleneck { size: 4 });
+    let extra = |embeddings| {
+        AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![adapter.clone()], embeddings })
+    };
+    for both_sides in [false, true] {
+        let with = |paradigm| {
+            let mut model = model(paradigm, both_sides);
+            model.pretraining.as_mut().unwrap().elsewhere = Some(elsewhere.clone());
+            model
+        };
+        let own = folder.path().join(format!("{both_sides}"));
+        fs_err::create_dir(&own).unwrap();
+        fit(&with(extra(true)), &own, &Silent);
+        let (before, after) = (pretrained(&own), tensors(&own.join("run").join(MODEL_FILE)));
+        for (name, (_, before)) in &before {
+            let learns = name.starts_with("embedding.");
+            assert_eq!(before != &after[name].1, learns, "{name}");
+        }
+        assert_eq!(before["embedding.token"].0, [25 + 2, 16]);
+        assert_eq!(after["embedding.token"].0, [30 + 2, 16]);
+        let problems: Vec<String> =
+            with(extra(false)).problems().iter().map(ToString::to_string).collect();
+        assert!(problems[0].contains("the items' embeddings begin anew"), "{problems:?}");
+    }
 }

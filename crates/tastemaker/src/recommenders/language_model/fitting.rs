@@ -3,18 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use rand::seq::SliceRandom;
-use serde::Serialize;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{SeedTree, UserId};
-use tastemaker_nn::backbones::AnyBackbone;
-use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::transformer::{Sides, Transformer};
 
-use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd};
-use super::{Auxiliary, FewShot, FitContext, LanguageModel, Trained, identity};
+use super::files::{CHECKPOINT_FILE, StageEnd};
+use super::{Auxiliary, FewShot, FitContext, LanguageModel, Trained};
 use crate::objectives::AnyObjective;
 use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
-use crate::study::{EventLog, costs};
+use crate::study::costs;
 use crate::train::{
     Event, Facts, Observer, Outcome, Question, Schedule, StageCost, Trainer, Training, Windows,
 };
@@ -30,18 +27,21 @@ pub(super) struct Fitting<'a> {
 }
 
 /// How a stage ended, and what it took where that is measured.
-type Ended = (StageEnd, Option<StageCost>);
+pub(super) type Ended = (StageEnd, Option<StageCost>);
 
 /// What a stage needs beside the model.
-struct Part<'a> {
-    stage: &'a Stage,
-    objective: &'a AnyObjective,
-    auxiliary: &'a [Auxiliary],
-    training: &'a Training,
-    split: &'a SplitSets,
+pub(super) struct Part<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) objective: &'a AnyObjective,
+    pub(super) auxiliary: &'a [Auxiliary],
+    pub(super) training: &'a Training,
+    /// Data and seeds.
+    pub(super) context: &'a FitContext<'a>,
+    /// Of which only this is learnt from.
+    pub(super) split: &'a SplitSets,
     /// The file that it goes on from, and what it trains.
-    checkpoint: Option<(PathBuf, String)>,
-    observer: &'a dyn Observer,
+    pub(super) checkpoint: Option<(PathBuf, String)>,
+    pub(super) observer: &'a dyn Observer,
 }
 
 impl Fitting<'_> {
@@ -106,6 +106,7 @@ impl Fitting<'_> {
             objective: &self.settings.objective,
             auxiliary: &self.settings.auxiliary,
             training: &self.settings.training,
+            context: self.context,
             split: few.as_ref().unwrap_or(self.context.split),
             checkpoint,
             observer: self.context.observer,
@@ -113,54 +114,13 @@ impl Fitting<'_> {
         self.train(model, &part)
     }
 
-    /// Gives the model what it learns before: from the file of another run, or now. Nothing, where
-    /// pre-training is left out.
-    fn pretrain(&self, model: &mut Transformer, stage: &Stage) -> Result<Option<Ended>> {
-        let Some(pretraining) = &self.settings.pretraining else { return Ok(None) };
-        let (Some(objective), Some(training)) = (&pretraining.objective, &pretraining.training)
-        else {
-            return Ok(None);
-        };
-        if pretraining.skip {
-            return Ok(None);
-        }
-        self.context.observer.observe(&Event::Stage { stage: stage.name.clone() });
-        let backbone = &self.settings.backbone;
-        let auxiliary = &pretraining.auxiliary[..];
-        let of = Pretrained { backbone, objective, auxiliary, training };
-        let run = identity(&of, self.context)?;
-        let folder = self.context.pretrained.map(|folder| folder.join(&run[..16]));
-        let file = folder.as_ref().map(|folder| folder.join(MODEL_FILE));
-        if let (Some(path), Some(folder)) = (file.as_ref().filter(|path| path.exists()), &folder) {
-            let end = read_pretrained(path, model, &run)?;
-            return Ok(Some((end, costs::read(folder)?.pop())));
-        }
-        let outer = self.context.observer.beneath().unwrap_or(self.context.observer);
-        let log = folder.as_ref().map(|folder| EventLog::new(&folder.join("events.jsonl"), outer));
-        let checkpoint = folder.as_ref().map(|folder| (folder.join(CHECKPOINT_FILE), run.clone()));
-        let observer: &dyn Observer = log.as_ref().map_or(outer, |log| log);
-        let split = self.context.split;
-        let part = Part { stage, objective, auxiliary, training, split, checkpoint, observer };
-        let (end, cost) = self.train(model, &part)?;
-        if let Some(log) = log {
-            log.finish()?;
-        }
-        if let (Some(path), Some(folder)) = (file, folder) {
-            if let Some(cost) = &cost {
-                costs::write(&folder, std::slice::from_ref(cost))?;
-            }
-            write_pretrained(&path, model, (run, end.clone()))?;
-            remove(&folder.join(CHECKPOINT_FILE))?;
-        }
-        Ok(Some((end, cost)))
-    }
-
-    fn train(&self, model: &mut Transformer, part: &Part<'_>) -> Result<Ended> {
+    /// Trains what the stage lets learn.
+    pub(super) fn train(&self, model: &mut Transformer, part: &Part<'_>) -> Result<Ended> {
         let meter = part.observer.meter();
         if let Some(meter) = meter {
             meter.reset();
         }
-        let (context, n_items) = (self.context, self.context.data.n_items());
+        let (context, n_items) = (part.context, part.context.data.n_items());
         let facts = Facts::new(context.data, part.split, model.shape());
         let questions = part.questions();
         part.prepare(model, &facts, &questions, &context.seeds.child("weights"))?;
@@ -270,34 +230,8 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Everything that a pre-trained model follows from, beside data, split and seed.
-#[derive(Serialize)]
-struct Pretrained<'a> {
-    backbone: &'a AnyBackbone,
-    objective: &'a AnyObjective,
-    auxiliary: &'a [Auxiliary],
-    training: &'a Training,
-}
-
-/// What the file of a pre-trained model says about itself.
-type AboutPretrained = (String, StageEnd);
-
-fn write_pretrained(path: &Path, model: &Transformer, about: AboutPretrained) -> Result<()> {
-    let tensors = super::files::tensors(model, tastemaker_nn::parameters::Group::is_backbone)?;
-    Ok(Checkpoint { about, tensors }.write(path)?)
-}
-
-fn read_pretrained(path: &Path, model: &Transformer, run: &str) -> Result<StageEnd> {
-    let checkpoint = Checkpoint::<AboutPretrained>::read(path)?;
-    let (of, end) = &checkpoint.about;
-    if of != run {
-        return Err(Error::OtherRun { path: path.to_owned() });
-    }
-    model.parameters().set(|name, dimensions| checkpoint.tensor(path, name, dimensions))?;
-    Ok(end.clone())
-}
-
-fn remove(path: &Path) -> Result<()> {
+/// Removes a file that is no longer needed.
+pub(super) fn remove(path: &Path) -> Result<()> {
     Ok(fs_err::remove_file(path)
         .map_err(|source| tastemaker_core::Error::Write { path: path.to_owned(), source })?)
 }

@@ -2,6 +2,7 @@
 
 mod files;
 mod fitting;
+mod pretraining;
 mod trained;
 
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use self::fitting::Fitting;
 use self::trained::{Trained, Viewed};
 use super::{FitContext, FitRecommender};
 use crate::objectives::{AnyObjective, Softmax};
-use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
+use crate::paradigms::{AnyParadigm, Pretrain, Stage, Task, TrainPlan};
 use crate::train::{Schedule, Training, sixteenth};
 use crate::{Error, Result};
 
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
+pub use self::pretraining::{Elsewhere, Pretraining};
 
 /// Tokens after those of the items: the mask and the pseudo-mask.
 const SPECIAL_TOKENS: usize = 2;
@@ -61,23 +63,6 @@ pub struct LanguageModel {
     pub few_shot: Option<FewShot>,
     /// How the catalog is scored once it is trained.
     pub scoring: Scoring,
-}
-
-/// What a model has learnt before it is adapted. Arms with the same pre-training share the model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Pretraining {
-    /// What it learns; the recommender's own objective where absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub objective: Option<AnyObjective>,
-    /// What it learns beside that.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub auxiliary: Vec<Auxiliary>,
-    /// How it is trained; as the recommender's own task where absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub training: Option<Training>,
-    /// Leaves it out: the un-pretrained twin, which is adapted from its first weights.
-    pub skip: bool,
 }
 
 /// An objective beside the first one.
@@ -207,12 +192,30 @@ impl LanguageModel {
         problems
     }
 
-    /// Every objective that the model learns, before and in the end.
+    /// Every objective of the task itself.
     fn objectives(&self) -> impl Iterator<Item = &AnyObjective> {
-        let before = self.pretraining.iter().flat_map(|pretraining| {
-            pretraining.objective.iter().chain(auxiliary(&pretraining.auxiliary))
-        });
-        std::iter::once(&self.objective).chain(auxiliary(&self.auxiliary)).chain(before)
+        std::iter::once(&self.objective).chain(auxiliary(&self.auxiliary))
+    }
+
+    /// Why `objectives`, or the backbone's views, cannot be asked about `data`.
+    fn unsuited<'o>(
+        &self,
+        objectives: impl Iterator<Item = &'o AnyObjective>,
+        data: &Dataset,
+    ) -> Vec<Error> {
+        let of_objective = |objective: &AnyObjective| {
+            let why = objective.as_dyn().unsuitable(data)?;
+            Some(format!("objective {}: {why}", objective.name()))
+        };
+        let mut reasons: Vec<String> = objectives.filter_map(of_objective).collect();
+        let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
+        let of_time = views.iter().any(|view| view != View::Return);
+        if of_time && data.interactions.all_times().is_none() {
+            reasons.push("the backbone has views of times, which the data lacks".to_owned());
+        }
+        let recommender = "language-model";
+        let error = |reason| tastemaker_core::Error::Unsuitable { recommender, reason }.into();
+        reasons.into_iter().map(error).collect()
     }
 
     /// What of the paradigm and of what came before it does not fit together.
@@ -236,6 +239,18 @@ impl LanguageModel {
                 "no pretraining, since it is all of this paradigm; another one adapts what it gives",
             )),
             _ => {}
+        }
+        let table = |stage: &Stage| {
+            stage.task == Task::Recommending && stage.lets_learn(shape, "embedding.token")
+        };
+        let elsewhere = self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some());
+        if elsewhere && !plan.stages.iter().any(table) {
+            problems.push(setting(
+                &name,
+                "with pre-training elsewhere",
+                "a paradigm that trains embeddings, since the items' embeddings begin anew; finetune-extra \
+                 does with embeddings = true",
+            ));
         }
         let training = self.pretraining.as_ref().and_then(|before| before.training.as_ref());
         let of_training = training.map(Training::problems).unwrap_or_default();
@@ -285,7 +300,9 @@ impl FitRecommender for LanguageModel {
     fn problems(&self) -> Vec<Error> {
         let mut problems: Vec<Error> = Vec::new();
         problems.extend(self.backbone.as_dyn().shape().err().map(Error::from));
-        let checked = self.objectives().filter_map(|objective| objective.as_dyn().check().err());
+        let before = self.pretraining.iter().flat_map(Pretraining::objectives);
+        let all = self.objectives().chain(before);
+        let checked = all.filter_map(|objective| objective.as_dyn().check().err());
         problems.extend(checked.map(Error::from));
         let before = self.pretraining.iter().flat_map(|pretraining| &pretraining.auxiliary);
         let schedules = self.auxiliary.iter().chain(before).map(|auxiliary| auxiliary.schedule);
@@ -299,24 +316,10 @@ impl FitRecommender for LanguageModel {
     }
 
     fn unsuitable(&self, data: &Dataset) -> Vec<Error> {
-        let problem = |objective: &AnyObjective| {
-            let why = objective.as_dyn().unsuitable(data)?;
-            let reason = format!("objective {}: {why}", objective.name());
-            Some(
-                tastemaker_core::Error::Unsuitable { recommender: "language-model", reason }.into(),
-            )
-        };
-        let mut problems: Vec<Error> = self.objectives().filter_map(problem).collect();
-        let shape = self.backbone.as_dyn().shape();
-        let of_time = |view| view != View::Return;
-        if shape.is_ok_and(|shape| shape.views.iter().any(of_time))
-            && data.interactions.all_times().is_none()
-        {
-            let reason = "the backbone has views of times, which the data lacks".to_owned();
-            let recommender = "language-model";
-            problems.push(tastemaker_core::Error::Unsuitable { recommender, reason }.into());
-        }
-        problems
+        // What is learnt before from other data is asked about that data once it is read.
+        let here = self.pretraining.as_ref().filter(|before| before.elsewhere.is_none());
+        let before = here.into_iter().flat_map(Pretraining::objectives);
+        self.unsuited(self.objectives().chain(before), data)
     }
 
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {

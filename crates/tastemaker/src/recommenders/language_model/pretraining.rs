@@ -1,0 +1,188 @@
+//! What a model has learnt before it is adapted.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::Dataset;
+use tastemaker_core::prepare::{PrepareOptions, Prepared, prepare};
+use tastemaker_core::sources::AnySource;
+use tastemaker_core::splits::{AnySplit, LeaveLastOut, SplitSets};
+use tastemaker_nn::backbones::AnyBackbone;
+use tastemaker_nn::checkpoint::Checkpoint;
+use tastemaker_nn::parameters::Group;
+use tastemaker_nn::transformer::Transformer;
+
+use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd, tensors};
+use super::fitting::{Ended, Fitting, Part, remove};
+use super::{Auxiliary, FitContext, SPECIAL_TOKENS, auxiliary, identity};
+use crate::objectives::AnyObjective;
+use crate::paradigms::Stage;
+use crate::study::{EventLog, costs};
+use crate::train::{Event, Observer, Training};
+use crate::{Error, Result};
+
+/// What a model has learnt before it is adapted. Arms with the same pre-training share the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Pretraining {
+    /// What it learns; the recommender's own objective where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objective: Option<AnyObjective>,
+    /// What it learns beside that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub auxiliary: Vec<Auxiliary>,
+    /// How it is trained; as the recommender's own task where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
+    /// From what other data it learns; from the study's where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
+    /// Leaves it out: the un-pretrained twin, which is adapted from its first weights.
+    pub skip: bool,
+}
+
+/// Other data than the study's. Its items are others: of what was learnt there the blocks, norms,
+/// places, views and special tokens go over, and the items' embeddings begin anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Elsewhere {
+    /// Where it comes from.
+    pub dataset: AnySource,
+    /// How it is cleaned.
+    #[serde(default)]
+    pub prepare: PrepareOptions,
+    /// How it is divided; only its training part is learnt from, and its validation chooses.
+    #[serde(default = "leave_last_out")]
+    pub split: AnySplit,
+}
+
+fn leave_last_out() -> AnySplit {
+    AnySplit::LeaveLastOut(LeaveLastOut::default())
+}
+
+impl Elsewhere {
+    fn read(&self) -> Result<(Prepared, SplitSets)> {
+        let data = prepare(&self.dataset, &self.prepare)?;
+        let split = crate::verbs::divide(&self.split, &data)?;
+        Ok((data, split))
+    }
+}
+
+/// Everything that a pre-trained model follows from, beside data, split and seed.
+#[derive(Serialize)]
+struct Pretrained<'a> {
+    backbone: &'a AnyBackbone,
+    objective: &'a AnyObjective,
+    auxiliary: &'a [Auxiliary],
+    training: &'a Training,
+}
+
+impl Pretraining {
+    /// Everything that is learnt.
+    pub(super) fn objectives(&self) -> impl Iterator<Item = &AnyObjective> {
+        self.objective.iter().chain(auxiliary(&self.auxiliary))
+    }
+}
+
+impl Fitting<'_> {
+    /// Gives the model what it learns before: from the file of another run, or now. Nothing, where
+    /// pre-training is left out.
+    pub(super) fn pretrain(&self, model: &mut Transformer, stage: &Stage) -> Result<Option<Ended>> {
+        let pretraining = self.settings.pretraining.as_ref().filter(|before| !before.skip);
+        let Some(pretraining) = pretraining else { return Ok(None) };
+        self.context.observer.observe(&Event::Stage { stage: stage.name.clone() });
+        let Some(elsewhere) = &pretraining.elsewhere else {
+            return self.pretrain_on(self.context, pretraining, model, stage).map(Some);
+        };
+        let (data, split) = elsewhere.read()?;
+        let context = FitContext { data: &data.dataset, split: &split, ..*self.context };
+        self.check_elsewhere(pretraining, &data.dataset)?;
+        let mut other = self.settings.fresh(&context)?;
+        let ended = self.pretrain_on(&context, pretraining, &mut other, stage)?;
+        transfer(&other, model)?;
+        Ok(Some(ended))
+    }
+
+    fn check_elsewhere(&self, pretraining: &Pretraining, data: &Dataset) -> Result<()> {
+        let problems = self.settings.unsuited(pretraining.objectives(), data);
+        problems.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    fn pretrain_on(
+        &self,
+        context: &FitContext<'_>,
+        pretraining: &Pretraining,
+        model: &mut Transformer,
+        stage: &Stage,
+    ) -> Result<Ended> {
+        let backbone = &self.settings.backbone;
+        // Resolved settings say both.
+        let objective = pretraining.objective.as_ref().unwrap_or(&self.settings.objective);
+        let training = pretraining.training.as_ref().unwrap_or(&self.settings.training);
+        let auxiliary = &pretraining.auxiliary[..];
+        let of = Pretrained { backbone, objective, auxiliary, training };
+        let run = identity(&of, context)?;
+        let folder = context.pretrained.map(|folder| folder.join(&run[..16]));
+        if let Some(folder) = folder.as_ref().filter(|folder| folder.join(MODEL_FILE).exists()) {
+            let end = read(&folder.join(MODEL_FILE), model, &run)?;
+            return Ok((end, costs::read(folder)?.pop()));
+        }
+        let outer = context.observer.beneath().unwrap_or(context.observer);
+        let log = folder.as_ref().map(|folder| EventLog::new(&folder.join("events.jsonl"), outer));
+        let observer: &dyn Observer = log.as_ref().map_or(outer, |log| log);
+        let checkpoint: Option<(PathBuf, String)> =
+            folder.as_ref().map(|folder| (folder.join(CHECKPOINT_FILE), run.clone()));
+        let split = context.split;
+        let part =
+            Part { stage, objective, auxiliary, training, context, split, checkpoint, observer };
+        let ended = self.train(model, &part)?;
+        if let Some(log) = log {
+            log.finish()?;
+        }
+        if let Some(folder) = folder {
+            keep(&folder, model, run, &ended)?;
+        }
+        Ok(ended)
+    }
+}
+
+/// Gives `model`, over other items, what `other` has learnt about none of its own.
+fn transfer(other: &Transformer, model: &Transformer) -> Result<()> {
+    const TABLE: &str = "embedding.token";
+    let mut learnt = tensors(other, Group::is_backbone)?;
+    let mut table = model.parameters().values(TABLE)?;
+    if let Some((dimensions, values)) = learnt.remove(TABLE) {
+        let special = SPECIAL_TOKENS * dimensions[1];
+        let (ours, theirs) = (table.len() - special, values.len() - special);
+        table[ours..].copy_from_slice(&values[theirs..]);
+    }
+    let ours = tensors(model, |_| true)?;
+    Ok(model.parameters().set(|name, _| match (name, learnt.get(name)) {
+        (TABLE, _) => Ok(&table),
+        (_, Some((_, values))) => Ok(values),
+        (name, None) => Ok(&ours[name].1),
+    })?)
+}
+
+/// What the file of a pre-trained model says about itself.
+type About = (String, StageEnd);
+
+/// Keeps a pre-trained model for other runs; that its file is there says that it is whole.
+fn keep(folder: &Path, model: &Transformer, run: String, (end, cost): &Ended) -> Result<()> {
+    if let Some(cost) = cost {
+        costs::write(folder, std::slice::from_ref(cost))?;
+    }
+    let (about, tensors) = ((run, end.clone()), tensors(model, Group::is_backbone)?);
+    Checkpoint::<About> { about, tensors }.write(&folder.join(MODEL_FILE))?;
+    remove(&folder.join(CHECKPOINT_FILE))
+}
+
+fn read(path: &Path, model: &Transformer, run: &str) -> Result<StageEnd> {
+    let checkpoint = Checkpoint::<About>::read(path)?;
+    let (of, end) = &checkpoint.about;
+    if of != run {
+        return Err(Error::OtherRun { path: path.to_owned() });
+    }
+    model.parameters().set(|name, dimensions| checkpoint.tensor(path, name, dimensions))?;
+    Ok(end.clone())
+}
