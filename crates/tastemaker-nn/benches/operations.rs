@@ -10,7 +10,7 @@ use divan::{Bencher, black_box};
 use tastemaker_core::SeedTree;
 use tastemaker_nn::fused::{
     Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
-    RANKED_ROWS, View, multiply, multiply_add, rank,
+    RANKED_ROWS, Style, View, multiply, multiply_add, rank,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
@@ -51,7 +51,13 @@ fn both(bencher: Bencher<'_, '_>, backward: bool, run: impl Fn() -> Tensor) {
 
 #[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
 fn block(bencher: Bencher<'_, '_>, backward: bool) {
-    let shape = BlockShape { width: WIDTH, heads: 2, inner: 4 * WIDTH, causal: true };
+    let shape = BlockShape {
+        width: WIDTH,
+        heads: 2,
+        inner: 4 * WIDTH,
+        causal: true,
+        style: Style::default(),
+    };
     let n: usize = shape.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum();
     let (x, weights, lanes) = (variable(&[TOKENS, WIDTH]), variable(&[n]), lanes());
     both(bencher, backward, || {

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use crate::fused::{Activation, AttentionMask, BlockShape, Dropout, Lanes, SampledKind};
+use crate::fused::{
+    Activation, AttentionMask, BlockShape, Dropout, FeedForward, Lanes, Norm, Positions,
+    SampledKind,
+};
 
 /// `x` with dropout's mask for its activations.
 fn drop(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
@@ -75,22 +78,54 @@ pub fn block(
     let mut start = 0;
     let mut part = Vec::with_capacity(12);
     for (_, dimensions) in shape.parameters() {
-        let n = dimensions.iter().product();
-        part.push(weights.narrow(0, start, n)?.reshape(dimensions)?);
+        let n: usize = dimensions.iter().product();
+        // What a block does not have is never looked at.
+        let whole = if n == 0 { weights.narrow(0, 0, 0)? } else { weights.narrow(0, start, n)? };
+        part.push(whole.reshape(dimensions)?);
         start += n;
     }
+    let norm = |x: &Tensor, i: usize| match shape.style.norm {
+        Norm::Layer => layer_norm(x, &part[i], &part[i + 1]),
+        Norm::Rms => rms_norm(x, &part[i]),
+    };
     let linear = |x: &Tensor, i: usize| x.matmul(&part[i].t()?)?.broadcast_add(&part[i + 1]);
     let (n, size) = (lanes.n_tokens(), shape.width / shape.heads);
-    let qkv = linear(&layer_norm(x, &part[0], &part[1])?, 2)?;
+    let qkv = linear(&norm(x, 0)?, 2)?;
     let qkv = qkv.reshape((n, 3, shape.heads, size))?.permute((1, 2, 0, 3))?.contiguous()?;
-    let [q, k, v] = [qkv.get(0)?, qkv.get(1)?, qkv.get(2)?];
+    let [mut q, mut k, v] = [qkv.get(0)?, qkv.get(1)?, qkv.get(2)?];
+    if shape.style.positions == Positions::Rotary {
+        (q, k) = (turned(&q, lanes)?, turned(&k, lanes)?);
+    }
     let scores = (q.matmul(&k.t()?)? / (size as f64).sqrt())?;
     let scores = scores.broadcast_add(&mask(lanes, shape.causal, hidden, x.device())?)?;
     let attended =
         softmax(&scores)?.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((n, shape.width))?;
     let middle = x.add(&drop(&linear(&attended, 4)?, dropout.at(0))?)?;
-    let inner = linear(&layer_norm(&middle, &part[6], &part[7])?, 8)?.gelu_erf()?;
+    let inner = linear(&norm(&middle, 6)?, 8)?;
+    let inner = match shape.style.feed_forward {
+        FeedForward::Gelu => inner.gelu_erf()?,
+        FeedForward::Swiglu => {
+            let half = |i: usize| inner.narrow(1, i * shape.inner, shape.inner);
+            half(0)?.silu()?.mul(&half(1)?)?
+        }
+    };
     middle.add(&drop(&linear(&inner, 10)?, dropout.at(1))?)
+}
+
+/// `x` [heads, tokens, size], each token turned by its place; see [`crate::fused::Positions`].
+fn turned(x: &Tensor, lanes: &Lanes) -> Result<Tensor> {
+    let (_, n, size) = x.dims3()?;
+    let pairs = size / 2;
+    let angles = lanes.positions().into_iter().flat_map(|place| {
+        (0..pairs).map(move |i| f64::from(place) * 10_000_f64.powf(-2.0 * i as f64 / size as f64))
+    });
+    let angles = Tensor::from_iter(angles, x.device())?.reshape((n, pairs))?;
+    let [cos, sin] = [angles.cos()?, angles.sin()?];
+    let [cos, sin] = [cos.to_dtype(x.dtype())?, sin.to_dtype(x.dtype())?];
+    let [first, second] = [x.narrow(2, 0, pairs)?, x.narrow(2, pairs, pairs)?];
+    let a = first.broadcast_mul(&cos)?.sub(&second.broadcast_mul(&sin)?)?;
+    let b = first.broadcast_mul(&sin)?.add(&second.broadcast_mul(&cos)?)?;
+    Tensor::cat(&[a, b], 2)
 }
 
 /// 0 where a token sees another, −∞ (nearly) where it does not.

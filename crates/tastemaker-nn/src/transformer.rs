@@ -14,7 +14,7 @@ use crate::adapters::{Added, AnyAdapter, Inserted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
     AttentionMask, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Lanes,
-    LayerNorm, Precision, RowSink, SampledKind, SampledLoss, Sink,
+    LayerNorm, Norm, Positions, Precision, RmsNorm, RowSink, SampledKind, SampledLoss, Sink,
 };
 use crate::parameters::{Group, Init, Parameters};
 use crate::{Error, Result};
@@ -27,6 +27,9 @@ const SITES_A_BLOCK: u32 = 2;
 
 /// The parameter that embeds tokens and compares with them.
 const TABLE: &str = "embedding.token";
+
+/// The parameter that embeds places.
+const PLACES: &str = "embedding.position";
 
 /// What a token sees of its sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,11 @@ impl Input {
     }
 }
 
+/// Whether a block's parameter of these dimensions is there at all.
+fn exists(dimensions: &[usize]) -> bool {
+    dimensions.iter().product::<usize>() > 0
+}
+
 /// Blocks and the norm after them: the backbone's own, or those of a generator beside it.
 #[derive(Clone, Debug)]
 struct Stack {
@@ -103,10 +111,13 @@ impl Stack {
         let mut all = Vec::new();
         for layer in 0..self.layers {
             let parameters = block_shape(shape, Sides::Causal).parameters().into_iter();
+            let parameters = parameters.filter(|(_, size)| exists(size));
             all.extend(parameters.map(|(name, size)| (self.name(layer, name), size)));
         }
         all.push((format!("{}norm.weight", self.prefix), vec![shape.embedding_size]));
-        all.push((format!("{}norm.bias", self.prefix), vec![shape.embedding_size]));
+        if shape.style.norm == Norm::Layer {
+            all.push((format!("{}norm.bias", self.prefix), vec![shape.embedding_size]));
+        }
         all
     }
 }
@@ -278,7 +289,8 @@ impl Transformer {
     pub fn merge(&mut self) -> Result<()> {
         let mut merged = BTreeMap::new();
         for layer in 0..self.shape.layers {
-            for (name, _) in block_shape(self.shape, self.sides).parameters() {
+            let parameters = block_shape(self.shape, self.sides).parameters();
+            for (name, _) in parameters.into_iter().filter(|(_, size)| exists(size)) {
                 let weight = self.weight(&self.body, layer, name)?.flatten_all()?;
                 merged.insert(self.body.name(layer, name), weight.to_vec1::<f32>()?);
             }
@@ -346,7 +358,14 @@ impl Transformer {
             embedding = embedding.places(places.clone());
         }
         let embedding = embedding.sink(self.sinks.rows.clone());
-        let mut x = embedding.apply(get(TABLE), get("embedding.position"))?;
+        let mut x = match self.shape.style.positions {
+            Positions::Learned => embedding.apply(get(TABLE), get(PLACES))?,
+            Positions::Rotary => {
+                let nowhere =
+                    Tensor::zeros((1, self.shape.embedding_size), DType::F32, get(TABLE).device())?;
+                embedding.places(vec![0; input.tokens.len()]).apply(get(TABLE), &nowhere)?
+            }
+        };
         for (i, view) in self.shape.views.iter().enumerate() {
             x = (x + rows(
                 get(view.parameter()),
@@ -378,7 +397,11 @@ impl Transformer {
             x = prompted.remove(&x)?;
         }
         let norm = |name: &str| get(&format!("{}norm.{name}", stack.prefix));
-        inserted.after_norm(own, LayerNorm.apply(&x, norm("weight"), norm("bias"))?)
+        let x = match self.shape.style.norm {
+            Norm::Layer => LayerNorm.apply(&x, norm("weight"), norm("bias"))?,
+            Norm::Rms => RmsNorm.apply(&x, norm("weight"))?,
+        };
+        inserted.after_norm(own, x)
     }
 
     /// The model as it is now, without what training needs; the factors of its blocks' products
@@ -398,7 +421,10 @@ impl Transformer {
             shape,
             max_length: self.shape.max_length,
             table: self.parameters.values(TABLE)?,
-            positions: self.parameters.values("embedding.position")?,
+            positions: match self.shape.style.positions {
+                Positions::Learned => self.parameters.values(PLACES)?,
+                Positions::Rotary => vec![],
+            },
             views: self
                 .shape
                 .views
@@ -406,7 +432,13 @@ impl Transformer {
                 .map(|view| self.parameters.values(view.parameter()))
                 .collect::<Result<_>>()?,
             blocks: blocks.collect::<Result<_>>()?,
-            norm: (self.parameters.values("norm.weight")?, self.parameters.values("norm.bias")?),
+            norm: (
+                self.parameters.values("norm.weight")?,
+                match self.shape.style.norm {
+                    Norm::Layer => self.parameters.values("norm.bias")?,
+                    Norm::Rms => vec![],
+                },
+            ),
             inserted: self.inserted.without_changes(),
             parameters: self.parameters.frozen(|name| Group::of(name).is_inserted())?,
             precision,
@@ -439,10 +471,10 @@ pub fn names(shape: Shape) -> Vec<String> {
 
 fn dimensions(shape: Shape, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
     let width = shape.embedding_size;
-    let mut all = vec![
-        (TABLE.to_owned(), vec![vocabulary, width]),
-        ("embedding.position".to_owned(), vec![shape.max_length, width]),
-    ];
+    let mut all = vec![(TABLE.to_owned(), vec![vocabulary, width])];
+    if shape.style.positions == Positions::Learned {
+        all.push((PLACES.to_owned(), vec![shape.max_length, width]));
+    }
     let views = shape.views.iter();
     all.extend(views.map(|view| (view.parameter().to_owned(), vec![view.n(), width])));
     all.extend(Stack::new("", shape.layers).dimensions(shape));
@@ -455,5 +487,6 @@ fn block_shape(shape: Shape, sides: Sides) -> BlockShape {
         heads: shape.heads,
         inner: shape.inner_size,
         causal: sides == Sides::Causal,
+        style: shape.style,
     }
 }

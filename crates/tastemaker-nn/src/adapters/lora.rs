@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Adapter, Added, Own, check_count};
 use crate::backbones::Shape;
+use crate::fused::FeedForward;
 use crate::parameters::{Group, Init};
 use crate::{Error, Result};
 
@@ -67,10 +68,11 @@ impl Target {
     /// Outputs and inputs.
     fn dimensions(self, shape: Shape) -> (usize, usize) {
         let (width, inner) = (shape.embedding_size, shape.inner_size);
+        let into = if shape.style.feed_forward == FeedForward::Swiglu { 2 * inner } else { inner };
         match self {
             Self::Qkv => (3 * width, width),
             Self::AttentionOut => (width, width),
-            Self::FeedForwardIn => (inner, width),
+            Self::FeedForwardIn => (into, width),
             Self::FeedForwardOut => (width, inner),
         }
     }

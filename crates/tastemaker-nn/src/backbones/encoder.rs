@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::shape::Overrides;
 use super::{AnyBackbone, Backbone, Shape, Size, Views};
 use crate::Result;
+use crate::fused::{FeedForward, Norm, Positions, Style};
 
 /// A bidirectional transformer over tokens. What is absent follows from `size`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,12 @@ pub struct Encoder {
     /// added to the item's.
     #[serde(skip_serializing_if = "Views::is_empty")]
     pub views: Views,
+    /// How states are normalised: `layer` or `rms`.
+    pub norm: Norm,
+    /// What stands in the feed-forward half of a block: `gelu` or `swiglu`.
+    pub feed_forward: FeedForward,
+    /// How a token knows where it stands: `learned` or `rotary`.
+    pub positions: Positions,
 }
 
 impl Backbone for Encoder {
@@ -46,6 +53,11 @@ impl Backbone for Encoder {
             max_length: self.max_length,
             dropout: self.dropout,
             views: self.views,
+            style: Style {
+                norm: self.norm,
+                feed_forward: self.feed_forward,
+                positions: self.positions,
+            },
         })
     }
 
@@ -60,6 +72,9 @@ impl Backbone for Encoder {
             max_length: Some(shape.max_length),
             dropout: Some(shape.dropout),
             views: self.views,
+            norm: self.norm,
+            feed_forward: self.feed_forward,
+            positions: self.positions,
         }))
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Views;
+use crate::fused::Style;
 use crate::{Error, Result};
 
 /// The one dial of a backbone's size; single numbers can still be given.
@@ -36,6 +37,8 @@ pub struct Shape {
     pub dropout: f32,
     /// What is told of a token beside itself.
     pub views: Views,
+    /// The choices of its blocks.
+    pub style: Style,
 }
 
 /// The numbers of a [`Shape`] as a study may write them: those that are absent follow from `size`.
@@ -48,6 +51,7 @@ pub(crate) struct Overrides {
     pub(crate) max_length: Option<usize>,
     pub(crate) dropout: Option<f32>,
     pub(crate) views: Views,
+    pub(crate) style: Style,
 }
 
 impl Size {
@@ -67,6 +71,7 @@ impl Size {
             max_length: overrides.max_length.unwrap_or(50),
             dropout: overrides.dropout.unwrap_or(0.2),
             views: overrides.views,
+            style: overrides.style,
         };
         shape.check()?;
         Ok(shape)

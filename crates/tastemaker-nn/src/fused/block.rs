@@ -13,9 +13,11 @@ use super::lanes::{Chunk, Lanes};
 use super::linear::{Pass, linear};
 use super::mask::AttentionMask;
 use super::matrix::{Panels, Precision};
+use super::rotary::Rotation;
 use super::scratch::Scratch;
-use super::simd::{Dropout, gelu, vectorised};
+use super::simd::{Dropout, exp, gelu, vectorised};
 use super::sink::{Sink, leave};
+use super::style::{FeedForward, Norm, Positions, Style};
 use super::{norm, slice, tensor_like, with_slice};
 use crate::composite;
 
@@ -32,27 +34,39 @@ pub struct BlockShape {
     pub inner: usize,
     /// Whether a token sees only itself and what came before it.
     pub causal: bool,
+    /// The choices between architectures.
+    pub style: Style,
 }
 
 impl BlockShape {
-    /// The block's parameters, in the order in which they are packed, with their dimensions.
-    /// A linear layer's weight is [outputs, inputs].
+    /// The block's parameters, in the order in which they are packed, with their dimensions; one
+    /// that it does not have has no numbers. A linear layer's weight is [outputs, inputs].
     pub fn parameters(self) -> [(&'static str, Vec<usize>); 12] {
-        let Self { width: d, inner, .. } = self;
+        let Self { width: d, inner, style, .. } = self;
+        let shift = if style.norm == Norm::Layer { d } else { 0 };
+        let into = self.into();
         [
             ("attention-norm.weight", vec![d]),
-            ("attention-norm.bias", vec![d]),
+            ("attention-norm.bias", vec![shift]),
             ("attention.qkv.weight", vec![3 * d, d]),
             ("attention.qkv.bias", vec![3 * d]),
             ("attention.out.weight", vec![d, d]),
             ("attention.out.bias", vec![d]),
             ("feed-forward-norm.weight", vec![d]),
-            ("feed-forward-norm.bias", vec![d]),
-            ("feed-forward.in.weight", vec![inner, d]),
-            ("feed-forward.in.bias", vec![inner]),
+            ("feed-forward-norm.bias", vec![shift]),
+            ("feed-forward.in.weight", vec![into, d]),
+            ("feed-forward.in.bias", vec![into]),
             ("feed-forward.out.weight", vec![d, inner]),
             ("feed-forward.out.bias", vec![d]),
         ]
+    }
+
+    /// The rows of the first matrix of the feed-forward half.
+    fn into(self) -> usize {
+        match self.style.feed_forward {
+            FeedForward::Gelu => self.inner,
+            FeedForward::Swiglu => 2 * self.inner,
+        }
     }
 
     /// Where each parameter stands in the packed weights.
@@ -86,6 +100,7 @@ pub struct Block {
     recompute: bool,
     precision: Precision,
     sink: Option<Sink>,
+    rotation: Option<Rotation>,
     kept: Mutex<Vec<Vec<Kept>>>,
 }
 
@@ -125,7 +140,11 @@ impl BlockWeights {
             *panels = pass.pack(precision, &weights[ranges[i].clone()], ranges[i + 1].len());
         });
         let vector = |i: usize| if MATRICES.contains(&i) { 0..0 } else { ranges[i].clone() };
-        let part = std::array::from_fn(|i| weights[vector(i)].to_vec());
+        let mut part: [Vec<f32>; 12] = std::array::from_fn(|i| weights[vector(i)].to_vec());
+        for shift in [1, 7] {
+            // A norm that does not shift shifts by nothing.
+            part[shift].resize(shape.width, 0.0);
+        }
         Self { part, matrices }
     }
 
@@ -153,7 +172,12 @@ const MATRICES: [usize; 4] = [2, 4, 8, 10];
 impl Block {
     /// A block over the sequences of `lanes`; `dropout` is this block's own.
     pub fn new(shape: BlockShape, lanes: Arc<Lanes>, dropout: Dropout) -> Self {
+        let rotation = (shape.style.positions == Positions::Rotary).then(|| {
+            let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
+            Rotation::new(shape.width / shape.heads, longest)
+        });
         Self {
+            rotation,
             shape,
             lanes,
             dropout,
@@ -266,7 +290,7 @@ impl Block {
             forward_stats: vec![[0.0; 2]; t],
             forward_normal: Scratch::new(t * d),
             active: Scratch::new(t * inner),
-            slope: Scratch::new(t * inner),
+            slope: Scratch::new(t * self.shape.into()),
         }
     }
 
@@ -280,12 +304,18 @@ impl Block {
         kept: &mut Kept,
     ) {
         let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
-        norm::forward(x, &part[0], &part[1], &mut kept.attention_normal, &mut kept.attention_stats);
+        let norm = self.shape.style.norm;
+        let (normal, stats) = (&mut kept.attention_normal, &mut kept.attention_stats);
+        norm::styled(norm, x, (&part[0], &part[1]), normal, stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
         self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
+            let qkv = &mut kept.qkv[tokens.start * 3 * d..tokens.end * 3 * d];
+            if let Some(rotation) = &self.rotation {
+                rotation.turn(d, qkv, false);
+            }
             self.heads(weights).forward(
                 length,
-                &kept.qkv[tokens.start * 3 * d..tokens.end * 3 * d],
+                qkv,
                 self.mask.as_ref().map(|mask| mask.of(sequence)),
                 &mut kept.weights[scores],
                 &mut kept.attended[tokens.start * d..tokens.end * d],
@@ -293,19 +323,37 @@ impl Block {
         });
         linear(&kept.attended, weights.linear(1), t, &mut kept.middle);
         self.drop_and_add(0, chunk, &mut kept.middle, x);
-        norm::forward(
-            &kept.middle,
-            &part[6],
-            &part[7],
-            &mut kept.forward_normal,
-            &mut kept.forward_stats,
-        );
-        linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
-        for (active, slope) in kept.active.iter_mut().zip(kept.slope.iter_mut()) {
-            (*active, *slope) = gelu(*active);
+        let (normal, stats) = (&mut kept.forward_normal, &mut kept.forward_stats);
+        norm::styled(norm, &kept.middle, (&part[6], &part[7]), normal, stats);
+        match self.shape.style.feed_forward {
+            FeedForward::Gelu => {
+                linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
+                for (active, slope) in kept.active.iter_mut().zip(kept.slope.iter_mut()) {
+                    (*active, *slope) = gelu(*active);
+                }
+            }
+            FeedForward::Swiglu => {
+                linear(&kept.forward_normal, weights.linear(2), t, &mut kept.slope);
+                gate(self.shape.inner, &mut kept.slope, &mut kept.active);
+            }
         }
         linear(&kept.active, weights.linear(3), t, y);
         self.drop_and_add(1, chunk, y, &kept.middle);
+    }
+
+    /// From the gradient of the active values, `d_active` [tokens, inner], those of a and b, written
+    /// to `d_in`.
+    #[inline(always)]
+    fn backward_gate(&self, kept: &Kept, d_active: &[f32], d_in: &mut [f32]) {
+        let inner = self.shape.inner;
+        // A row of both halves stands for one row of active values.
+        let halves = d_in.chunks_exact_mut(inner).zip(kept.slope.chunks_exact(inner));
+        for (half, (d_in, slopes)) in halves.enumerate() {
+            let d_active = &d_active[half / 2 * inner..][..inner];
+            for ((d_in, slope), gradient) in d_in.iter_mut().zip(slopes).zip(d_active) {
+                *d_in = gradient * slope;
+            }
+        }
     }
 
     /// Calls `f` with every sequence's number in the batch, its length, and its tokens and its
@@ -345,6 +393,21 @@ impl Block {
     #[inline(always)]
     fn drop(&self, site: u32, chunk: &Chunk, values: &mut [f32]) {
         drop_at(self.dropout.at(site), chunk.tokens.start * self.shape.width, values);
+    }
+}
+
+/// From rows of a and b, each `inner` wide: `active` = silu(a) b, and in the place of a and b the
+/// derivatives by them.
+#[inline(always)]
+fn gate(inner: usize, rows: &mut [f32], active: &mut [f32]) {
+    for (row, active) in rows.chunks_exact_mut(2 * inner).zip(active.chunks_exact_mut(inner)) {
+        let (a, b) = row.split_at_mut(inner);
+        for ((a, b), active) in a.iter_mut().zip(b).zip(active) {
+            let sigmoid = 1.0 / (1.0 + exp(-*a));
+            let silu = *a * sigmoid;
+            *active = silu * *b;
+            (*a, *b) = (*b * sigmoid * (1.0 + *a * (1.0 - sigmoid)), silu);
+        }
     }
 }
 

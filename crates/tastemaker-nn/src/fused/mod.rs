@@ -27,11 +27,13 @@ mod matrix;
 mod norm;
 mod ranking;
 mod rms_norm;
+mod rotary;
 mod rows;
 mod sampled;
 mod scratch;
 mod simd;
 mod sink;
+mod style;
 
 pub use block::{Block, BlockShape, BlockWeights};
 pub use catalog_softmax::CatalogSoftmax;
@@ -50,6 +52,7 @@ pub use simd::Dropout;
 pub(crate) use simd::vectorised;
 pub(crate) use sink::add_in_pieces;
 pub use sink::{RowSink, Sink};
+pub use style::{FeedForward, Norm, Positions, Style};
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 

@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::simd::{dot, sum, vectorised};
-use super::{slice, tensor_like, with_slice};
+use super::{Norm, slice, tensor_like, with_slice};
 use crate::composite;
 
 /// Added to the variance.
@@ -24,10 +24,22 @@ pub(crate) fn forward(
     out: &mut [f32],
     stats: &mut [[f32; 2]],
 ) {
+    styled(Norm::Layer, x, (weight, bias), out, stats);
+}
+
+/// [`forward`] of either norm; a root-mean-square norm takes the mean to be 0.
+#[inline(always)]
+pub(crate) fn styled(
+    norm: Norm,
+    x: &[f32],
+    (weight, bias): (&[f32], &[f32]),
+    out: &mut [f32],
+    stats: &mut [[f32; 2]],
+) {
     let width = weight.len();
     let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(stats);
     for ((x, out), stats) in rows {
-        let mean = sum(x) / width as f32;
+        let mean = if norm == Norm::Layer { sum(x) / width as f32 } else { 0.0 };
         for (out, x) in out.iter_mut().zip(x) {
             *out = x - mean;
         }
@@ -43,6 +55,19 @@ pub(crate) fn forward(
 /// absent costs nothing.
 #[inline(always)]
 pub(crate) fn backward(
+    (x, stats): (&[f32], &[[f32; 2]]),
+    weight: &[f32],
+    dy: &[f32],
+    dx: Option<&mut [f32]>,
+    learns: (Option<&mut [f32]>, Option<&mut [f32]>),
+) {
+    styled_backward(Norm::Layer, (x, stats), weight, dy, dx, learns);
+}
+
+/// [`backward`] of either norm.
+#[inline(always)]
+pub(crate) fn styled_backward(
+    norm: Norm,
     (x, stats): (&[f32], &[[f32; 2]]),
     weight: &[f32],
     dy: &[f32],
@@ -72,7 +97,7 @@ pub(crate) fn backward(
             gradient[i] = dy[i] * weight[i];
             normal[i] = (x[i] - mean) * scale;
         }
-        let mean_gradient = sum(&gradient) / width as f32;
+        let mean_gradient = if norm == Norm::Layer { sum(&gradient) / width as f32 } else { 0.0 };
         let mean_product = dot(&gradient, &normal) / width as f32;
         for i in 0..width {
             dx[i] += scale * (gradient[i] - mean_gradient - normal[i] * mean_product);

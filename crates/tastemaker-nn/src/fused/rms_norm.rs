@@ -23,7 +23,7 @@ impl RmsNorm {
         if x.device().is_cpu() { x.apply_op2(weight, self) } else { composite::rms_norm(x, weight) }
     }
 
-    fn run(x: &[f32], weight: &[f32]) -> Vec<f32> {
+    pub(crate) fn run(x: &[f32], weight: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
         let piece = ROWS * weight.len();
         out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {

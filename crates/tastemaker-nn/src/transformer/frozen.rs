@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use crate::adapters::Inserted;
 use crate::fused::{
     self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
-    Precision, View, multiply,
+    Norm, Positions, Precision, RmsNorm, View, multiply,
 };
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -76,7 +76,13 @@ impl Frozen {
         let width = self.shape.width;
         let lanes = Arc::new(Lanes::new(sequences.iter().map(Vec::len).collect()));
         let embedding = Embedding::new(sequences.concat().into(), &lanes, Dropout::none());
-        let mut x = embedding.run(&self.table, &self.positions, width)?;
+        let nowhere = vec![0.0; width];
+        let mut x = match self.shape.style.positions {
+            Positions::Learned => embedding.run(&self.table, &self.positions, width)?,
+            Positions::Rotary => {
+                embedding.places(vec![0; lanes.n_tokens()]).run(&self.table, &nowhere, width)?
+            }
+        };
         for (i, table) in self.views.iter().enumerate() {
             let numbers = super::viewed(views, i, lanes.n_tokens());
             if numbers.len() != lanes.n_tokens() {
@@ -95,7 +101,10 @@ impl Frozen {
             .flat_map(|token| &x[token * width..(token + 1) * width])
             .copied()
             .collect();
-        let x = LayerNorm::run(&last, &self.norm.0, &self.norm.1);
+        let x = match self.shape.style.norm {
+            Norm::Layer => LayerNorm::run(&last, &self.norm.0, &self.norm.1),
+            Norm::Rms => RmsNorm::run(&last, &self.norm.0),
+        };
         let own = (&self.parameters, self.precision);
         self.as_tensor(x, |x| self.inserted.after_norm(own, x))
     }

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 
-use super::{Stack, TABLE, Transformer, block_shape};
+use super::{Stack, TABLE, Transformer, block_shape, exists};
 use crate::Result;
 use crate::adapters::AnyAdapter;
 use crate::fused::{self, Sink};
@@ -12,7 +12,10 @@ impl Transformer {
     /// Which of a block's parameters have gradients: those that learn, and those to which an
     /// adapter that learns adds something.
     pub(super) fn learning(&self, stack: &Stack, layer: usize) -> [bool; 12] {
-        self.block_parameters().map(|(name, _)| {
+        self.block_parameters().map(|(name, size)| {
+            if !exists(&size) {
+                return false;
+            }
             let changes = |adapter: &AnyAdapter| {
                 adapter.as_dyn().changes(name) && self.any_learns(&adapter.prefix())
             };
@@ -70,7 +73,7 @@ impl Transformer {
         let packed = Tensor::from_vec(packed, shape.n_parameters(), &Device::Cpu)?;
         for ((name, dimensions), range) in shape.parameters().into_iter().zip(shape.ranges()) {
             let name = stack.name(layer, name);
-            if self.parameters.learns(&name) {
+            if exists(&dimensions) && self.parameters.learns(&name) {
                 let gradient = packed.narrow(0, range.start, range.len())?.reshape(dimensions)?;
                 gradients.insert_dense(name, gradient)?;
             }
@@ -118,6 +121,7 @@ impl Transformer {
     /// The weights of a block, in the order in which they are packed.
     fn of_block(&self, stack: &Stack, layer: usize) -> Result<Vec<Tensor>> {
         let parameters = self.block_parameters().into_iter();
+        let parameters = parameters.filter(|(_, size)| exists(size));
         parameters.map(|(name, _)| self.weight(stack, layer, name)).collect()
     }
 

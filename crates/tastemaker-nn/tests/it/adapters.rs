@@ -7,7 +7,8 @@ use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::adapters::{
     AnyAdapter, Bottleneck, Lora, Prefix, Projection, SoftPrompt, SpecialTokens,
 };
-use tastemaker_nn::fused::{Lanes, Precision};
+use tastemaker_nn::backbones::{AnyBackbone, Decoder};
+use tastemaker_nn::fused::{FeedForward, Lanes, Norm, Positions, Precision};
 use tastemaker_nn::parameters::Group;
 use tastemaker_nn::transformer::{Pass, Transformer};
 
@@ -28,11 +29,28 @@ fn adapters() -> Vec<AnyAdapter> {
     ]
 }
 
+/// The backbones, and one with other choices, to which adapters must fit too.
+fn backbones(dropout: f32) -> Vec<(&'static str, Transformer)> {
+    let decoder = Decoder {
+        embedding_size: Some(16),
+        max_length: Some(12),
+        dropout: Some(dropout),
+        norm: Norm::Rms,
+        feed_forward: FeedForward::Swiglu,
+        positions: Positions::Rotary,
+        ..Decoder::default()
+    };
+    let backbone = AnyBackbone::Decoder(decoder);
+    let model = Transformer::new(&backbone, 30, &SeedTree::new(5)).unwrap();
+    enlarge(&model, |_| true);
+    models_with(dropout).into_iter().chain([("modern decoder", model)]).collect()
+}
+
 /// Every backbone with every adapter, large enough to matter.
 fn adapted(dropout: f32) -> Vec<(String, Transformer)> {
     let mut all = Vec::new();
     for adapter in adapters() {
-        for (backbone, mut model) in models_with(dropout) {
+        for (backbone, mut model) in backbones(dropout) {
             model.insert(&adapter, &SeedTree::new(6)).unwrap();
             enlarge(&model, |name| !Group::of(name).is_backbone());
             all.push((format!("{backbone} with {adapter:?}"), model));

@@ -4,12 +4,35 @@ use candle_core::{Device, Result, Tensor, Var};
 use tastemaker_core::SeedTree;
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
-    Activation, AttentionMask, Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Lanes,
-    LayerNorm, Linear, Precision, RmsNorm, SampledKind, SampledLoss,
+    Activation, AttentionMask, Block, BlockShape, CatalogSoftmax, Dropout, Embedding, FeedForward,
+    Lanes, LayerNorm, Linear, Norm, Positions, Precision, RmsNorm, SampledKind, SampledLoss, Style,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
-const SHAPE: BlockShape = BlockShape { width: 16, heads: 2, inner: 32, causal: true };
+const SHAPE: BlockShape = BlockShape {
+    width: 16,
+    heads: 2,
+    inner: 32,
+    causal: true,
+    style: Style {
+        norm: Norm::Layer,
+        feed_forward: FeedForward::Gelu,
+        positions: Positions::Learned,
+    },
+};
+
+/// The usual choices, each other one alone, and all of them.
+fn styles() -> [Style; 5] {
+    let usual = SHAPE.style;
+    let (norm, feed_forward, positions) = (Norm::Rms, FeedForward::Swiglu, Positions::Rotary);
+    [
+        usual,
+        Style { norm, ..usual },
+        Style { feed_forward, ..usual },
+        Style { positions, ..usual },
+        Style { norm, feed_forward, positions },
+    ]
+}
 
 /// Random numbers with a name, so that each test has its own and always the same.
 fn random(name: &str, dimensions: &[usize], deviation: f64) -> Var {
@@ -58,22 +81,28 @@ fn agree(
 }
 
 fn n_weights() -> usize {
-    SHAPE.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum()
+    weights_of(SHAPE)
+}
+
+fn weights_of(shape: BlockShape) -> usize {
+    shape.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum()
 }
 
 #[test]
 fn a_block_is_its_composite_with_and_without_dropout() {
     let lanes = lanes();
     let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
-    let weights = random("weights", &[n_weights()], 0.3);
-    for (causal, share) in [(true, 0.0), (false, 0.0), (true, 0.3)] {
-        let (shape, dropout) = (BlockShape { causal, ..SHAPE }, Dropout::new(share, 9));
-        agree(
-            "block",
-            &[&x, &weights],
-            || x.apply_op2(&weights, Block::new(shape, lanes.clone(), dropout)),
-            || composite::block(shape, &x, &weights, &lanes, None, dropout),
-        );
+    for style in styles() {
+        let weights = random("weights", &[weights_of(BlockShape { style, ..SHAPE })], 0.3);
+        for (causal, share) in [(true, 0.0), (false, 0.0), (true, 0.3)] {
+            let (shape, dropout) = (BlockShape { causal, style, ..SHAPE }, Dropout::new(share, 9));
+            agree(
+                &format!("block {style:?}"),
+                &[&x, &weights],
+                || x.apply_op2(&weights, Block::new(shape, lanes.clone(), dropout)),
+                || composite::block(shape, &x, &weights, &lanes, None, dropout),
+            );
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder, View, Views};
 use tastemaker_nn::composite;
-use tastemaker_nn::fused::{BlockShape, Dropout, Lanes, Precision, SampledKind};
+use tastemaker_nn::fused::{
+    BlockShape, Dropout, FeedForward, Lanes, Norm, Positions, Precision, SampledKind, Style,
+};
 use tastemaker_nn::transformer::{Input, Pass, Transformer};
 
 const TOKENS: usize = 30;
@@ -87,6 +89,20 @@ fn every_parameter_learns_along_its_difference_quotient() {
     for (backbone, model) in models() {
         check_gradients(backbone, &model);
     }
+    let decoder = Decoder {
+        embedding_size: Some(16),
+        max_length: Some(12),
+        norm: Norm::Rms,
+        feed_forward: FeedForward::Swiglu,
+        positions: Positions::Rotary,
+        ..Decoder::default()
+    };
+    let backbone = AnyBackbone::Decoder(decoder);
+    let model = Transformer::new(&backbone, TOKENS, &SeedTree::new(5)).unwrap();
+    enlarge(&model, |_| true);
+    let names: Vec<&str> = model.parameters().iter().map(|(name, _)| name).collect();
+    assert!(!names.iter().any(|name| name.contains("norm.bias") || name.contains("position")));
+    check_gradients("decoder with rms, swiglu and rotary", &model);
 }
 
 /// Every parameter that learns has a gradient, and along it the loss grows as it says.
@@ -170,6 +186,7 @@ fn a_model_of_composites_has_the_same_loss_and_gradients() {
             heads: 2,
             inner: model.shape().inner_size,
             causal: backbone == "decoder",
+            style: Style::default(),
         };
         let (dropout, lanes) = (Dropout::new(0.1, 4), lanes());
         let places = (&tokens()[..], &lanes.positions()[..]);

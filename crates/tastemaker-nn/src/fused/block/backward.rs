@@ -11,6 +11,7 @@ use crate::fused::linear::{Pass, linear_backward};
 use crate::fused::norm;
 use crate::fused::scratch::Scratch;
 use crate::fused::simd::vectorised;
+use crate::fused::style::FeedForward;
 
 vectorised! {
     fn backward<'a>(
@@ -94,34 +95,45 @@ impl Block {
         (mut sum, add): (Option<&mut [f32]>, bool),
     ) {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
+        let into = self.shape.into();
         let learns_below = |i: usize| needs_dx || self.learns[..i].contains(&true);
         let part = &weights.part;
-        let mut wide = Scratch::new(t * inner.max(3 * d));
+        let mut wide = Scratch::new(t * into.max(3 * d));
+        let gated = self.shape.style.feed_forward == FeedForward::Swiglu;
+        let mut of_active = Scratch::new(if gated { t * inner } else { 0 });
         let [mut narrow, mut after] = [Scratch::new(t * d), Scratch::new(t * d)];
 
         // y = middle + dropout(W_2 active)
         dx.copy_from_slice(dy);
         after.copy_from_slice(dy);
         self.drop(1, chunk, &mut after);
-        let d_inner = &mut wide[..t * inner];
         linear_backward(
             (&kept.active, &after),
             &weights.matrices[3],
             (t, d),
-            learns_below(10).then_some(&mut *d_inner),
+            learns_below(10).then_some(if gated {
+                &mut of_active[..]
+            } else {
+                &mut wide[..t * inner]
+            }),
             self.pair(&mut sum, 10),
             add,
         );
         if !learns_below(10) {
             return;
         }
-        for (gradient, slope) in d_inner.iter_mut().zip(kept.slope.iter()) {
-            *gradient *= slope;
+        let d_in = &mut wide[..t * into];
+        if gated {
+            self.backward_gate(kept, &of_active, d_in);
+        } else {
+            for (gradient, slope) in d_in.iter_mut().zip(kept.slope.iter()) {
+                *gradient *= slope;
+            }
         }
         linear_backward(
-            (&kept.forward_normal, d_inner),
+            (&kept.forward_normal, d_in),
             &weights.matrices[2],
-            (t, inner),
+            (t, into),
             learns_below(8).then_some(&mut narrow),
             self.pair(&mut sum, 8),
             add,
@@ -129,7 +141,8 @@ impl Block {
         if !learns_below(8) {
             return;
         }
-        norm::backward(
+        norm::styled_backward(
+            self.shape.style.norm,
             (&kept.middle, &kept.forward_stats),
             &part[6],
             &narrow,
@@ -185,9 +198,12 @@ impl Block {
                 length,
                 forward,
                 &narrow[one],
-                &mut d_qkv[three],
+                &mut d_qkv[three.clone()],
                 &mut scratch,
             );
+            if let Some(rotation) = &self.rotation {
+                rotation.turn(d, &mut d_qkv[three], true);
+            }
         });
         linear_backward(
             (&kept.attention_normal, d_qkv),
@@ -198,7 +214,8 @@ impl Block {
             add,
         );
         if learns_below(2) {
-            norm::backward(
+            norm::styled_backward(
+                self.shape.style.norm,
                 (x, &kept.attention_stats),
                 &part[0],
                 &after,

@@ -1,0 +1,49 @@
+//! The choices between architectures of a block.
+
+use serde::{Deserialize, Serialize};
+
+/// How states are normalised before each half of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Norm {
+    /// To mean 0 and variance 1, then scaled and shifted (Ba, Kiros and Hinton 2016).
+    #[default]
+    Layer,
+    /// To a mean square of 1, then scaled (Zhang and Sennrich 2019).
+    Rms,
+}
+
+/// What stands between the two matrices of the feed-forward half.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeedForward {
+    /// x Φ(x) (Hendrycks and Gimpel 2016).
+    #[default]
+    Gelu,
+    /// silu(a) · b, with a and b each as wide as the half, so that the first matrix has twice the
+    /// rows (Shazeer 2020, *GLU variants improve transformer*).
+    Swiglu,
+}
+
+/// How a token knows where it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Positions {
+    /// An embedding for each place, added to the token's.
+    #[default]
+    Learned,
+    /// Queries and keys turned by angles that grow with the place (Su et al. 2021, `RoFormer`).
+    Rotary,
+}
+
+/// The choices of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Style {
+    /// How states are normalised.
+    pub norm: Norm,
+    /// What stands in the feed-forward half.
+    pub feed_forward: FeedForward,
+    /// How a token knows where it stands.
+    pub positions: Positions,
+}
