@@ -76,7 +76,7 @@ pub fn block(
     dropout: Dropout,
 ) -> Result<Tensor> {
     let mut start = 0;
-    let mut part = Vec::with_capacity(12);
+    let mut part = Vec::with_capacity(13);
     for (_, dimensions) in shape.parameters() {
         let n: usize = dimensions.iter().product();
         // What a block does not have is never looked at.
@@ -97,6 +97,10 @@ pub fn block(
         (q, k) = (turned(&q, lanes)?, turned(&k, lanes)?);
     }
     let scores = (q.matmul(&k.t()?)? / (size as f64).sqrt())?;
+    let scores = match shape.style.positions {
+        Positions::Relative => scores.add(&distances(&part[12], lanes, shape.causal)?)?,
+        Positions::Learned | Positions::Rotary => scores,
+    };
     let scores = scores.broadcast_add(&mask(lanes, shape.causal, hidden, x.device())?)?;
     let attended =
         softmax(&scores)?.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((n, shape.width))?;
@@ -110,6 +114,20 @@ pub fn block(
         }
     };
     middle.add(&drop(&linear(&inner, 10)?, dropout.at(1))?)
+}
+
+/// What distances add to the scores: [heads, tokens, tokens], of meaning within a sequence only.
+fn distances(table: &Tensor, lanes: &Lanes, causal: bool) -> Result<Tensor> {
+    let (places, n) = (lanes.positions(), lanes.n_tokens());
+    let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
+    let buckets = crate::fused::buckets(longest, causal);
+    let of_pair = |i: usize| {
+        let (token, other) = (places[i / n] as usize, places[i % n] as usize);
+        u32::try_from(buckets[longest - 1 + other - token]).expect("there are few buckets")
+    };
+    let buckets: Vec<u32> = (0..n * n).map(of_pair).collect();
+    let buckets = Tensor::from_vec(buckets, n * n, table.device())?;
+    table.index_select(&buckets, 1)?.reshape((table.dim(0)?, n, n))
 }
 
 /// `x` [heads, tokens, size], each token turned by its place; see [`crate::fused::Positions`].

@@ -360,7 +360,7 @@ impl Transformer {
         let embedding = embedding.sink(self.sinks.rows.clone());
         let mut x = match self.shape.style.positions {
             Positions::Learned => embedding.apply(get(TABLE), get(PLACES))?,
-            Positions::Rotary => {
+            Positions::Relative | Positions::Rotary => {
                 let nowhere =
                     Tensor::zeros((1, self.shape.embedding_size), DType::F32, get(TABLE).device())?;
                 embedding.places(vec![0; input.tokens.len()]).apply(get(TABLE), &nowhere)?
@@ -423,7 +423,7 @@ impl Transformer {
             table: self.parameters.values(TABLE)?,
             positions: match self.shape.style.positions {
                 Positions::Learned => self.parameters.values(PLACES)?,
-                Positions::Rotary => vec![],
+                Positions::Relative | Positions::Rotary => vec![],
             },
             views: self
                 .shape

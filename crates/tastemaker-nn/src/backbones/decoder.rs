@@ -39,7 +39,7 @@ pub struct Decoder {
     pub norm: Norm,
     /// What stands in the feed-forward half of a block: `gelu` or `swiglu`.
     pub feed_forward: FeedForward,
-    /// How a token knows where it stands: `learned` or `rotary`.
+    /// How a token knows where it stands: `learned`, `relative` or `rotary`.
     pub positions: Positions,
 }
 

@@ -32,15 +32,28 @@ impl Heads {
         if self.causal { row + 1 } else { length }
     }
 
+    /// Where among `distances` those of the token at `row` begin, the first token's first.
+    fn at(self, distances: &[f32], head: usize, row: usize) -> usize {
+        let a_head = distances.len() / self.count;
+        // There are 2 longest − 1 of them, and the middle one is that of a token and itself.
+        if a_head == 0 { 0 } else { head * a_head + a_head / 2 - row }
+    }
+
+    /// Of `distances` those of the token at `row`, the first token's first; none if there are none.
+    fn distances(self, distances: &[f32], head: usize, row: usize) -> &[f32] {
+        &distances[self.at(distances, head, row)..]
+    }
+
     /// Attention of a sequence of `length` tokens: `qkv` [length, 3 width] → `out`
     /// [length, width]; what each token looks at goes to `weights` [heads, length, length]. A
-    /// `mask` [length, length] says further what each token sees.
+    /// `mask` [length, length] says further what each token sees; `distances`, [heads, distances]
+    /// as [`super::relative::spread`] has them, or nothing, is added to scores.
     #[inline(always)]
     pub(crate) fn forward(
         self,
         length: usize,
         qkv: &[f32],
-        mask: Option<&[bool]>,
+        (mask, distances): (Option<&[bool]>, &[f32]),
         weights: &mut [f32],
         out: &mut [f32],
     ) {
@@ -53,6 +66,9 @@ impl Heads {
             precision.multiply(scores, (weights, length), square, q, k.transposed());
             for (row, weights) in weights.chunks_exact_mut(length).enumerate() {
                 let (seen, unseen) = weights.split_at_mut(self.sees(row, length));
+                for (weight, added) in seen.iter_mut().zip(self.distances(distances, head, row)) {
+                    *weight += added / scale;
+                }
                 if let Some(mask) = mask {
                     for (weight, sees) in seen.iter_mut().zip(&mask[row * length..]) {
                         // Far enough below for a weight of 0, near enough to stay a number.
@@ -76,15 +92,15 @@ impl Heads {
         }
     }
 
-    /// The gradient of [`Heads::forward`] with respect to `qkv`, written to `d_qkv`; `scratch`
-    /// holds one head's weights.
+    /// The gradient of [`Heads::forward`] with respect to `qkv`, written to `d_qkv`, and that of
+    /// `distances`, which is added to; `scratch` holds one head's weights.
     #[inline(always)]
     pub(crate) fn backward(
         self,
         length: usize,
         (qkv, weights, out): (&[f32], &[f32], &[f32]),
         d_out: &[f32],
-        d_qkv: &mut [f32],
+        (d_qkv, d_distances): (&mut [f32], &mut [f32]),
         scratch: &mut [f32],
     ) {
         let (d, size, scale) = (self.width, self.size(), self.scale());
@@ -102,6 +118,10 @@ impl Heads {
                 let (seen, unseen) = d_weights.split_at_mut(self.sees(row, length));
                 for (d_weight, weight) in seen.iter_mut().zip(weights) {
                     *d_weight = weight * (*d_weight - common) * scale;
+                }
+                let at = self.at(d_distances, head, row);
+                for (sum, d_score) in d_distances[at..].iter_mut().zip(&*seen) {
+                    *sum += d_score / scale;
                 }
                 unseen.fill(0.0);
             }

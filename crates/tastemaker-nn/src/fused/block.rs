@@ -13,6 +13,7 @@ use super::lanes::{Chunk, Lanes};
 use super::linear::{Pass, linear};
 use super::mask::AttentionMask;
 use super::matrix::{Panels, Precision};
+use super::relative::{self, BUCKETS};
 use super::rotary::Rotation;
 use super::scratch::Scratch;
 use super::simd::{Dropout, exp, gelu, vectorised};
@@ -22,6 +23,9 @@ use super::{norm, slice, tensor_like, with_slice};
 use crate::composite;
 
 pub(super) use backward::add_up;
+
+/// How many parameters a block can have.
+pub(crate) const PARAMETERS: usize = 13;
 
 /// The numbers that fix a block's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +45,11 @@ pub struct BlockShape {
 impl BlockShape {
     /// The block's parameters, in the order in which they are packed, with their dimensions; one
     /// that it does not have has no numbers. A linear layer's weight is [outputs, inputs].
-    pub fn parameters(self) -> [(&'static str, Vec<usize>); 12] {
+    pub fn parameters(self) -> [(&'static str, Vec<usize>); PARAMETERS] {
         let Self { width: d, inner, style, .. } = self;
         let shift = if style.norm == Norm::Layer { d } else { 0 };
         let into = self.into();
+        let relative = style.positions == Positions::Relative;
         [
             ("attention-norm.weight", vec![d]),
             ("attention-norm.bias", vec![shift]),
@@ -58,6 +63,7 @@ impl BlockShape {
             ("feed-forward.in.bias", vec![into]),
             ("feed-forward.out.weight", vec![d, inner]),
             ("feed-forward.out.bias", vec![d]),
+            ("attention.distance", if relative { vec![self.heads, BUCKETS] } else { vec![0] }),
         ]
     }
 
@@ -70,7 +76,7 @@ impl BlockShape {
     }
 
     /// Where each parameter stands in the packed weights.
-    pub(crate) fn ranges(self) -> [Range<usize>; 12] {
+    pub(crate) fn ranges(self) -> [Range<usize>; PARAMETERS] {
         let mut start = 0;
         self.parameters().map(|(_, dimensions)| {
             let range = start..start + dimensions.iter().product::<usize>();
@@ -80,7 +86,7 @@ impl BlockShape {
     }
 
     pub(crate) fn n_parameters(self) -> usize {
-        self.ranges()[11].end
+        self.ranges()[PARAMETERS - 1].end
     }
 }
 
@@ -96,11 +102,13 @@ pub struct Block {
     lanes: Arc<Lanes>,
     dropout: Dropout,
     mask: Option<Arc<AttentionMask>>,
-    learns: [bool; 12],
+    learns: [bool; PARAMETERS],
     recompute: bool,
     precision: Precision,
     sink: Option<Sink>,
     rotation: Option<Rotation>,
+    /// The bucket of each distance, where distances matter.
+    buckets: Vec<usize>,
     kept: Mutex<Vec<Vec<Kept>>>,
 }
 
@@ -122,7 +130,7 @@ struct Kept {
 /// values, of attention's output, into and out of the feed-forward layer.
 #[derive(Debug)]
 pub struct BlockWeights {
-    part: [Vec<f32>; 12],
+    part: [Vec<f32>; PARAMETERS],
     matrices: [Panels; 4],
 }
 
@@ -140,7 +148,7 @@ impl BlockWeights {
             *panels = pass.pack(precision, &weights[ranges[i].clone()], ranges[i + 1].len());
         });
         let vector = |i: usize| if MATRICES.contains(&i) { 0..0 } else { ranges[i].clone() };
-        let mut part: [Vec<f32>; 12] = std::array::from_fn(|i| weights[vector(i)].to_vec());
+        let mut part: [Vec<f32>; PARAMETERS] = std::array::from_fn(|i| weights[vector(i)].to_vec());
         for shift in [1, 7] {
             // A norm that does not shift shifts by nothing.
             part[shift].resize(shape.width, 0.0);
@@ -166,23 +174,28 @@ vectorised! {
     ) -> () = Block::forward;
 }
 
+/// Where the numbers for distances stand among a block's parameters.
+const DISTANCE: usize = 12;
+
 /// Where the matrices stand among a block's parameters; their biases follow them.
 const MATRICES: [usize; 4] = [2, 4, 8, 10];
 
 impl Block {
     /// A block over the sequences of `lanes`; `dropout` is this block's own.
     pub fn new(shape: BlockShape, lanes: Arc<Lanes>, dropout: Dropout) -> Self {
-        let rotation = (shape.style.positions == Positions::Rotary).then(|| {
-            let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
-            Rotation::new(shape.width / shape.heads, longest)
-        });
+        let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
+        let rotation = (shape.style.positions == Positions::Rotary)
+            .then(|| Rotation::new(shape.width / shape.heads, longest));
+        let relative = shape.style.positions == Positions::Relative;
+        let buckets = if relative { relative::buckets(longest, shape.causal) } else { vec![] };
         Self {
             rotation,
+            buckets,
             shape,
             lanes,
             dropout,
             mask: None,
-            learns: [true; 12],
+            learns: [true; PARAMETERS],
             recompute: false,
             precision: Precision::F32,
             sink: None,
@@ -200,7 +213,7 @@ impl Block {
     /// Which of [`BlockShape::parameters`] learn. The gradients of the others are zeros that cost
     /// nothing.
     #[must_use]
-    pub fn learning(self, learns: [bool; 12]) -> Self {
+    pub fn learning(self, learns: [bool; PARAMETERS]) -> Self {
         Self { learns, ..self }
     }
 
@@ -308,6 +321,7 @@ impl Block {
         let (normal, stats) = (&mut kept.attention_normal, &mut kept.attention_stats);
         norm::styled(norm, x, (&part[0], &part[1]), normal, stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
+        let distances = relative::spread(&part[DISTANCE], &self.buckets);
         self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
             let qkv = &mut kept.qkv[tokens.start * 3 * d..tokens.end * 3 * d];
             if let Some(rotation) = &self.rotation {
@@ -316,7 +330,7 @@ impl Block {
             self.heads(weights).forward(
                 length,
                 qkv,
-                self.mask.as_ref().map(|mask| mask.of(sequence)),
+                (self.mask.as_ref().map(|mask| mask.of(sequence)), &distances),
                 &mut kept.weights[scores],
                 &mut kept.attended[tokens.start * d..tokens.end * d],
             );

@@ -32,6 +32,9 @@ pub enum Positions {
     /// An embedding for each place, added to the token's.
     #[default]
     Learned,
+    /// A number a head for each distance of two tokens, added to their score (Raffel et al. 2020, T5;
+    /// here each block has its own).
+    Relative,
     /// Queries and keys turned by angles that grow with the place (Su et al. 2021, `RoFormer`).
     Rotary,
 }

@@ -79,7 +79,7 @@ impl Frozen {
         let nowhere = vec![0.0; width];
         let mut x = match self.shape.style.positions {
             Positions::Learned => embedding.run(&self.table, &self.positions, width)?,
-            Positions::Rotary => {
+            Positions::Relative | Positions::Rotary => {
                 embedding.places(vec![0; lanes.n_tokens()]).run(&self.table, &nowhere, width)?
             }
         };

@@ -5,13 +5,13 @@ use candle_core::{Device, Tensor, Var};
 use super::{Stack, TABLE, Transformer, block_shape, exists};
 use crate::Result;
 use crate::adapters::AnyAdapter;
-use crate::fused::{self, Sink};
+use crate::fused::{self, PARAMETERS, Sink};
 use crate::gradients::Gradients;
 
 impl Transformer {
     /// Which of a block's parameters have gradients: those that learn, and those to which an
     /// adapter that learns adds something.
-    pub(super) fn learning(&self, stack: &Stack, layer: usize) -> [bool; 12] {
+    pub(super) fn learning(&self, stack: &Stack, layer: usize) -> [bool; PARAMETERS] {
         self.block_parameters().map(|(name, size)| {
             if !exists(&size) {
                 return false;
@@ -24,7 +24,7 @@ impl Transformer {
         })
     }
 
-    fn block_parameters(&self) -> [(&'static str, Vec<usize>); 12] {
+    fn block_parameters(&self) -> [(&'static str, Vec<usize>); PARAMETERS] {
         block_shape(self.shape, self.sides).parameters()
     }
 

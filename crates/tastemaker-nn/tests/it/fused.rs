@@ -22,7 +22,7 @@ const SHAPE: BlockShape = BlockShape {
 };
 
 /// The usual choices, each other one alone, and all of them.
-fn styles() -> [Style; 5] {
+fn styles() -> [Style; 6] {
     let usual = SHAPE.style;
     let (norm, feed_forward, positions) = (Norm::Rms, FeedForward::Swiglu, Positions::Rotary);
     [
@@ -30,6 +30,7 @@ fn styles() -> [Style; 5] {
         Style { norm, ..usual },
         Style { feed_forward, ..usual },
         Style { positions, ..usual },
+        Style { positions: Positions::Relative, ..usual },
         Style { norm, feed_forward, positions },
     ]
 }
@@ -148,27 +149,30 @@ fn a_recomputing_block_has_the_same_bytes() {
 fn frozen_weights_have_no_gradient_and_the_others_keep_theirs() {
     let lanes = lanes();
     let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
-    let weights = random("weights", &[n_weights()], 0.3);
-    let gradient = |learns: [bool; 12], x: &Tensor| {
-        let block = Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 3)).learning(learns);
-        let y = x.apply_op2(&weights, block).unwrap();
-        let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-        values(gradients.get(&weights).unwrap())
-    };
-    let all = gradient([true; 12], &x);
-    let mut start = 0;
-    for (i, (name, dimensions)) in SHAPE.parameters().into_iter().enumerate() {
-        let own = start..start + dimensions.iter().product::<usize>();
-        start = own.end;
-        let mut learns = [false; 12];
-        learns[i] = true;
-        // Below the block everything learns, then nothing does.
-        for x in [x.as_tensor().clone(), x.detach()] {
-            let one = gradient(learns, &x);
-            assert!(one[own.clone()] == all[own.clone()], "{name}");
-            assert!(one[own.clone()].iter().any(|&g| g != 0.0), "{name} has no gradient");
-            let others = one[..own.start].iter().chain(&one[own.end..]);
-            assert!(others.copied().all(|g| g == 0.0), "others than {name}");
+    for style in styles() {
+        let shape = BlockShape { style, ..SHAPE };
+        let weights = random("weights", &[weights_of(shape)], 0.3);
+        let gradient = |learns: [bool; 13], x: &Tensor| {
+            let block = Block::new(shape, lanes.clone(), Dropout::new(0.2, 3)).learning(learns);
+            let y = x.apply_op2(&weights, block).unwrap();
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            values(gradients.get(&weights).unwrap())
+        };
+        let all = gradient([true; 13], &x);
+        let mut start = 0;
+        for (i, (name, dimensions)) in shape.parameters().into_iter().enumerate() {
+            let own = start..start + dimensions.iter().product::<usize>();
+            start = own.end;
+            let mut learns = [false; 13];
+            learns[i] = !own.is_empty();
+            // Below the block everything learns, then nothing does.
+            for x in [x.as_tensor().clone(), x.detach()].iter().filter(|_| learns[i]) {
+                let one = gradient(learns, x);
+                assert!(one[own.clone()] == all[own.clone()], "{style:?}: {name}");
+                assert!(one[own.clone()].iter().any(|&g| g != 0.0), "{name} has no gradient");
+                let others = one[..own.start].iter().chain(&one[own.end..]);
+                assert!(others.copied().all(|g| g == 0.0), "{style:?}: others than {name}");
+            }
         }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::PoisonError;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::{Block, BlockWeights, Kept, MATRICES, forward};
+use super::{Block, BlockWeights, DISTANCE, Kept, MATRICES, forward};
 use crate::fused::lanes::Chunk;
 use crate::fused::linear::{Pass, linear_backward};
 use crate::fused::norm;
+use crate::fused::relative;
 use crate::fused::scratch::Scratch;
 use crate::fused::simd::vectorised;
 use crate::fused::style::FeedForward;
@@ -96,7 +97,9 @@ impl Block {
     ) {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
         let into = self.shape.into();
-        let learns_below = |i: usize| needs_dx || self.learns[..i].contains(&true);
+        // The numbers for distances stand last, but come in above the queries and keys.
+        let distances = |i: usize| i > 2 && self.learns[DISTANCE];
+        let learns_below = |i: usize| needs_dx || distances(i) || self.learns[..i].contains(&true);
         let part = &weights.part;
         let mut wide = Scratch::new(t * into.max(3 * d));
         let gated = self.shape.style.feed_forward == FeedForward::Swiglu;
@@ -189,6 +192,8 @@ impl Block {
         }
         let d_qkv = &mut wide[..t * 3 * d];
         let mut scratch = Scratch::new(self.longest(chunk).pow(2));
+        let learnt = if self.learns[DISTANCE] { self.shape.heads * self.buckets.len() } else { 0 };
+        let mut d_distances = Scratch::zeros(learnt);
         self.for_each_sequence(chunk, |_, length, tokens, scores| {
             let (one, three) =
                 (tokens.start * d..tokens.end * d, tokens.start * 3 * d..tokens.end * 3 * d);
@@ -198,13 +203,17 @@ impl Block {
                 length,
                 forward,
                 &narrow[one],
-                &mut d_qkv[three.clone()],
+                (&mut d_qkv[three.clone()], &mut d_distances),
                 &mut scratch,
             );
             if let Some(rotation) = &self.rotation {
                 rotation.turn(d, &mut d_qkv[three], true);
             }
         });
+        if let Some(sum) = sum.as_deref_mut().filter(|_| self.learns[DISTANCE]) {
+            let of_distances = &mut sum[self.shape.ranges()[DISTANCE].clone()];
+            relative::gather(&d_distances, &self.buckets, of_distances);
+        }
         linear_backward(
             (&kept.attention_normal, d_qkv),
             &weights.matrices[0],
