@@ -294,6 +294,13 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
     (much.paradigm, much.pretraining) =
         (AnyParadigm::Pretrain(Pretrain::default()), Some(Pretraining::default()));
     one(problems(&much), "paradigm pretrain is with pretraining");
+    let free = || AnyParadigm::PromptFree(PromptFree::default());
+    let mut untaught = model(free(), false);
+    untaught.pretraining = Some(Pretraining { skip: true, ..Pretraining::default() });
+    one(problems(&untaught), "paradigm prompt-free is without pre-training that foretells items");
+    let objective = Some(AnyObjective::S3Rec(S3Rec::default()));
+    untaught.pretraining = Some(Pretraining { objective, ..Pretraining::default() });
+    one(problems(&untaught), "paradigm prompt-free is without pre-training that foretells items");
     much.pretraining = None;
     much.few_shot = Some(FewShot::Share(0.0));
     one(problems(&much), "few-shot is a share of 0");

@@ -175,7 +175,8 @@ impl LanguageModel {
             problems.push(setting("objective", name, expected));
         }
         let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
-        let needs = objective.needs_view().is_some_and(|view| view == View::Return);
+        let returns = |o: &AnyObjective| o.as_dyn().needs_view() == Some(View::Return);
+        let needs = self.objectives().any(returns);
         if needs != views.has(View::Return) {
             let expected = if needs { "with view return" } else { "without view return" };
             let whose = format!("the backbone of objective {name}");
@@ -239,6 +240,16 @@ impl LanguageModel {
                 "no pretraining, since it is all of this paradigm; another one adapts what it gives",
             )),
             _ => {}
+        }
+        if let Some(before) = &self.pretraining
+            && plan.stages.iter().all(|stage| stage.task == Task::Pretraining)
+            && (before.skip || before.objective.as_ref().is_some_and(|o| !o.as_dyn().recommends()))
+        {
+            problems.push(setting(
+                &name,
+                "without pre-training that foretells items",
+                "pretraining with an objective that recommends, since nothing is learnt afterwards",
+            ));
         }
         let table = |stage: &Stage| {
             stage.task == Task::Recommending && stage.lets_learn(shape, "embedding.token")
