@@ -92,6 +92,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A setting that cannot be used.
+    pub fn setting(name: &str, found: impl std::fmt::Display, expected: impl Into<String>) -> Self {
+        Self::Setting { name: name.to_owned(), found: found.to_string(), expected: expected.into() }
+    }
+
     /// A file that could not be read.
     pub fn read(path: &Path, source: std::io::Error) -> Self {
         Self::Read { path: path.to_owned(), source }

@@ -195,7 +195,7 @@ pub fn catalog_softmax(
 }
 
 /// −log softmax of each row at its target: [rows, 1].
-fn log_softmax_at(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
+pub fn log_softmax_at(logits: &Tensor, targets: &[u32]) -> Result<Tensor> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let log_total = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
     let targets = Tensor::from_slice(targets, (targets.len(), 1), logits.device())?;

@@ -26,7 +26,7 @@ const DEVIATION: f64 = 0.02;
 const SITES_A_BLOCK: u32 = 2;
 
 /// The parameter that embeds tokens and compares with them.
-const TABLE: &str = "embedding.token";
+pub const TABLE: &str = "embedding.token";
 
 /// The parameter that embeds places.
 const PLACES: &str = "embedding.position";

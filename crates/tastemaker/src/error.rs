@@ -54,3 +54,12 @@ impl From<candle_core::Error> for Error {
         tastemaker_nn::Error::from(error).into()
     }
 }
+
+/// A setting that cannot be used.
+pub(crate) fn setting(
+    name: &str,
+    found: impl std::fmt::Display,
+    expected: impl Into<String>,
+) -> Error {
+    tastemaker_core::Error::setting(name, found, expected).into()
+}

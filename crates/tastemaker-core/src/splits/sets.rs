@@ -157,10 +157,10 @@ impl SplitSets {
     /// the number of the user's first training interactions, 0 for users that are left out
     /// altogether. It is for choosing and learning, not for reports: the hash stays.
     #[must_use]
-    pub fn few(&self, keep: impl Fn(UserId, u32) -> u32) -> Self {
+    pub fn few(&self, keep: impl Fn(UserId) -> u32) -> Self {
         let mut few = self.clone();
         for (user, cuts) in (0..).map(UserId).zip(&mut few.cuts) {
-            cuts.train_end = keep(user, cuts.train_end).min(cuts.train_end);
+            cuts.train_end = keep(user).min(cuts.train_end);
             if cuts.train_end == 0 {
                 cuts.validation = 0..0;
             }

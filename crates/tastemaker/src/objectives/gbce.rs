@@ -3,10 +3,10 @@
 use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::Error;
 use tastemaker_nn::fused::SampledKind;
 use tastemaker_nn::transformer::Sides;
 
+use super::pieces::check_share;
 use super::{Objective, next_item};
 use crate::Result;
 use crate::train::{Asked, BatchBuilder, Facts, Window};
@@ -53,13 +53,7 @@ impl Objective for Gbce {
     }
 
     fn check(&self) -> tastemaker_core::Result<()> {
-        if !(0.0..=1.0).contains(&self.calibration) {
-            return Err(Error::Setting {
-                name: "calibration".to_owned(),
-                found: self.calibration.to_string(),
-                expected: "a number from 0 to 1".to_owned(),
-            });
-        }
+        check_share("calibration", self.calibration)?;
         next_item::check_negatives(self.negatives)
     }
 

@@ -4,9 +4,9 @@ use candle_core::Tensor;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::Error;
 use tastemaker_nn::transformer::Sides;
 
+use super::pieces::{ask_hidden, check_share, end, hidden};
 use super::{Objective, next_item};
 use crate::Result;
 use crate::train::{Asked, BatchBuilder, Facts, Window};
@@ -46,16 +46,8 @@ impl Objective for MaskedItems {
     }
 
     fn check(&self) -> tastemaker_core::Result<()> {
-        for (name, share) in [("probability", self.probability), ("last-only", self.last_only)] {
-            if !(0.0..=1.0).contains(&share) {
-                return Err(Error::Setting {
-                    name: name.to_owned(),
-                    found: share.to_string(),
-                    expected: "a number from 0 to 1".to_owned(),
-                });
-            }
-        }
-        Ok(())
+        check_share("probability", self.probability)?;
+        check_share("last-only", self.last_only)
     }
 
     fn ask(
@@ -65,22 +57,13 @@ impl Objective for MaskedItems {
         rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        let items = facts.last(window.items, 0);
-        batch.begin_at(Some(window.items.len() - items.len()));
-        let last = items.len() - 1;
-        let mut hidden: Vec<bool> = if rng.random_bool(self.last_only) {
-            (0..items.len()).map(|place| place == last).collect()
+        let items = end(window, (facts, 0), batch);
+        let hidden = if rng.random_bool(self.last_only) {
+            (1..=items.len()).map(|place| place == items.len()).collect()
         } else {
-            items.iter().map(|_| rng.random_bool(self.probability)).collect()
+            hidden(items.len(), self.probability, rng)
         };
-        if !hidden.contains(&true) {
-            hidden[rng.random_range(0..=last)] = true;
-        }
-        let mask = batch.mask();
-        let tokens =
-            items.iter().zip(&hidden).map(|(item, hidden)| if *hidden { mask } else { item.0 });
-        let asked = items.iter().enumerate().filter(|(place, _)| hidden[*place]);
-        batch.push(tokens, asked.map(|(place, item)| (place, *item)));
+        ask_hidden(items, &hidden, batch);
     }
 
     fn loss(&self, asked: &Asked<'_>, _rng: &mut ChaCha8Rng) -> Result<Tensor> {

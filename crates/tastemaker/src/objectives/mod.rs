@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use tastemaker_core::{Dataset, registry};
 use tastemaker_nn::adapters::Added;
-use tastemaker_nn::backbones::{Shape, View};
+use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::transformer::Sides;
 
 use crate::Result;
@@ -63,12 +63,8 @@ pub trait Objective: Sync {
         None
     }
 
-    /// The view of the backbone without which this cannot be asked.
-    fn needs_view(&self) -> Option<View> {
-        None
-    }
-
-    /// The share of returns below the one that a model which learnt this is asked for.
+    /// The share of returns below the one that a model which learnt this is asked for; the backbone
+    /// must then have the view of returns.
     fn prompted_return(&self) -> Option<f64> {
         None
     }

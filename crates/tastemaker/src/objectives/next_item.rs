@@ -1,11 +1,11 @@
 //! What the objectives that foretell the next item share.
 
 use candle_core::Tensor;
-use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use tastemaker_core::{Error, ItemId};
 use tastemaker_nn::fused::SampledKind;
 
+use super::pieces::with_negatives;
 use crate::Result;
 use crate::train::{Asked, BatchBuilder};
 
@@ -15,24 +15,14 @@ pub(super) fn ask(items: &[ItemId], batch: &mut BatchBuilder) {
     batch.push(items[..items.len() - 1].iter().map(|item| item.0), next);
 }
 
-/// The loss of the targets against `negatives` items each, drawn uniformly from the catalog
-/// without the target itself. (An item of the user's own history can be drawn.)
+/// The loss of the targets against `negatives` items each.
 pub(super) fn sampled_loss(
     kind: SampledKind,
     negatives: usize,
     asked: &Asked<'_>,
     rng: &mut ChaCha8Rng,
 ) -> Result<Tensor> {
-    let (batch, n_items) = (asked.batch, asked.batch.n_items);
-    let mut classes = Vec::with_capacity(batch.targets.len() * (negatives + 1));
-    for &target in &batch.targets {
-        classes.push(target);
-        for _ in 0..negatives {
-            // One of the others: those from the target on are one place further.
-            let other = rng.random_range(0..n_items - 1);
-            classes.push(other + u32::from(other >= target));
-        }
-    }
+    let classes = with_negatives(&asked.batch.targets, (negatives, asked.batch.n_items), rng);
     Ok(asked.table().sampled(kind, &asked.hidden()?, classes)?)
 }
 
@@ -48,9 +38,5 @@ pub(super) fn check_negatives(negatives: usize) -> tastemaker_core::Result<()> {
     if (1..=10_000).contains(&negatives) {
         return Ok(());
     }
-    Err(Error::Setting {
-        name: "negatives".to_owned(),
-        found: negatives.to_string(),
-        expected: "a number from 1 to 10000".to_owned(),
-    })
+    Err(Error::setting("negatives", negatives, "a number from 1 to 10000"))
 }

@@ -5,10 +5,10 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tastemaker_core::{Error, ItemId, UserId};
-use tastemaker_nn::composite::softplus;
+use tastemaker_nn::composite::{log_softmax_at, softplus};
 
 use crate::Result;
-use crate::train::Facts;
+use crate::train::{BatchBuilder, Facts, Window};
 
 /// Binary cross-entropy of logits, added up: Σ log(1 + eˣ) − y x.
 pub(super) fn binary(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
@@ -30,16 +30,55 @@ pub(super) fn contrast(
         (0..n * m).map(|at| if left_out(at / m, at % m) { -1e30 } else { 0.0 }).collect();
     let mask = Tensor::from_vec(mask, (n, m), queries.device())?;
     let logits = ((queries.matmul(&keys.t()?)? / temperature)? + mask)?;
-    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
-    let total = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
-    let right = Tensor::from_slice(right, (n, 1), queries.device())?;
-    Ok(total.sub(&shifted.gather(&right, 1)?)?.mean_all()?)
+    Ok(log_softmax_at(&logits, right)?.mean_all()?)
 }
 
 /// The rows of `x`, each scaled to length 1.
 pub(super) fn normalised(x: &Tensor) -> Result<Tensor> {
     let length = (x.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
     Ok(x.broadcast_div(&length)?)
+}
+
+/// The end of a window that the backbone reads beside `others` tokens; what follows in the batch
+/// stands at its places.
+pub(super) fn end<'w>(
+    window: &Window<'w>,
+    (facts, others): (&Facts<'_>, usize),
+    batch: &mut BatchBuilder,
+) -> &'w [ItemId] {
+    let items = facts.last(window.items, others);
+    batch.begin_at(Some(window.items.len() - items.len()));
+    items
+}
+
+/// The tokens of `items`, of which some are hidden by `mask`.
+pub(super) fn masked(items: &[ItemId], hidden: &[bool], mask: u32) -> impl Iterator<Item = u32> {
+    items.iter().zip(hidden).map(move |(item, hidden)| if *hidden { mask } else { item.0 })
+}
+
+/// Adds `items` with some hidden, which are asked for.
+pub(super) fn ask_hidden(items: &[ItemId], hidden: &[bool], batch: &mut BatchBuilder) {
+    let asked = items.iter().copied().enumerate().filter(|(place, _)| hidden[*place]);
+    batch.push(masked(items, hidden, batch.mask()), asked);
+}
+
+/// For each target itself and then `n` others, drawn uniformly from the catalog without it. (An
+/// item of the user's own history can be drawn.)
+pub(super) fn with_negatives(
+    targets: &[u32],
+    (n, n_items): (usize, u32),
+    rng: &mut ChaCha8Rng,
+) -> Vec<u32> {
+    let mut classes = Vec::with_capacity(targets.len() * (n + 1));
+    for &target in targets {
+        classes.push(target);
+        for _ in 0..n {
+            // One of the others: those from the target on are one place further.
+            let other = rng.random_range(0..n_items - 1);
+            classes.push(other + u32::from(other >= target));
+        }
+    }
+    classes
 }
 
 /// For `n` places in a row whether each is hidden: with `probability`, and at least one.
@@ -84,16 +123,12 @@ pub(super) fn shuffled(items: &[ItemId], rng: &mut ChaCha8Rng) -> (Vec<ItemId>, 
     (other, changed)
 }
 
-/// `probability`, under this name, is a share.
+/// `share`, under this name, is one.
 pub(super) fn check_share(name: &str, share: f64) -> tastemaker_core::Result<()> {
     if (0.0..=1.0).contains(&share) {
         return Ok(());
     }
-    Err(Error::Setting {
-        name: name.to_owned(),
-        found: share.to_string(),
-        expected: "a number from 0 to 1".to_owned(),
-    })
+    Err(Error::setting(name, share, "a number from 0 to 1"))
 }
 
 /// `value`, under this name, is above 0.
@@ -101,9 +136,13 @@ pub(super) fn check_positive(name: &str, value: f64) -> tastemaker_core::Result<
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
-    Err(Error::Setting {
-        name: name.to_owned(),
-        found: value.to_string(),
-        expected: "a number above 0".to_owned(),
-    })
+    Err(Error::setting(name, value, "a number above 0"))
+}
+
+/// `weight`, under this name, is not below 0.
+pub(super) fn check_weight(name: &str, weight: f64) -> tastemaker_core::Result<()> {
+    if weight.is_finite() && weight >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::setting(name, weight, "0 or a number above it"))
 }

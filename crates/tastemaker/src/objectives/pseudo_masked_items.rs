@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::{Error, ItemId};
 use tastemaker_nn::transformer::Sides;
 
-use super::pieces::{check_share, hidden};
+use super::pieces::{check_share, end, hidden};
 use super::{Objective, next_item};
 use crate::Result;
 use crate::train::{Asked, BatchBuilder, Facts, Window};
@@ -105,11 +105,7 @@ impl Objective for PseudoMaskedItems {
         check_share("probability", self.probability)?;
         check_share("last-only", self.last_only)?;
         if self.block == 0 {
-            return Err(Error::Setting {
-                name: "block".to_owned(),
-                found: "0".to_owned(),
-                expected: "1 or more".to_owned(),
-            });
+            return Err(Error::setting("block", 0, "1 or more"));
         }
         Ok(())
     }
@@ -121,8 +117,7 @@ impl Objective for PseudoMaskedItems {
         rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        let items = facts.last(window.items, 0);
-        batch.begin_at(Some(window.items.len() - items.len()));
+        let items = end(window, (facts, 0), batch);
         let (mask, pseudo) = (batch.mask(), batch.pseudo_mask());
         let place = |place: usize| u32::try_from(place).expect("sequences are short");
         let mut tokens: Vec<(u32, u32)> =

@@ -9,7 +9,7 @@ use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::transformer::Sides;
 
 use super::Objective;
-use super::pieces::{check_share, shuffled};
+use super::pieces::{check_share, end, shuffled};
 use super::yes_no::{yes_no, yes_no_parameters};
 use crate::Result;
 use crate::train::{Asked, BatchBuilder, Facts, Window};
@@ -64,8 +64,7 @@ impl Objective for RearrangedSequence {
         rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        let items = facts.last(window.items, 1);
-        batch.begin_at(Some(window.items.len() - items.len()));
+        let items = end(window, (facts, 1), batch);
         let (items, other) = if rng.random_bool(self.probability) {
             shuffled(items, rng)
         } else {

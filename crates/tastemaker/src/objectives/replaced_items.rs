@@ -10,7 +10,7 @@ use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::transformer::{Input, Sides};
 
 use super::Objective;
-use super::pieces::{binary, check_share, hidden};
+use super::pieces::{ask_hidden, binary, check_share, check_weight, end, hidden};
 use super::yes_no::{logits, yes_no_parameters};
 use crate::Result;
 use crate::train::{Asked, BatchBuilder, Facts, Window};
@@ -89,15 +89,10 @@ impl Objective for ReplacedItems {
 
     fn check(&self) -> tastemaker_core::Result<()> {
         check_share("probability", self.probability)?;
-        let setting = |name: &str, found: String, expected: &str| {
-            Err(Error::Setting { name: name.to_owned(), found, expected: expected.to_owned() })
-        };
-        if !(self.weight.is_finite() && self.weight >= 0.0) {
-            return setting("weight", self.weight.to_string(), "0 or a number above it");
-        }
+        check_weight("weight", self.weight)?;
         if !(1..=64).contains(&self.generator_layers) {
-            let found = self.generator_layers.to_string();
-            return setting("generator-layers", found, "a number from 1 to 64");
+            let expected = "a number from 1 to 64";
+            return Err(Error::setting("generator-layers", self.generator_layers, expected));
         }
         Ok(())
     }
@@ -117,14 +112,10 @@ impl Objective for ReplacedItems {
         rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        let items = facts.last(window.items, 0);
-        batch.begin_at(Some(window.items.len() - items.len()));
-        let (hidden, mask) = (hidden(items.len(), self.probability, rng), batch.mask());
-        let tokens =
-            items.iter().zip(&hidden).map(|(item, hidden)| if *hidden { mask } else { item.0 });
-        let asked = items.iter().enumerate().filter(|(place, _)| hidden[*place]);
+        let items = end(window, (facts, 0), batch);
+        let hidden = hidden(items.len(), self.probability, rng);
         batch.numbers.extend(items.iter().map(|item| item.0));
-        batch.push(tokens, asked.map(|(place, item)| (place, *item)));
+        ask_hidden(items, &hidden, batch);
     }
 
     fn loss(&self, asked: &Asked<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {

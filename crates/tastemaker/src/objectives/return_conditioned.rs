@@ -4,7 +4,6 @@ use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::Dataset;
-use tastemaker_nn::backbones::View;
 use tastemaker_nn::transformer::Sides;
 
 use super::pieces::check_share;
@@ -61,10 +60,6 @@ impl Objective for ReturnConditioned {
             }
             Some(_) => None,
         }
-    }
-
-    fn needs_view(&self) -> Option<View> {
-        Some(View::Return)
     }
 
     fn prompted_return(&self) -> Option<f64> {

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Dataset, Error, ItemId, suggest};
+use tastemaker_core::{Dataset, ItemId, suggest};
 use tastemaker_nn::adapters::Added;
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::composite::softplus;
@@ -13,7 +13,9 @@ use tastemaker_nn::parameters::Init;
 use tastemaker_nn::transformer::Sides;
 
 use super::Objective;
-use super::pieces::{binary, check_share, hidden, stretch_of_another};
+use super::pieces::{
+    binary, check_share, check_weight, end, hidden, masked, stretch_of_another, with_negatives,
+};
 use crate::Result;
 use crate::train::{Asked, BatchBuilder, Facts, Window, at, category_attributes};
 
@@ -149,14 +151,7 @@ impl S3Rec {
         (states, targets): (&Tensor, &[u32]),
         rng: &mut ChaCha8Rng,
     ) -> Result<Tensor> {
-        let n_items = asked.batch.n_items;
-        let classes = targets
-            .iter()
-            .flat_map(|&target| {
-                let other = rng.random_range(0..n_items - 1);
-                [target, other + u32::from(other >= target)]
-            })
-            .collect();
+        let classes = with_negatives(targets, (1, asked.batch.n_items), rng);
         let projected = states.matmul(asked.own("masked-item"))?;
         let mean = asked.table().sampled(SampledKind::Pairwise, &projected, classes)?;
         Ok((mean * targets.len() as f64)?)
@@ -182,13 +177,7 @@ impl Objective for S3Rec {
     fn check(&self) -> tastemaker_core::Result<()> {
         check_share("probability", self.probability)?;
         for (name, weight) in self.terms() {
-            if !(weight.is_finite() && weight >= 0.0) {
-                return Err(Error::Setting {
-                    name: name.to_owned(),
-                    found: weight.to_string(),
-                    expected: "0 or a number above it".to_owned(),
-                });
-            }
+            check_weight(name, weight)?;
         }
         Ok(())
     }
@@ -230,12 +219,9 @@ impl Objective for S3Rec {
         rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        let items = facts.last(window.items, 0);
-        batch.begin_at(Some(window.items.len() - items.len()));
-        let (hidden, mask) = (hidden(items.len(), self.probability, rng), batch.mask());
-        let tokens =
-            items.iter().zip(&hidden).map(|(item, hidden)| if *hidden { mask } else { item.0 });
-        batch.push(tokens, items.iter().copied().enumerate());
+        let items = end(window, (facts, 0), batch);
+        let hidden = hidden(items.len(), self.probability, rng);
+        batch.push(masked(items, &hidden, batch.mask()), items.iter().copied().enumerate());
         let kind = |hidden: &bool| if *hidden { Kind::Hidden } else { Kind::There };
         batch.numbers.extend(hidden.iter().map(|hidden| kind(hidden) as u32));
         if self.segment > 0.0 && items.len() >= 2 {

@@ -111,11 +111,8 @@ impl Objective for SequenceContrast {
             check_share(name, share)?;
         }
         if self.augmentations.is_empty() {
-            return Err(Error::Setting {
-                name: "augmentations".to_owned(),
-                found: "empty".to_owned(),
-                expected: "one or more of crop, mask, reorder".to_owned(),
-            });
+            let expected = "one or more of crop, mask, reorder";
+            return Err(Error::setting("augmentations", "empty", expected));
         }
         check_positive("temperature", self.temperature)
     }

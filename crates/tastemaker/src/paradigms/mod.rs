@@ -6,6 +6,8 @@ use tastemaker_nn::adapters::AnyAdapter;
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::parameters::Group;
 
+use crate::error::setting;
+
 mod finetune_extra;
 mod finetune_full;
 mod finetune_partial;
@@ -133,12 +135,6 @@ impl Stage {
         Group::of(name) == Group::Objective
             || self.learns.iter().any(|learns| learns.includes(shape, name))
     }
-}
-
-/// A setting that cannot be used.
-fn setting(name: &str, found: impl std::fmt::Display, expected: &str) -> crate::Error {
-    let (name, found, expected) = (name.to_owned(), found.to_string(), expected.to_owned());
-    tastemaker_core::Error::Setting { name, found, expected }.into()
 }
 
 registry! {

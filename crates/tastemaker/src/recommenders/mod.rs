@@ -85,14 +85,10 @@ registry! {
 }
 
 /// NDCG at `k` over the validation targets, which chooses epochs.
-fn validate(
-    recommender: &dyn Recommender,
-    (context, split): (&FitContext<'_>, &SplitSets),
-    k: usize,
-) -> Result<f64> {
+fn validate(recommender: &dyn Recommender, context: &FitContext<'_>, k: usize) -> Result<f64> {
     let evaluator =
         Evaluator::new(vec![AnyMetric::Ndcg(Ndcg { k })])?.allow_seen(context.allow_seen);
-    let data = context.data;
+    let (data, split) = (context.data, context.split);
     let evaluation =
         evaluator.evaluate(recommender, data, split, Part::Validation, &context.seeds)?;
     Ok(evaluation.summary.metrics[0].mean)

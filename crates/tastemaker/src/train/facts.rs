@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use tastemaker_core::catalog::Column;
 use tastemaker_core::splits::SplitSets;
@@ -22,7 +23,8 @@ pub struct Facts<'a> {
     pub max_length: usize,
     views: Views,
     returns: Returns,
-    categories: Categories,
+    /// Made when they are first asked for: most objectives never do.
+    categories: OnceLock<Categories>,
 }
 
 /// The categories of each item, of all attributes that hold categories; those of an attribute
@@ -45,7 +47,7 @@ impl<'a> Facts<'a> {
         } else {
             Returns::default()
         };
-        let categories = Categories::of(data);
+        let categories = OnceLock::new();
         Self { data, split, n_items, max_length, views, returns, categories }
     }
 
@@ -69,16 +71,20 @@ impl<'a> Facts<'a> {
         all.into_iter().map(cut).collect()
     }
 
+    fn all_categories(&self) -> &Categories {
+        self.categories.get_or_init(|| Categories::of(self.data))
+    }
+
     /// The numbers of the categories of these attributes; of all, if none is named.
     pub fn numbers(&self, attributes: &[String]) -> Vec<Range<u32>> {
         let wanted = |name: &String| attributes.is_empty() || attributes.contains(name);
-        let all = self.categories.attributes.iter();
+        let all = self.all_categories().attributes.iter();
         all.filter(|(name, _)| wanted(name)).map(|(_, numbers)| numbers.clone()).collect()
     }
 
     /// The categories of `item`, by number.
     pub fn categories(&self, item: ItemId) -> &[u32] {
-        self.categories.of.get(item.index()).map_or(&[], Vec::as_slice)
+        self.all_categories().of.get(item.index()).map_or(&[], Vec::as_slice)
     }
 
     /// The end of `items` that the backbone reads in one sequence beside `others` tokens.

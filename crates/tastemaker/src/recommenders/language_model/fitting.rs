@@ -13,7 +13,7 @@ use crate::objectives::AnyObjective;
 use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
 use crate::study::costs;
 use crate::train::{
-    Event, Facts, Observer, Outcome, Question, Schedule, StageCost, Trainer, Training, Windows,
+    Event, Facts, Outcome, Question, Schedule, StageCost, Trainer, Training, Windows,
 };
 use crate::{Error, Result};
 
@@ -35,13 +35,10 @@ pub(super) struct Part<'a> {
     pub(super) objective: &'a AnyObjective,
     pub(super) auxiliary: &'a [Auxiliary],
     pub(super) training: &'a Training,
-    /// Data and seeds.
-    pub(super) context: &'a FitContext<'a>,
-    /// Of which only this is learnt from.
-    pub(super) split: &'a SplitSets,
+    /// Data, what of it is learnt from, seeds, and who is told.
+    pub(super) context: FitContext<'a>,
     /// The file that it goes on from, and what it trains.
     pub(super) checkpoint: Option<(PathBuf, String)>,
-    pub(super) observer: &'a dyn Observer,
 }
 
 impl Fitting<'_> {
@@ -106,28 +103,29 @@ impl Fitting<'_> {
             objective: &self.settings.objective,
             auxiliary: &self.settings.auxiliary,
             training: &self.settings.training,
-            context: self.context,
-            split: few.as_ref().unwrap_or(self.context.split),
+            context: FitContext {
+                split: few.as_ref().unwrap_or(self.context.split),
+                ..*self.context
+            },
             checkpoint,
-            observer: self.context.observer,
         };
         self.train(model, &part)
     }
 
     /// Trains what the stage lets learn.
     pub(super) fn train(&self, model: &mut Transformer, part: &Part<'_>) -> Result<Ended> {
-        let meter = part.observer.meter();
+        let meter = part.context.observer.meter();
         if let Some(meter) = meter {
             meter.reset();
         }
-        let (context, n_items) = (part.context, part.context.data.n_items());
-        let facts = Facts::new(context.data, part.split, model.shape());
+        let (context, n_items) = (&part.context, part.context.data.n_items());
+        let facts = Facts::new(context.data, context.split, model.shape());
         let questions = part.questions();
         part.prepare(model, &facts, &questions, &context.seeds.child("weights"))?;
         // The last item of a window is a target only, unless it can be hidden in its place.
         let causal = questions.iter().any(|q| q.objective.sides() == Sides::Causal);
         let longest = model.shape().max_length + usize::from(causal);
-        let windows = Windows::new(context.data, part.split, longest);
+        let windows = Windows::new(context.data, context.split, longest);
         if windows.is_empty() {
             return Err(Error::Core(tastemaker_core::Error::Unsuitable {
                 recommender: "language-model",
@@ -142,7 +140,7 @@ impl Fitting<'_> {
             facts: &facts,
             seeds: context.seeds.child(&part.stage.name),
             checkpoint: checkpoint.map(|(path, run)| (path.as_path(), run.as_str())),
-            observer: part.observer,
+            observer: context.observer,
         };
         let sides = part.objective.as_dyn().sides();
         let views = self.settings.views(context.data)?;
@@ -151,7 +149,7 @@ impl Fitting<'_> {
             let (prompt, views) = (ItemPrompt::default(), views.clone());
             let recommender = Trained { model, sides, n_items, prompt, views };
             let k = part.training.validation_k;
-            crate::recommenders::validate(&recommender, (context, part.split), k)
+            crate::recommenders::validate(&recommender, context, k)
         };
         let recommends = part.objective.as_dyn().recommends();
         let Outcome { best_epoch, validation } =
@@ -192,7 +190,7 @@ impl Fitting<'_> {
             left -= here;
             taken[user.index()] = u32::try_from(here).expect("a part of what was in 32 bits");
         }
-        split.few(|user, _| taken[user.index()])
+        split.few(|user| taken[user.index()])
     }
 }
 

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Dataset, Recommender, artifact};
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, View};
-use tastemaker_nn::transformer::{Sides, Transformer};
+use tastemaker_nn::transformer::{Sides, TABLE, Transformer};
 
 use self::files::{read, write};
 use self::fitting::Fitting;
 use self::trained::{Trained, Viewed};
 use super::{FitContext, FitRecommender};
+use crate::error::setting;
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, Stage, Task, TrainPlan};
 use crate::train::{Schedule, Training, sixteenth};
@@ -175,8 +176,7 @@ impl LanguageModel {
             problems.push(setting("objective", name, expected));
         }
         let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
-        let returns = |o: &AnyObjective| o.as_dyn().needs_view() == Some(View::Return);
-        let needs = self.objectives().any(returns);
+        let needs = self.objectives().any(|o| o.as_dyn().prompted_return().is_some());
         if needs != views.has(View::Return) {
             let expected = if needs { "with view return" } else { "without view return" };
             let whose = format!("the backbone of objective {name}");
@@ -251,9 +251,8 @@ impl LanguageModel {
                 "pretraining with an objective that recommends, since nothing is learnt afterwards",
             ));
         }
-        let table = |stage: &Stage| {
-            stage.task == Task::Recommending && stage.lets_learn(shape, "embedding.token")
-        };
+        let table =
+            |stage: &Stage| stage.task == Task::Recommending && stage.lets_learn(shape, TABLE);
         let elsewhere = self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some());
         if elsewhere && !plan.stages.iter().any(table) {
             problems.push(setting(
@@ -286,11 +285,6 @@ fn identity(settings: &impl Serialize, context: &FitContext<'_>) -> Result<Strin
         &context.allow_seen.to_string(),
     ];
     Ok(artifact::sha256(parts.join("\n").as_bytes()))
-}
-
-fn setting(name: &str, found: impl std::fmt::Display, expected: &str) -> Error {
-    let (name, found, expected) = (name.to_owned(), found.to_string(), expected.to_owned());
-    tastemaker_core::Error::Setting { name, found, expected }.into()
 }
 
 impl FewShot {

@@ -10,7 +10,7 @@ use tastemaker_core::splits::{AnySplit, LeaveLastOut, SplitSets};
 use tastemaker_nn::backbones::AnyBackbone;
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::parameters::Group;
-use tastemaker_nn::transformer::Transformer;
+use tastemaker_nn::transformer::{TABLE, Transformer};
 
 use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd, tensors};
 use super::fitting::{Ended, Fitting, Part, remove};
@@ -132,9 +132,8 @@ impl Fitting<'_> {
         let observer: &dyn Observer = log.as_ref().map_or(outer, |log| log);
         let checkpoint: Option<(PathBuf, String)> =
             folder.as_ref().map(|folder| (folder.join(CHECKPOINT_FILE), run.clone()));
-        let split = context.split;
-        let part =
-            Part { stage, objective, auxiliary, training, context, split, checkpoint, observer };
+        let context = FitContext { observer, ..*context };
+        let part = Part { stage, objective, auxiliary, training, context, checkpoint };
         let ended = self.train(model, &part)?;
         if let Some(log) = log {
             log.finish()?;
@@ -148,7 +147,6 @@ impl Fitting<'_> {
 
 /// Gives `model`, over other items, what `other` has learnt about none of its own.
 fn transfer(other: &Transformer, model: &Transformer) -> Result<()> {
-    const TABLE: &str = "embedding.token";
     let mut learnt = tensors(other, Group::is_backbone)?;
     let mut table = model.parameters().values(TABLE)?;
     if let Some((dimensions, values)) = learnt.remove(TABLE) {
