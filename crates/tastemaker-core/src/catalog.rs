@@ -127,3 +127,15 @@ impl Catalog {
         words.join(" ")
     }
 }
+
+/// The words of a text: runs of letters and digits, in lower case.
+///
+/// ```
+/// use tastemaker_core::catalog::words;
+/// assert_eq!(words("Nail Lacquer, 0.5 oz").collect::<Vec<_>>(), ["nail", "lacquer", "0", "5", "oz"]);
+/// ```
+pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+}

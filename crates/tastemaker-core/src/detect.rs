@@ -172,7 +172,7 @@ fn detect_file(path: &Path) -> Result<Detected> {
         return Ok(Detected { source, because });
     }
     if is_sequence_lines(path)? {
-        let source = AnySource::SequenceLines(SequenceLines { path: owned, attributes: None });
+        let source = AnySource::SequenceLines(SequenceLines::at(owned));
         let because = "one user a line, since the lines start with different words and are of \
                        different lengths"
             .to_owned();

@@ -18,6 +18,7 @@ const HISTORIES: &[u8] =
     b"user_id:token\titem_id_list:token_seq\titem_id:token\nu\ta b\tc\nu\ta\tb\n";
 const LINES: &[u8] = b"u1 a b c\nu2 b\n";
 const ATTRIBUTES: &[u8] = b"{\"a\": [1, 2], \"b\": [\"x\"]}";
+const TEXTS: &[u8] = b"a red soap\nb\n";
 const COLONS: &[u8] = b"1::10::4::978300760\n2::10::5::978300761\n";
 const REVIEWS: &[u8] =
     b"{\"reviewerID\": \"u\", \"asin\": \"i\", \"overall\": 5.0, \"unixReviewTime\": 1}\n";
@@ -37,12 +38,14 @@ fn cases() -> Vec<Case> {
         ("h.inter", HISTORIES, |path| {
             AnySource::RecboleSequences(RecboleSequences { path: path.to_owned() })
         }),
-        ("l.txt", LINES, |path| {
-            AnySource::SequenceLines(SequenceLines { path: path.to_owned(), attributes: None })
-        }),
+        ("l.txt", LINES, |path| AnySource::SequenceLines(SequenceLines::at(path))),
         ("l_item2attributes.json", ATTRIBUTES, |path| {
-            let path = path.with_file_name("l.txt");
-            AnySource::SequenceLines(SequenceLines { path, attributes: None })
+            AnySource::SequenceLines(SequenceLines::at(path.with_file_name("l.txt")))
+        }),
+        ("textual_ids.txt", TEXTS, |path| {
+            let texts = Some(path.to_owned());
+            let lines = SequenceLines::at(path.with_file_name("l.txt"));
+            AnySource::SequenceLines(SequenceLines { texts, ..lines })
         }),
         ("u.data", b"1\t7\t5\t881250949\n", movielens),
         ("u.item", b"7|Mis\xe9rables (1995)|01-Jan-1995||http://x|0|1\n", |path| {

@@ -94,13 +94,19 @@ fn amazon_five_core_sequences_with_attributes() {
 
 #[test]
 fn amazon_sequences_of_product_numbers_in_gzip() {
-    for (name, expected) in [
-        ("amazon-beauty", (22_363, 12_101, 198_502)),
-        ("amazon-toys", (19_412, 11_924, 167_597)),
-        ("amazon-sports", (35_598, 18_357, 296_337)),
+    // The items with a text; a few texts are empty.
+    for (name, expected, texts) in [
+        ("amazon-beauty", (22_363, 12_101, 198_502), 12_100),
+        ("amazon-toys", (19_412, 11_924, 167_597), 11_924),
+        ("amazon-sports", (35_598, 18_357, 296_337), 18_357),
     ] {
         let Some(path) = real(&format!("{name}/user_sequence.txt.gz")) else { return };
-        assert_eq!(counts(&load(&path, &PrepareOptions::default()).0), expected);
+        let (data, manifest) = load(&path, &PrepareOptions::default());
+        assert_eq!(counts(&data), expected);
+        let d = describe(&data);
+        assert_eq!((manifest.inputs.len(), d.item_attributes.len()), (2, 1));
+        assert_eq!(d.item_attributes[0].name, "text");
+        assert_eq!(d.item_attributes[0].coverage.present, texts, "{name}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::catalog::Catalog;
+use tastemaker_core::catalog::{Catalog, words as words_of};
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
 use tastemaker_core::{Error, ItemId, RankedList, RecQuery, Recommender};
 
@@ -79,7 +79,7 @@ impl Bm25 {
         let mut words: Vec<Vec<u32>> = Vec::with_capacity(n_items);
         for item in (0..).map(ItemId).take(n_items) {
             let text = catalog.text(item);
-            let of_item = split_words(&text).map(|word| {
+            let of_item = words_of(&text).map(|word| {
                 let next = u32::try_from(numbers.len()).expect("fewer than 2^32 words");
                 *numbers.entry(word).or_insert(next)
             });
@@ -110,12 +110,6 @@ impl Bm25 {
         let postings = frequencies.into_iter().map(posting).collect();
         Fitted { last_items: self.last_items, postings, words }
     }
-}
-
-fn split_words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
 }
 
 impl Recommender for Fitted {
