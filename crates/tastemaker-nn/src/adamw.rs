@@ -113,6 +113,7 @@ impl AdamW {
                 on_cpu(variable, |numbers| numbers.inplace_op1(&RowUpdate { update, rows }))?;
             }
         }
+        parameters.changed();
         Ok(norm)
     }
 }

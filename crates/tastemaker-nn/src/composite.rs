@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::fused::{
-    Activation, AttentionMask, BlockShape, Dropout, FeedForward, Lanes, Norm, Positions,
+    Activation, AttentionMask, BlockShape, Dropout, Features, FeedForward, Lanes, Norm, Positions,
     SampledKind,
 };
 
@@ -64,6 +64,22 @@ pub fn embedding(
     let tokens = Tensor::from_slice(tokens, tokens.len(), device)?;
     let places = Tensor::from_slice(places, places.len(), device)?;
     drop(&table.index_select(&tokens, 0)?.add(&positions.index_select(&places, 0)?)?, dropout)
+}
+
+/// A table [rows, width] of what its rows have of their `own` and of `features`; see
+/// [`crate::fused::Features`].
+pub fn features(own: &Tensor, table: &Tensor, of: &Features, rows: usize) -> Result<Tensor> {
+    let (mut numbers, mut to, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, of) in (0..).zip((0..of.n_rows()).map(|row| of.of(row))) {
+        numbers.extend_from_slice(of);
+        to.resize(numbers.len(), row);
+        shares.resize(numbers.len(), Features::share(of.len()));
+    }
+    let (n, device) = (numbers.len(), own.device());
+    let shares = Tensor::from_vec(shares, (n, 1), device)?;
+    let parts = table.index_select(&Tensor::from_vec(numbers, n, device)?, 0)?;
+    let own = own.pad_with_zeros(0, rows - own.dim(0)?, 0)?;
+    own.index_add(&Tensor::from_vec::<_, u32>(to, n, device)?, &parts.broadcast_mul(&shares)?, 0)
 }
 
 /// A pre-norm transformer block; see [`crate::fused::Block`].

@@ -1,6 +1,7 @@
 //! The weights of a model, by name.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor, Var};
 use rand::Rng;
@@ -22,7 +23,7 @@ pub enum Init {
 /// What a parameter is to a paradigm, which says of each group whether it learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// The tables of tokens and places.
+    /// The tables of tokens, of their features and of places.
     Embeddings,
     /// The blocks and the last norm.
     Body,
@@ -77,6 +78,8 @@ impl Group {
 pub struct Parameters {
     device: Device,
     variables: BTreeMap<String, Parameter>,
+    /// How often they were changed.
+    state: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -97,7 +100,7 @@ impl Default for Parameters {
 impl Parameters {
     /// None, on `device`.
     pub fn on(device: Device) -> Self {
-        Self { device, variables: BTreeMap::new() }
+        Self { device, variables: BTreeMap::new(), state: AtomicU64::new(0) }
     }
 
     /// Where they are.
@@ -122,7 +125,19 @@ impl Parameters {
         let variable = Var::from_vec(values, dimensions, &self.device)?;
         let seen = variable.as_tensor().clone();
         self.variables.insert(name.to_owned(), Parameter { variable, seen, learns: true });
+        self.changed();
         Ok(())
+    }
+
+    /// Takes note that numbers have changed, or what learns.
+    pub(crate) fn changed(&self) {
+        self.state.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that is another one after every change; what was made of the parameters holds as
+    /// long as it stays.
+    pub(crate) fn state(&self) -> u64 {
+        self.state.load(Ordering::Relaxed)
     }
 
     /// The parameter `name`.
@@ -145,12 +160,14 @@ impl Parameters {
             parameter.learns = learns(name);
             parameter.seen = if parameter.learns { tensor.clone() } else { tensor.detach() };
         }
+        self.changed();
     }
 
     /// Takes out the parameters whose names begin with `prefix` and a dot.
     pub(crate) fn remove(&mut self, prefix: &str) {
         let own = |name: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
         self.variables.retain(|name, _| !own(name));
+        self.changed();
     }
 
     /// A copy on the CPU, which does not learn, of the parameters of which `keep` is true.
@@ -203,6 +220,7 @@ impl Parameters {
             let new = values(name, variable.dims())?;
             variable.set(&Tensor::from_slice(new, variable.shape(), &self.device)?)?;
         }
+        self.changed();
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! A transformer over tokens with one table for embedding and output.
 
 mod frozen;
+mod table;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -10,11 +11,13 @@ use candle_core::{DType, Device, Tensor};
 use tastemaker_core::SeedTree;
 
 pub use self::frozen::Frozen;
+use self::table::{Composed, Sinks};
+pub use self::table::{FEATURES, TABLE, Table};
 use crate::adapters::{Added, AnyAdapter, Inserted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
-    AttentionMask, Block, BlockShape, BlockWeights, CatalogSoftmax, Dropout, Embedding, Lanes,
-    LayerNorm, Norm, Positions, Precision, RmsNorm, RowSink, SampledKind, SampledLoss, Sink,
+    AttentionMask, Block, BlockShape, BlockWeights, Dropout, Embedding, Lanes, LayerNorm, Norm,
+    Positions, Precision, RmsNorm, RowSink, Sink,
 };
 use crate::parameters::{Group, Init, Parameters};
 use crate::{Error, Result};
@@ -24,9 +27,6 @@ const DEVIATION: f64 = 0.02;
 
 /// Sites of dropout that a block has, and so the distance of the blocks' seeds.
 const SITES_A_BLOCK: u32 = 2;
-
-/// The parameter that embeds tokens and compares with them.
-pub const TABLE: &str = "embedding.token";
 
 /// The parameter that embeds places.
 const PLACES: &str = "embedding.position";
@@ -122,59 +122,6 @@ impl Stack {
     }
 }
 
-/// The embedding table [vocabulary, width], as losses see it.
-#[derive(Clone, Copy, Debug)]
-pub struct Table<'a> {
-    tensor: &'a Tensor,
-    sinks: &'a Sinks,
-    precision: Precision,
-}
-
-impl Table<'_> {
-    /// The table itself. Gradients through it are of the whole table.
-    pub fn tensor(&self) -> &Tensor {
-        self.tensor
-    }
-
-    /// The mean over `hidden` states [targets, width] of the softmax cross-entropy over the first
-    /// `classes` rows.
-    pub fn softmax(&self, hidden: &Tensor, targets: Vec<u32>, classes: usize) -> Result<Tensor> {
-        self.weighted_softmax(hidden, (targets, None), classes)
-    }
-
-    /// [`Table::softmax`] in which each state counts by its weight, if there are weights.
-    pub fn weighted_softmax(
-        &self,
-        hidden: &Tensor,
-        (targets, weights): (Vec<u32>, Option<Vec<f32>>),
-        classes: usize,
-    ) -> Result<Tensor> {
-        let loss = CatalogSoftmax::new(targets, classes).weights(weights).precision(self.precision);
-        Ok(loss.sink(self.sinks.table.clone()).apply(hidden, self.tensor)?)
-    }
-
-    /// The mean over `hidden` states of a loss against sampled negatives; of each state, `classes`
-    /// has the target and then its negatives.
-    pub fn sampled(&self, kind: SampledKind, hidden: &Tensor, classes: Vec<u32>) -> Result<Tensor> {
-        let loss = SampledLoss::new(kind, classes, hidden.dim(0)?);
-        Ok(loss.sink(self.sinks.rows.clone()).apply(hidden, self.tensor)?)
-    }
-
-    /// The rows of `tokens`: [tokens, width].
-    pub fn rows(&self, tokens: Vec<u32>) -> Result<Tensor> {
-        rows(self.tensor, tokens.into(), Some(self.sinks.rows.clone()))
-    }
-}
-
-/// Where the operations of a pass leave their weights' gradients.
-#[derive(Debug, Default)]
-struct Sinks {
-    /// Of some rows of the embedding table.
-    rows: RowSink,
-    /// Of the whole of it.
-    table: Sink,
-}
-
 /// A pre-norm transformer: embeddings of tokens and places, blocks, a last norm. What it finds at
 /// a token is compared with the rows of the embedding table.
 #[derive(Debug)]
@@ -186,6 +133,8 @@ pub struct Transformer {
     body: Stack,
     generator: Option<Stack>,
     sinks: Sinks,
+    /// What the rows of the embedding table are made of beside their own, if anything.
+    composed: Option<Composed>,
 }
 
 impl Transformer {
@@ -212,6 +161,7 @@ impl Transformer {
             body: Stack::new("", shape.layers),
             generator: None,
             sinks: Sinks::default(),
+            composed: None,
         };
         model.add_all(dimensions(shape, vocabulary), seeds)?;
         Ok(model)
@@ -325,8 +275,7 @@ impl Transformer {
 
     /// The embedding table, as losses of a pass see it.
     pub fn table(&self, pass: Pass) -> Table<'_> {
-        let precision = pass.precision;
-        Table { tensor: self.parameters.get(TABLE), sinks: &self.sinks, precision }
+        Table { model: self, precision: pass.precision }
     }
 
     /// What the model finds at each token: [tokens, width].
@@ -358,12 +307,13 @@ impl Transformer {
             embedding = embedding.places(places.clone());
         }
         let embedding = embedding.sink(self.sinks.rows.clone());
+        let table = self.whole_table()?;
         let mut x = match self.shape.style.positions {
-            Positions::Learned => embedding.apply(get(TABLE), get(PLACES))?,
+            Positions::Learned => embedding.apply(&table, get(PLACES))?,
             Positions::Relative | Positions::Rotary => {
                 let nowhere =
-                    Tensor::zeros((1, self.shape.embedding_size), DType::F32, get(TABLE).device())?;
-                embedding.places(vec![0; input.tokens.len()]).apply(get(TABLE), &nowhere)?
+                    Tensor::zeros((1, self.shape.embedding_size), DType::F32, table.device())?;
+                embedding.places(vec![0; input.tokens.len()]).apply(&table, &nowhere)?
             }
         };
         for (i, view) in self.shape.views.iter().enumerate() {
@@ -420,7 +370,7 @@ impl Transformer {
         Ok(Frozen {
             shape,
             max_length: self.shape.max_length,
-            table: self.parameters.values(TABLE)?,
+            table: self.table_values()?,
             positions: match self.shape.style.positions {
                 Positions::Learned => self.parameters.values(PLACES)?,
                 Positions::Relative | Positions::Rotary => vec![],

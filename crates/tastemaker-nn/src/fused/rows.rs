@@ -75,6 +75,17 @@ impl RowGradients {
         }
     }
 
+    /// Those of the rows from `first` on, which are numbered from 0 then.
+    pub(crate) fn beginning_at(mut self, first: usize) -> Self {
+        let at = self.rows.partition_point(|&row| (row as usize) < first);
+        let width = self.values.len() / self.rows.len().max(1);
+        self.rows.drain(..at);
+        self.values.drain(..at * width);
+        let first = u32::try_from(first).expect("a table has fewer than 2^32 rows");
+        self.rows.iter_mut().for_each(|row| *row -= first);
+        self
+    }
+
     /// Multiplies all by a number.
     pub(crate) fn scale(&mut self, factor: f32) {
         super::catalog_softmax::scale(&mut self.values, factor);
@@ -130,6 +141,8 @@ mod tests {
         let sum = of(&[1999, 5, 700, 5], 1.0).merged(of(&[700, 3], 10.0));
         assert_eq!(sum.rows, [3, 5, 700, 1999]);
         assert_eq!(sum.values, [1.0, 10.0, 2.0, 4.0, 2.0, 2.0, 1.0, 0.0]);
+        let last = sum.clone().beginning_at(700);
+        assert_eq!((last.rows, last.values), (vec![0, 1299], vec![2.0, 2.0, 1.0, 0.0]));
         let dense = sum.into_dense(4000);
         assert_eq!(dense.iter().filter(|&&value| value != 0.0).count(), 7);
         assert_eq!(dense[1400..1402], [2.0, 2.0]);

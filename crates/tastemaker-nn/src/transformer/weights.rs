@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 
-use super::{Stack, TABLE, Transformer, block_shape, exists};
+use super::{Stack, Transformer, block_shape, exists};
 use crate::Result;
 use crate::adapters::AnyAdapter;
 use crate::fused::{self, PARAMETERS, Sink};
@@ -49,15 +49,7 @@ impl Transformer {
                 }
             }
         }
-        if let Some(table) = self.sinks.table.take() {
-            let dimensions = self.parameters.get(TABLE).shape();
-            let table = Tensor::from_vec(table, dimensions, &Device::Cpu)?;
-            gradients.insert_dense(TABLE.to_owned(), table)?;
-        }
-        let rows = self.sinks.rows.take();
-        if !rows.rows.is_empty() {
-            gradients.insert_rows(TABLE.to_owned(), rows)?;
-        }
+        self.table_gradients(&mut store, &mut gradients)?;
         Ok(gradients)
     }
 

@@ -283,7 +283,8 @@ fn rows_without_a_gradient_are_left_alone_and_the_others_move_as_ever() {
             .unwrap();
         if dense {
             // Nothing times the table: a gradient of zeros for all of its rows.
-            let nothing = (model.table(Pass::default()).tensor().sum_all().unwrap() * 0.0).unwrap();
+            let nothing =
+                (model.table(Pass::default()).tensor().unwrap().sum_all().unwrap() * 0.0).unwrap();
             loss = loss.add(&nothing).unwrap();
         }
         let mut optimiser = AdamW::new(model.parameters(), 0.0);

@@ -93,7 +93,7 @@ fn a_frozen_decoder_scores_as_the_learning_one() {
     let hidden = frozen.forward(sequences.concat().into(), &lanes, Pass::default()).unwrap();
     let table = frozen.table(Pass::default());
     let expected: Vec<Vec<f32>> =
-        hidden.matmul(&table.tensor().t().unwrap()).unwrap().to_vec2().unwrap();
+        hidden.matmul(&table.tensor().unwrap().t().unwrap()).unwrap().to_vec2().unwrap();
     for (a, b) in scores.iter().zip(expected[2].iter().chain(&expected[7])) {
         assert!((a - b).abs() < 1e-4, "{a} against {b}");
     }

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
+// Tables whose rows are made of features.
+mod features;
 // Fused operations against their composites, finite differences and other thread counts.
 mod fused;
 // Every parameter of every backbone gets its gradient, moves, and can be frozen.

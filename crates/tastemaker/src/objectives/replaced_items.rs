@@ -53,7 +53,7 @@ impl Default for ReplacedItems {
 /// The tokens of the batch with those drawn that the generator foretells at hidden places.
 fn replaced(asked: &Asked<'_>, states: &Tensor, rng: &mut ChaCha8Rng) -> Result<Vec<u32>> {
     let (batch, n_items) = (asked.batch, asked.batch.n_items as usize);
-    let table = asked.table().tensor().detach().narrow(0, 0, n_items)?;
+    let table = asked.table().tensor()?.detach().narrow(0, 0, n_items)?;
     let scores = states.detach().matmul(&table.t()?)?.to_vec2::<f32>()?;
     let mut tokens = batch.numbers.clone();
     let rows: Vec<u32> = match &batch.rows {
