@@ -14,7 +14,7 @@ use super::setting;
 pub enum Learns {
     /// All there are.
     All,
-    /// The tables of tokens and places.
+    /// The tables of tokens, of their features and of places.
     Embeddings,
     /// The blocks and the last norm.
     Body,

@@ -103,9 +103,10 @@ impl TrainPlan {
         self.stages.iter().flat_map(|stage| &stage.insert)
     }
 
-    /// What of the plan a backbone of this shape cannot do.
-    pub fn problems(&self, shape: Shape) -> Vec<crate::Error> {
+    /// What of the plan a backbone of this shape, with `more` parameters, cannot do.
+    pub fn problems(&self, shape: Shape, more: &[&str]) -> Vec<crate::Error> {
         let (mut problems, mut names) = (Vec::new(), tastemaker_nn::transformer::names(shape));
+        names.extend(more.iter().map(|name| (*name).to_owned()));
         let mut kinds = Vec::new();
         for stage in &self.stages {
             for adapter in &stage.insert {

@@ -20,8 +20,8 @@ pub use bm25::Bm25;
 pub use ease::Ease;
 pub use item_knn::ItemKnn;
 pub use language_model::{
-    ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, LanguageModel, MODEL_FILE,
-    Pretraining, Scoring,
+    ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, ItemFeatures, LanguageModel,
+    MODEL_FILE, Pretraining, Scoring,
 };
 pub use most_popular::MostPopular;
 

@@ -1,10 +1,11 @@
 //! What an objective may know beside a window.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use tastemaker_core::catalog::Column;
+use tastemaker_core::catalog::{Attribute, Column, words};
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, UserId};
 use tastemaker_nn::backbones::{Shape, View, Views};
@@ -27,11 +28,13 @@ pub struct Facts<'a> {
     categories: OnceLock<Categories>,
 }
 
-/// The categories of each item, of all attributes that hold categories; those of an attribute
-/// have numbers that follow one another.
+/// The categories of each item, numbered from 0: attributes in the order of the catalog, and those
+/// of an attribute in the order in which items first have them. Words of texts are categories too,
+/// where a text is named.
 #[derive(Debug, Default)]
-struct Categories {
+pub struct Categories {
     attributes: Vec<(String, Range<u32>)>,
+    values: Vec<String>,
     of: Vec<Vec<u32>>,
 }
 
@@ -72,7 +75,7 @@ impl<'a> Facts<'a> {
     }
 
     fn all_categories(&self) -> &Categories {
-        self.categories.get_or_init(|| Categories::of(self.data))
+        self.categories.get_or_init(|| Categories::of(self.data, &[], 1))
     }
 
     /// The numbers of the categories of these attributes; of all, if none is named.
@@ -105,29 +108,133 @@ impl<'a> Facts<'a> {
 }
 
 impl Categories {
-    fn of(data: &Dataset) -> Self {
-        let (mut attributes, mut next) = (Vec::new(), 0);
-        let mut of = vec![Vec::new(); data.n_items()];
+    /// The categories of these attributes; of all that hold categories, if none is named. Those
+    /// that fewer than `min_items` items have are left out.
+    pub fn of(data: &Dataset, attributes: &[String], min_items: usize) -> Self {
+        let mut all = Self { of: vec![Vec::new(); data.n_items()], ..Self::default() };
         for attribute in data.catalog.attributes() {
-            let Column::Categories(rows) = &attribute.column else { continue };
-            let (first, mut numbers) = (next, BTreeMap::new());
-            for (item, names) in of.iter_mut().zip(rows) {
-                for name in names {
-                    item.push(*numbers.entry(name).or_insert_with(|| {
-                        next += 1;
-                        next - 1
-                    }));
-                }
+            if let Some(rows) = values(attribute, attributes) {
+                all.add(&attribute.name, &rows, min_items);
             }
-            attributes.push((attribute.name.clone(), first..next));
         }
-        Self { attributes, of }
+        all
     }
+
+    /// Gives numbers to the values of another attribute.
+    fn add(&mut self, attribute: &str, rows: &[Vec<Cow<'_, str>>], min_items: usize) {
+        let mut items: BTreeMap<&str, usize> = BTreeMap::new();
+        for value in rows.iter().flatten() {
+            *items.entry(value).or_default() += 1;
+        }
+        let number = |values: &[String]| u32::try_from(values.len()).expect("fewer than 2^32");
+        let (first, mut numbers) = (number(&self.values), BTreeMap::new());
+        for (item, row) in self.of.iter_mut().zip(rows) {
+            for value in row.iter().filter(|value| items[value.as_ref()] >= min_items) {
+                item.push(*numbers.entry(value).or_insert_with(|| {
+                    self.values.push(value.to_string());
+                    number(&self.values) - 1
+                }));
+            }
+        }
+        self.attributes.push((attribute.to_owned(), first..number(&self.values)));
+    }
+
+    /// The categories of each item, by number.
+    pub fn of_items(&self) -> &[Vec<u32>] {
+        &self.of
+    }
+
+    /// Every category by its number: its attribute and its value.
+    pub fn named(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.values.iter().enumerate().map(|(number, value)| {
+            let ends = |(_, numbers): &(String, Range<u32>)| numbers.end as usize <= number;
+            (self.attributes[self.attributes.partition_point(ends)].0.as_str(), value.as_str())
+        })
+    }
+}
+
+/// The values that each item has of an attribute, each once; nothing where they are not wanted, or
+/// no categories.
+fn values<'d>(attribute: &'d Attribute, wanted: &[String]) -> Option<Vec<Vec<Cow<'d, str>>>> {
+    let named = wanted.contains(&attribute.name);
+    match &attribute.column {
+        Column::Categories(rows) if named || wanted.is_empty() => {
+            let once = |row: &'d Vec<String>| distinct(row.iter().map(Cow::from));
+            Some(rows.iter().map(once).collect())
+        }
+        Column::Text(rows) if named => {
+            let of = |row: &Option<String>| {
+                distinct(words(row.as_deref().unwrap_or_default()).map(Cow::from))
+            };
+            Some(rows.iter().map(of).collect())
+        }
+        _ => None,
+    }
+}
+
+/// Values without their repetitions.
+fn distinct<'d>(values: impl Iterator<Item = Cow<'d, str>>) -> Vec<Cow<'d, str>> {
+    let mut distinct = Vec::new();
+    values.for_each(|value| {
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+    });
+    distinct
 }
 
 /// The names of the attributes of `data` that say a category of any item.
 pub fn category_attributes(data: &Dataset) -> Vec<&str> {
-    let has = |column: &Column| matches!(column, Column::Categories(_)) && column.n_present() > 0;
+    names_of(data, |column| matches!(column, Column::Categories(_)))
+}
+
+/// The names of the attributes of `data` that say a category or a word of any item.
+pub fn feature_attributes(data: &Dataset) -> Vec<&str> {
+    names_of(data, |column| matches!(column, Column::Categories(_) | Column::Text(_)))
+}
+
+fn names_of(data: &Dataset, fits: impl Fn(&Column) -> bool) -> Vec<&str> {
+    let has = |column: &Column| fits(column) && column.n_present() > 0;
     let attributes = data.catalog.attributes().iter().filter(|attribute| has(&attribute.column));
     attributes.map(|attribute| attribute.name.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tastemaker_core::catalog::Catalog;
+
+    use super::*;
+
+    #[test]
+    fn categories_and_words_are_numbered_in_the_order_of_the_catalog_and_of_the_items() {
+        let lists = |rows: [&[&str]; 3]| {
+            Column::Categories(rows.map(|row| row.iter().map(|v| (*v).to_owned()).collect()).into())
+        };
+        let texts = [Some("Red nail-polish, RED"), None, Some("Blue polish 5")];
+        let column = |name: &str, column| Attribute { name: name.to_owned(), column };
+        let catalog = vec![
+            column("text", Column::Text(texts.map(|text| text.map(str::to_owned)).into())),
+            column("year", Column::Number(vec![Some(1999.0); 3])),
+            column("kinds", lists([&["b", "a"], &["a"], &["polish", "b"]])),
+        ];
+        let items = (0..3).map(|i| i.to_string()).collect();
+        let catalog = Catalog::new(catalog, None);
+        let data = Dataset { items, catalog, ..Dataset::default() };
+        let of = |attributes: &[&str], min_items| {
+            let attributes: Vec<String> = attributes.iter().map(|a| (*a).to_owned()).collect();
+            let all = Categories::of(&data, &attributes, min_items);
+            let named: Vec<String> = all.named().map(|(a, v)| format!("{a}={v}")).collect();
+            (named.join(" "), all.of_items().to_vec())
+        };
+        let kinds = "kinds=b kinds=a kinds=polish";
+        let plain = (kinds.to_owned(), vec![vec![0, 1], vec![1], vec![2, 0]]);
+        assert_eq!(of(&[], 1), plain);
+        let both = "text=red text=nail text=polish text=blue text=5 kinds=b kinds=a kinds=polish";
+        let rows = vec![vec![0, 1, 2, 5, 6], vec![6], vec![3, 2, 4, 7, 5]];
+        assert_eq!(of(&["kinds", "text"], 1), (both.to_owned(), rows));
+        let twice = "text=polish kinds=b kinds=a".to_owned();
+        assert_eq!(of(&["kinds", "text"], 2), (twice, vec![vec![0, 1, 2], vec![2], vec![0, 1]]));
+        assert_eq!(of(&["text"], 3).0, "");
+        assert_eq!(feature_attributes(&data), ["text", "kinds"]);
+    }
 }

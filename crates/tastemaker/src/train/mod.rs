@@ -15,7 +15,7 @@ pub use asked::{Asked, at};
 pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
 pub use cost::{Cost, Meter, StageCost};
 pub use event::{Event, Observer, Silent};
-pub use facts::{Facts, category_attributes};
+pub use facts::{Categories, Facts, category_attributes, feature_attributes};
 pub use schedule::Schedule;
 pub use settings::{Decay, Training};
 pub use trainer::{Outcome, Question, Trainer};

@@ -3,6 +3,8 @@
 
 // The controls against numpy and bm25s.
 mod controls;
+// Items known by their attributes, here and elsewhere.
+mod features;
 // Losses by their formulas; eight sequences by heart.
 mod objectives;
 // What a paradigm trains and what it leaves alone.

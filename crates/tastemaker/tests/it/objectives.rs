@@ -5,6 +5,7 @@ use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
 use tastemaker::nn::adamw::AdamW;
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Shape};
+use tastemaker::nn::fused::Features;
 use tastemaker::nn::transformer::{Input, Pass, Sides, Transformer};
 use tastemaker::objectives::{
     AnyObjective, Bce, Bpr, Gbce, MaskedItems, NextSequence, PseudoMaskedItems, RearrangedSequence,
@@ -76,9 +77,14 @@ fn shape() -> Shape {
 }
 
 /// A model without dropout, with what the objective adds, of larger weights than at first.
-fn model(objective: &AnyObjective, facts: &Facts<'_>) -> Transformer {
+fn model(objective: &AnyObjective, facts: &Facts<'_>, with_features: bool) -> Transformer {
     let (backbone, seeds) = (backbone(), SeedTree::new(5));
     let mut model = Transformer::new(&backbone, N_ITEMS as usize + 2, &seeds).unwrap();
+    if with_features {
+        let of: Vec<Vec<u32>> =
+            (0..N_ITEMS).map(|item| facts.categories(ItemId(item)).to_vec()).collect();
+        model.add_features(Features::new(&of, 7), true, &seeds).unwrap();
+    }
     let own = objective.as_dyn().parameters(facts, model.shape());
     let generator = objective.as_dyn().generator_layers();
     model.add_for_objective(PREFIX, own, generator, &seeds).unwrap();
@@ -97,10 +103,19 @@ const SEED: u64 = 11;
 
 impl Case {
     fn new(objective: &AnyObjective, facts: &Facts<'_>, windows: &Windows<'_>) -> Self {
+        Self::with(objective, facts, windows, false)
+    }
+
+    fn with(
+        objective: &AnyObjective,
+        facts: &Facts<'_>,
+        windows: &Windows<'_>,
+        features: bool,
+    ) -> Self {
         let seeds = SeedTree::new(SEED);
         let order = windows.shuffled(&seeds);
         let batch = pack(objective.as_dyn(), &order, facts, &seeds, 1).remove(0);
-        let model = model(objective, facts);
+        let model = model(objective, facts, features);
         let sides = objective.as_dyn().sides();
         let pass = Pass { sides: Some(sides), ..Pass::default() };
         let asked = Asked { model: &model, pass, batch: &batch, facts, prefix: PREFIX };
@@ -132,7 +147,7 @@ impl Case {
     }
 
     fn table(&self) -> Vec<Vec<f64>> {
-        self.parameter("embedding.token")
+        rows(&self.model.table(Pass::default()).tensor().unwrap())
     }
 
     /// A logit of an objective that asks for a yes or a no.
@@ -347,11 +362,14 @@ fn every_objective_has_the_value_of_its_formula() {
     let facts = Facts::new(&data, &split, shape());
     let windows = Windows::new(&data, &split, 10);
     assert_eq!(objectives().len(), AnyObjective::ENTRIES.len());
-    for objective in objectives() {
-        let case = Case::new(&objective, &facts, &windows);
+    for (objective, features) in
+        objectives().into_iter().flat_map(|o| [(o.clone(), false), (o, true)])
+    {
+        let case = Case::with(&objective, &facts, &windows, features);
         let expected = by_hand(&objective, &case, &facts);
         let error = (case.loss - expected).abs() / expected.abs();
-        assert!(error < 1e-4, "{}: {} against {expected}", objective.name(), case.loss);
+        let name = objective.name();
+        assert!(error < 1e-4, "{name}, features {features}: {} against {expected}", case.loss);
     }
 }
 
@@ -360,8 +378,8 @@ fn every_objective_learns_eight_sequences_by_heart() {
     let (data, split) = data();
     let facts = Facts::new(&data, &split, shape());
     let windows = Windows::new(&data, &split, 10);
-    for objective in objectives() {
-        let case = Case::new(&objective, &facts, &windows);
+    for (objective, features) in objectives().into_iter().zip([false, true].into_iter().cycle()) {
+        let case = Case::with(&objective, &facts, &windows, features);
         let mut optimiser = AdamW::new(case.model.parameters(), 0.0);
         let mut losses = Vec::new();
         for _ in 0..200 {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::prepare::PrepareOptions;
 use tastemaker::core::sources::{AnySource, SequenceLines};
 use tastemaker::core::splits::{AnySplit, LeaveLastOut, Split, SplitSets};
@@ -15,8 +16,8 @@ use tastemaker::paradigms::{
     Learns, Pretrain, PromptAndModelTuning, PromptFree, PromptTuning,
 };
 use tastemaker::recommenders::{
-    ADAPTERS_FILE, Auxiliary, Elsewhere, FewShot, FitContext, FitRecommender, LanguageModel,
-    MODEL_FILE, Pretraining,
+    ADAPTERS_FILE, Auxiliary, Elsewhere, FewShot, FitContext, FitRecommender, ItemFeatures,
+    LanguageModel, MODEL_FILE, Pretraining,
 };
 use tastemaker::train::{Event, Observer, Schedule, Silent, Training};
 
@@ -59,10 +60,15 @@ fn data() -> (Dataset, SplitSets) {
         users: (0..48).map(|u| u.to_string()).collect::<Vocabulary>(),
         items: (0..30).map(|i| i.to_string()).collect::<Vocabulary>(),
         interactions: Interactions::from_sequences(sequences),
+        catalog: Catalog::new(vec![Attribute { name: "kinds".to_owned(), column: kinds() }], None),
         ..Dataset::default()
     };
     let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
     (data, split)
+}
+
+fn kinds() -> Column {
+    Column::Categories((0..30).map(|item| vec![format!("kind {}", item % 7)]).collect())
 }
 
 fn model(paradigm: AnyParadigm, both_sides: bool) -> LanguageModel {
@@ -116,10 +122,14 @@ fn pretrained(folder: &Path) -> Tensors {
 
 #[test]
 fn what_a_paradigm_freezes_keeps_its_bytes_and_what_it_trains_moves() {
-    for both_sides in [false, true] {
+    // Items may be known by features as well, or by nothing else.
+    let features = |own| Some(ItemFeatures { own, ..ItemFeatures::default() });
+    let kinds = [(false, None), (true, None), (false, features(true)), (true, features(false))];
+    for (both_sides, features) in kinds {
         for paradigm in paradigms() {
-            let what = format!("{paradigm:?}, both sides {both_sides}");
-            let model = model(paradigm, both_sides);
+            let what = format!("{paradigm:?}, both sides {both_sides}, {features:?}");
+            let mut model = model(paradigm, both_sides);
+            model.features.clone_from(&features);
             let (plan, shape) = (model.plan().unwrap(), model.backbone.as_dyn().shape().unwrap());
             if !plan.is_pretrained() {
                 continue;
@@ -287,8 +297,9 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
     let mut scheduled = model(AnyParadigm::Pretrain(Pretrain::default()), false);
     scheduled.auxiliary = vec![Auxiliary { objective, schedule }];
     one(problems(&scheduled), "until is 0.2, expected a share above `from`");
+    let bare = Dataset { catalog: Catalog::default(), ..data().0 };
     let unsuitable: Vec<String> =
-        scheduled.unsuitable(&data().0).iter().map(ToString::to_string).collect();
+        scheduled.unsuitable(&bare).iter().map(ToString::to_string).collect();
     one(unsuitable, "objective s3-rec: the items have no attributes with categories");
     let mut much = alone;
     (much.paradigm, much.pretraining) =
@@ -316,7 +327,7 @@ fn from_other_data_goes_over_what_is_not_about_its_items() {
         format!("{} {}\n", user + 1, items.join(" "))
     };
     fs_err::write(&file, (0..30).map(line).collect::<String>()).unwrap();
-    let dataset = AnySource::SequenceLines(SequenceLines { path: file, attributes: None });
+    let dataset = AnySource::SequenceLines(SequenceLines::at(file));
     let split = AnySplit::LeaveLastOut(LeaveLastOut::default());
     let elsewhere = Elsewhere { dataset, prepare: PrepareOptions::default(), split };
     let adapter = AnyAdapter::Bottleneck(Bottleneck { size: 4 });

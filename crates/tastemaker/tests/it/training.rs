@@ -3,6 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use rand::Rng;
+use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder,
@@ -15,7 +16,8 @@ use tastemaker::objectives::{
     SampledSoftmax, Softmax,
 };
 use tastemaker::recommenders::{
-    AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, LanguageModel, MODEL_FILE, Scoring,
+    AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, ItemFeatures, LanguageModel,
+    MODEL_FILE, Scoring,
 };
 use tastemaker::train::{Decay, Event, Observer, Silent, Training};
 
@@ -34,10 +36,17 @@ fn rounds(n_users: u32, lengths: Range<u32>) -> (Dataset, SplitSets) {
         users: (0..n_users).map(|u| u.to_string()).collect::<Vocabulary>(),
         items: (0..N_ITEMS).map(|i| i.to_string()).collect::<Vocabulary>(),
         interactions: Interactions::from_sequences(sequences),
+        catalog: Catalog::new(vec![Attribute { name: "kinds".to_owned(), column: kinds() }], None),
         ..Dataset::default()
     };
     let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
     (data, split)
+}
+
+/// Of each item its remainders of 5 and 8.
+fn kinds() -> Column {
+    let of = |item: u32| vec![format!("5:{}", item % 5), format!("8:{}", item % 8)];
+    Column::Categories((0..N_ITEMS).map(of).collect())
 }
 
 fn model(objective: AnyObjective, epochs: usize) -> LanguageModel {
@@ -190,8 +199,16 @@ fn training_that_was_interrupted_ends_in_the_same_bytes() {
         (AnyObjective::Gbce(Gbce::default()), &even),
         (AnyObjective::Gbce(Gbce::default()), &uneven),
         (AnyObjective::MaskedItems(MaskedItems::default()), &even),
+        (AnyObjective::Gbce(Gbce { negatives: 2, calibration: 0.75 }), &even),
+        (AnyObjective::Softmax(Softmax::default()), &even),
     ] {
-        let model = model(objective, 5);
+        let mut model = model(objective, 5);
+        // The last two have features, of a few rows a step and of all.
+        model.features = match &model.objective {
+            AnyObjective::Gbce(Gbce { negatives: 2, .. }) => Some(ItemFeatures::default()),
+            AnyObjective::Softmax(_) => Some(ItemFeatures { own: false, ..Default::default() }),
+            _ => None,
+        };
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fit(&model, data, Some(whole.path()), &Silent);
         for at_step in [6, 13] {
@@ -210,20 +227,17 @@ fn training_that_was_interrupted_ends_in_the_same_bytes() {
 #[test]
 fn one_thread_and_three_train_the_same_bytes() {
     let data = rounds(60, 12..13);
-    let bytes = |threads| {
+    let bytes = |features: &Option<ItemFeatures>, threads| {
         let folder = tempfile::tempdir().unwrap();
+        let mut model = model(AnyObjective::Softmax(Softmax::default()), 2);
+        model.features.clone_from(features);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            fit(
-                &model(AnyObjective::Softmax(Softmax::default()), 2),
-                &data,
-                Some(folder.path()),
-                &Silent,
-            )
-        });
+        pool.install(|| fit(&model, &data, Some(folder.path()), &Silent));
         fs_err::read(folder.path().join(MODEL_FILE)).unwrap()
     };
-    assert!(bytes(1) == bytes(3));
+    for features in [None, Some(ItemFeatures::default())] {
+        assert!(bytes(&features, 1) == bytes(&features, 3), "{features:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A language model over item sequences.
 
+mod features;
 mod files;
 mod fitting;
 mod pretraining;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Dataset, Recommender, artifact};
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, View};
-use tastemaker_nn::transformer::{Sides, TABLE, Transformer};
+use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, Transformer};
 
 use self::files::{read, write};
 use self::fitting::Fitting;
@@ -22,6 +23,7 @@ use crate::paradigms::{AnyParadigm, Pretrain, Stage, Task, TrainPlan};
 use crate::train::{Schedule, Training, sixteenth};
 use crate::{Error, Result};
 
+pub use self::features::ItemFeatures;
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
 pub use self::pretraining::{Elsewhere, Pretraining};
 
@@ -37,7 +39,8 @@ const SPECIAL_TOKENS: usize = 2;
 /// seen.
 ///
 /// # When not to use it
-/// Items that nobody met in training have embeddings that learnt nothing.
+/// Items that nobody met in training have embeddings that learnt nothing, unless they are known by
+/// `features`.
 ///
 /// # References
 /// Kang and McAuley 2018 (SASRec); Sun et al. 2019 (BERT4Rec); Klenitskiy and Vasilev 2023; the
@@ -47,6 +50,9 @@ const SPECIAL_TOKENS: usize = 2;
 pub struct LanguageModel {
     /// The architecture.
     pub backbone: AnyBackbone,
+    /// What items are known by beside themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<ItemFeatures>,
     /// What it learns.
     pub objective: AnyObjective,
     /// What it learns at the same time, or before, or after: a curriculum.
@@ -107,6 +113,7 @@ impl Default for LanguageModel {
     fn default() -> Self {
         Self {
             backbone: AnyBackbone::Decoder(Decoder::default()),
+            features: None,
             objective: AnyObjective::Softmax(Softmax::default()),
             auxiliary: vec![],
             training: Training::default(),
@@ -158,7 +165,11 @@ impl LanguageModel {
         let vocabulary = context.data.n_items() + SPECIAL_TOKENS;
         let weights = context.seeds.child("weights");
         let device = self.training.device.open()?;
-        Ok(Transformer::on(device, &self.backbone, vocabulary, &weights)?)
+        let mut model = Transformer::on(device, &self.backbone, vocabulary, &weights)?;
+        if let Some(features) = &self.features {
+            model.add_features(features.rows(context.data), features.own, &weights)?;
+        }
+        Ok(model)
     }
 
     /// Tells this run from every other, in a checkpoint's own words.
@@ -198,7 +209,7 @@ impl LanguageModel {
         std::iter::once(&self.objective).chain(auxiliary(&self.auxiliary))
     }
 
-    /// Why `objectives`, or the backbone's views, cannot be asked about `data`.
+    /// Why `objectives`, the features or the backbone's views cannot be asked about `data`.
     fn unsuited<'o>(
         &self,
         objectives: impl Iterator<Item = &'o AnyObjective>,
@@ -209,6 +220,8 @@ impl LanguageModel {
             Some(format!("objective {}: {why}", objective.name()))
         };
         let mut reasons: Vec<String> = objectives.filter_map(of_objective).collect();
+        let of_features = self.features.as_ref().and_then(|features| features.unsuitable(data));
+        reasons.extend(of_features.map(|why| format!("features: {why}")));
         let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
         let of_time = views.iter().any(|view| view != View::Return);
         if of_time && data.interactions.all_times().is_none() {
@@ -226,7 +239,8 @@ impl LanguageModel {
         }
         let Ok(shape) = self.backbone.as_dyn().shape() else { return vec![] };
         let plan = self.paradigm.as_dyn().plan(shape);
-        let mut problems = plan.problems(shape);
+        let more: &[&str] = if self.features.is_some() { &[FEATURES] } else { &[] };
+        let mut problems = plan.problems(shape, more);
         let name = format!("paradigm {}", self.paradigm.name());
         match &self.pretraining {
             None if plan.is_pretrained() => problems.push(setting(
@@ -254,12 +268,13 @@ impl LanguageModel {
         let table =
             |stage: &Stage| stage.task == Task::Recommending && stage.lets_learn(shape, TABLE);
         let elsewhere = self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some());
-        if elsewhere && !plan.stages.iter().any(table) {
+        let own = self.features.as_ref().is_none_or(|features| features.own);
+        if elsewhere && own && !plan.stages.iter().any(table) {
             problems.push(setting(
                 &name,
                 "with pre-training elsewhere",
                 "a paradigm that trains embeddings, since the items' embeddings begin anew; finetune-extra \
-                 does with embeddings = true",
+                 does with embeddings = true; or features with own = false, so that they have none",
             ));
         }
         let training = self.pretraining.as_ref().and_then(|before| before.training.as_ref());
@@ -317,6 +332,7 @@ impl FitRecommender for LanguageModel {
         problems.extend(self.objective_problems());
         problems.extend(self.paradigm_problems());
         problems.extend(self.few_shot.and_then(FewShot::problem));
+        problems.extend(self.features.as_ref().and_then(ItemFeatures::problem));
         problems
     }
 

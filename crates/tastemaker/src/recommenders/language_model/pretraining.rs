@@ -10,8 +10,9 @@ use tastemaker_core::splits::{AnySplit, LeaveLastOut, SplitSets};
 use tastemaker_nn::backbones::AnyBackbone;
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::parameters::Group;
-use tastemaker_nn::transformer::{TABLE, Transformer};
+use tastemaker_nn::transformer::{FEATURES, TABLE, Transformer};
 
+use super::features::{ItemFeatures, shared};
 use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd, tensors};
 use super::fitting::{Ended, Fitting, Part, remove};
 use super::{Auxiliary, FitContext, SPECIAL_TOKENS, auxiliary, identity};
@@ -42,7 +43,8 @@ pub struct Pretraining {
 }
 
 /// Other data than the study's. Its items are others: of what was learnt there the blocks, norms,
-/// places, views and special tokens go over, and the items' embeddings begin anew.
+/// places, views and special tokens go over, and features by their attributes and values; the items'
+/// own embeddings begin anew, and so do features that are unknown there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Elsewhere {
@@ -72,6 +74,9 @@ impl Elsewhere {
 #[derive(Serialize)]
 struct Pretrained<'a> {
     backbone: &'a AnyBackbone,
+    /// Absent as in pre-training of before there were features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    features: Option<&'a ItemFeatures>,
     objective: &'a AnyObjective,
     auxiliary: &'a [Auxiliary],
     training: &'a Training,
@@ -97,15 +102,28 @@ impl Fitting<'_> {
         let (data, split) = elsewhere.read()?;
         let context = FitContext { data: &data.dataset, split: &split, ..*self.context };
         self.check_elsewhere(pretraining, &data.dataset)?;
+        let features = self.shared_features(&data.dataset)?;
         let mut other = self.settings.fresh(&context)?;
         let ended = self.pretrain_on(&context, pretraining, &mut other, stage)?;
-        transfer(&other, model)?;
+        transfer(&other, model, &features)?;
         Ok(Some(ended))
     }
 
     fn check_elsewhere(&self, pretraining: &Pretraining, data: &Dataset) -> Result<()> {
         let problems = self.settings.unsuited(pretraining.objectives(), data);
         problems.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// The features that the items of `there` have in common with those here, by number.
+    fn shared_features(&self, there: &Dataset) -> Result<Vec<(usize, usize)>> {
+        let Some(features) = &self.settings.features else { return Ok(vec![]) };
+        let shared = shared(&features.of(there), &features.of(self.context.data));
+        if shared.is_empty() {
+            let reason = format!("features: no value of {} is one of this data's", there.name);
+            let recommender = "language-model";
+            return Err(tastemaker_core::Error::Unsuitable { recommender, reason }.into());
+        }
+        Ok(shared)
     }
 
     fn pretrain_on(
@@ -120,7 +138,8 @@ impl Fitting<'_> {
         let objective = pretraining.objective.as_ref().unwrap_or(&self.settings.objective);
         let training = pretraining.training.as_ref().unwrap_or(&self.settings.training);
         let auxiliary = &pretraining.auxiliary[..];
-        let of = Pretrained { backbone, objective, auxiliary, training };
+        let features = self.settings.features.as_ref();
+        let of = Pretrained { backbone, features, objective, auxiliary, training };
         let run = identity(&of, context)?;
         let folder = context.pretrained.map(|folder| folder.join(&run[..16]));
         if let Some(folder) = folder.as_ref().filter(|folder| folder.join(MODEL_FILE).exists()) {
@@ -145,21 +164,28 @@ impl Fitting<'_> {
     }
 }
 
-/// Gives `model`, over other items, what `other` has learnt about none of its own.
-fn transfer(other: &Transformer, model: &Transformer) -> Result<()> {
-    let mut learnt = tensors(other, Group::is_backbone)?;
-    let mut table = model.parameters().values(TABLE)?;
-    if let Some((dimensions, values)) = learnt.remove(TABLE) {
-        let special = SPECIAL_TOKENS * dimensions[1];
-        let (ours, theirs) = (table.len() - special, values.len() - special);
-        table[ours..].copy_from_slice(&values[theirs..]);
+/// Gives `model`, over other items, what `other` has learnt about none of its own, and about the
+/// `features` that both know, by their numbers there and here.
+fn transfer(other: &Transformer, model: &Transformer, features: &[(usize, usize)]) -> Result<()> {
+    let learnt = tensors(other, Group::is_backbone)?;
+    let mut all = tensors(model, |_| true)?;
+    for (name, (ours, values)) in &mut all {
+        let Some((theirs, learnt)) = learnt.get(name) else { continue };
+        let special = || (1..=SPECIAL_TOKENS).map(|i| (theirs[0] - i, ours[0] - i)).collect();
+        let rows: Vec<(usize, usize)> = match name.as_str() {
+            TABLE => special(),
+            FEATURES => features.to_vec(),
+            _ => {
+                values.clone_from(learnt);
+                continue;
+            }
+        };
+        for (there, here) in rows {
+            let row = |row: usize| row * ours[1]..(row + 1) * ours[1];
+            values[row(here)].copy_from_slice(&learnt[row(there)]);
+        }
     }
-    let ours = tensors(model, |_| true)?;
-    Ok(model.parameters().set(|name, _| match (name, learnt.get(name)) {
-        (TABLE, _) => Ok(&table),
-        (_, Some((_, values))) => Ok(values),
-        (name, None) => Ok(&ours[name].1),
-    })?)
+    Ok(model.parameters().set(|name, _| Ok(&all[name].1))?)
 }
 
 /// What the file of a pre-trained model says about itself.
