@@ -19,7 +19,7 @@ use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
 use tastemaker_nn::fused::{Lanes, Precision};
 use tastemaker_nn::gradients::Gradients;
-use tastemaker_nn::transformer::{Frozen, Pass, Transformer};
+use tastemaker_nn::transformer::{Frozen, Input, Pass, Transformer};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -143,7 +143,7 @@ struct Encoding {
 
 impl Encoding {
     fn run(&self) {
-        black_box(self.model.last_hidden(&self.sequences, &[]).expect("hidden states"));
+        black_box(self.model.last_hidden(&Input::of(&self.sequences)).expect("hidden states"));
     }
 }
 

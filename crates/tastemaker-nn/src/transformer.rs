@@ -13,7 +13,7 @@ use tastemaker_core::SeedTree;
 pub use self::frozen::Frozen;
 use self::table::{Composed, Sinks};
 pub use self::table::{FEATURES, TABLE, Table};
-use crate::adapters::{Added, AnyAdapter, Inserted};
+use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
     AttentionMask, Block, BlockShape, BlockWeights, Dropout, Embedding, Lanes, LayerNorm, Norm,
@@ -66,12 +66,21 @@ pub struct Input {
     pub mask: Option<Arc<AttentionMask>>,
     /// For each of the backbone's views, what it says of each token; unknown if absent.
     pub views: Vec<Arc<[u32]>>,
+    /// For each sequence, what is known of whom it is of, as numbers of values; empty where nothing
+    /// is known of any. A personal prompt is made from it.
+    pub profiles: Arc<[Vec<u32>]>,
 }
 
 impl Input {
     /// Sequences whose tokens stand where they are.
     pub fn new(tokens: Arc<[u32]>, lanes: Arc<Lanes>) -> Self {
-        Self { tokens, lanes, places: None, mask: None, views: vec![] }
+        Self { tokens, lanes, places: None, mask: None, views: vec![], profiles: Arc::default() }
+    }
+
+    /// [`Input::new`] of these sequences, none of them empty.
+    pub fn of(sequences: &[Vec<u32>]) -> Self {
+        let lanes = Lanes::new(sequences.iter().map(Vec::len).collect());
+        Self::new(sequences.concat().into(), Arc::new(lanes))
     }
 }
 
@@ -129,6 +138,8 @@ pub struct Transformer {
     shape: Shape,
     sides: Sides,
     parameters: Parameters,
+    /// How many values profiles have.
+    values: usize,
     inserted: Inserted,
     body: Stack,
     generator: Option<Stack>,
@@ -157,6 +168,7 @@ impl Transformer {
             shape,
             sides,
             parameters: Parameters::on(device),
+            values: 1,
             inserted: Inserted::default(),
             body: Stack::new("", shape.layers),
             generator: None,
@@ -165,6 +177,12 @@ impl Transformer {
         };
         model.add_all(dimensions(shape, vocabulary), seeds)?;
         Ok(model)
+    }
+
+    /// The same before sequences whose profiles have this many values, at least one.
+    #[must_use]
+    pub fn with_values(self, values: usize) -> Self {
+        Self { values: values.max(1), ..self }
     }
 
     /// Adds parameters as a transformer begins with them.
@@ -210,13 +228,13 @@ impl Transformer {
     /// Puts in an adapter, whose first weights follow from `seeds`.
     ///
     /// # Errors
-    /// If it does not fit or there is one of its kind already.
+    /// If it does not fit or there is one of its kind, in its place, already.
     pub fn insert(&mut self, adapter: &AnyAdapter, seeds: &SeedTree) -> Result<()> {
-        if self.inserted.adapters().iter().any(|other| other.name() == adapter.name()) {
-            return Err(Error::setting("an adapter", adapter.name(), "one of each kind"));
+        if self.inserted.adapters().iter().any(|other| other.prefix() == adapter.prefix()) {
+            return Err(Error::setting("an adapter", adapter.name(), ONE_OF_EACH));
         }
         adapter.as_dyn().check(self.shape)?;
-        adapter.add(self.shape, &mut self.parameters, seeds)?;
+        adapter.add((self.shape, self.values), &mut self.parameters, seeds)?;
         self.inserted.push(adapter.clone());
         Ok(())
     }
@@ -326,12 +344,13 @@ impl Transformer {
         let own = (&self.parameters, pass.precision);
         let none = Inserted::default();
         let inserted = if stack.is_backbone() { &self.inserted } else { &none };
-        let prompted = inserted.prompted(&input.lanes);
+        let sides = pass.sides.unwrap_or(self.sides);
+        let prompted = inserted.prompted(input, sides == Sides::Causal)?;
         if prompted.is_some() && input.mask.is_some() {
             return Err(Error::setting("a prompt", "beside an attention mask", "one of them"));
         }
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
-        let shape = block_shape(self.shape, pass.sides.unwrap_or(self.sides));
+        let shape = block_shape(self.shape, sides);
         for (layer, site) in (0..stack.layers).zip((1..).step_by(SITES_A_BLOCK as usize)) {
             if let Some(prompted) = &prompted {
                 x = inserted.prompts(own, prompted, layer, x)?;

@@ -41,7 +41,7 @@ impl Adapter for Bottleneck {
         check_count("size", self.size, 65_536)
     }
 
-    fn parameters(&self, shape: Shape) -> Vec<Added> {
+    fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
         (0..shape.layers)
             .flat_map(|layer| {
                 bottleneck_parameters(&format!("block.{layer}."), shape.embedding_size, self.size)

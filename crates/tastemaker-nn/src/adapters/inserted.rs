@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::{AnyAdapter, Own};
-use crate::Result;
+use super::{Adapter, AnyAdapter, Own, Place};
 use crate::fused::{Lanes, Precision};
 use crate::parameters::Parameters;
+use crate::transformer::Input;
+use crate::{Error, Result};
 
 /// The adapters of a model, in the order in which they were inserted.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +54,7 @@ impl Inserted {
         parameters: &'a Parameters,
         precision: Precision,
     ) -> impl Iterator<Item = (&'a AnyAdapter, Own<'a>)> {
-        let own = move |prefix| Own { parameters, prefix, precision };
+        let own = move |prefix| Own { parameters, prefix, precision, profiles: &[] };
         self.adapters.iter().zip(&self.prefixes).map(move |(a, prefix)| (a, own(prefix)))
     }
 
@@ -102,14 +103,30 @@ impl Inserted {
         Ok(x)
     }
 
-    /// Where prompts stand in a batch; `None` if there are none.
-    pub(crate) fn prompted(&self, lanes: &Lanes) -> Option<Prompted> {
-        let lengths = self.adapters.iter().map(|adapter| adapter.as_dyn().prompt_length());
-        let total = lengths.sum();
-        (total > 0).then(|| Prompted::new(lanes, total))
+    /// Where prompts stand in the sequences of `input`, whose tokens see only what came before them
+    /// if `causal`; `None` if there are none.
+    ///
+    /// # Errors
+    /// If there are profiles, but not one a sequence.
+    pub(crate) fn prompted(&self, input: &Input, causal: bool) -> Result<Option<Prompted>> {
+        let of = |place| {
+            self.adapters.iter().map(AnyAdapter::as_dyn).filter(move |a| a.place() == place)
+        };
+        let length = |place| of(place).map(Adapter::prompt_length).sum();
+        let (before, after): (usize, usize) = (length(Place::Before), length(Place::After));
+        if before + after == 0 {
+            return Ok(None);
+        }
+        let (n, profiles) = (input.lanes.lengths().len(), &input.profiles);
+        if !profiles.is_empty() && profiles.len() != n {
+            return Err(Error::setting("profiles", profiles.len(), format!("{n}, one a sequence")));
+        }
+        let mut prompted = Prompted::new(&input.lanes, (before, after), causal);
+        prompted.profiles = profiles.clone();
+        Ok(Some(prompted))
     }
 
-    /// The states with this layer's prompts in their places before every sequence.
+    /// The states with this layer's prompts in their places around every sequence.
     pub(crate) fn prompts(
         &self,
         (parameters, precision): (&Parameters, Precision),
@@ -117,73 +134,137 @@ impl Inserted {
         layer: usize,
         mut x: Tensor,
     ) -> Result<Tensor> {
-        let mut first = 0;
-        let mut begin = Vec::new();
+        let (mut before, mut after) = (0, 0);
+        let mut pieces = Vec::new();
         for (adapter, own) in self.each(parameters, precision) {
-            let n = adapter.as_dyn().prompt_length();
+            let (adapter, own) = (adapter.as_dyn(), Own { profiles: &prompted.profiles, ..own });
+            let (n, place) = (adapter.prompt_length(), adapter.place());
             if n == 0 {
                 continue;
             }
-            if let Some(vectors) = adapter.as_dyn().prompt(own, layer)? {
-                if layer == 0 {
-                    begin.push(vectors);
-                } else {
-                    x = prompted.replace(&vectors, first, &x)?;
-                }
+            let next = if place.is_before() { &mut before } else { &mut after };
+            if let Some(vectors) = adapter.prompt(own, layer)? {
+                pieces.push(Piece { vectors, place, first: *next, n });
             }
-            first += n;
+            *next += n;
         }
-        if layer == 0 { prompted.insert(&Tensor::cat(&begin, 0)?, &x) } else { Ok(x) }
+        if layer == 0 {
+            return prompted.insert(&pieces, &x);
+        }
+        for piece in &pieces {
+            x = prompted.replace(piece, &x)?;
+        }
+        Ok(x)
     }
 }
 
-/// A batch whose sequences all begin with the same vectors.
+/// The vectors of one prompt where a block begins.
+struct Piece {
+    /// [n, width], or [sequences · n, width].
+    vectors: Tensor,
+    place: Place,
+    /// How many vectors of other prompts come before it in its place.
+    first: usize,
+    n: usize,
+}
+
+impl Piece {
+    /// The row of the `i`-th vector of a sequence.
+    fn row(&self, sequence: usize, i: usize) -> usize {
+        let shared = self.vectors.dims()[0] == self.n;
+        if shared { i } else { sequence * self.n + i }
+    }
+}
+
+/// A batch around whose sequences prompts stand.
 pub(crate) struct Prompted {
     /// The sequences with their prompts.
     pub(crate) lanes: Arc<Lanes>,
     lengths: Vec<usize>,
-    n: usize,
+    before: usize,
+    after: usize,
+    /// Whether what a sequence's last token has found is read at the last vector after it.
+    reads_after: bool,
+    profiles: Arc<[Vec<u32>]>,
 }
 
 impl Prompted {
-    fn new(lanes: &Lanes, n: usize) -> Self {
+    fn new(lanes: &Lanes, (before, after): (usize, usize), causal: bool) -> Self {
         let lengths = lanes.lengths().to_vec();
-        let longer = lengths.iter().map(|length| length + n).collect();
-        Self { lanes: Arc::new(Lanes::new(longer)), lengths, n }
+        let longer = lengths.iter().map(|length| before + length + after).collect();
+        let (lanes, reads_after) = (Arc::new(Lanes::new(longer)), causal && after > 0);
+        Self { lanes, lengths, before, after, reads_after, profiles: Arc::default() }
     }
 
-    /// The rows of each sequence, prompts included, in the batch with prompts.
+    /// The rows of each sequence, without its prompts, in the batch with prompts.
     fn sequences(&self) -> impl Iterator<Item = Range<usize>> {
-        self.lengths.iter().scan(0, |start, length| {
-            let rows = *start..*start + self.n + length;
-            *start = rows.end;
-            Some(rows)
+        self.lengths.iter().scan(0, |end, length| {
+            let start = *end + self.before;
+            *end = start + length + self.after;
+            Some(start..start + length)
         })
     }
 
-    /// `x` [tokens, width] with `vectors` [n, width] before every sequence.
-    fn insert(&self, vectors: &Tensor, x: &Tensor) -> Result<Tensor> {
-        let rows = self.sequences().enumerate().flat_map(|(before, rows)| {
-            // Each sequence before has as many prompts as these.
-            let item = rows.start - before * self.n;
-            (0..self.n).chain((item..).map(|item| self.n + item)).take(rows.len())
-        });
-        gather(&[vectors, x], rows)
+    /// The row at which a sequence's last token is read.
+    fn last(&self, sequence: &Range<usize>) -> usize {
+        sequence.end - 1 + if self.reads_after { self.after } else { 0 }
     }
 
-    /// `x`, which has prompts, with `vectors` in the place of those from `first` on.
-    fn replace(&self, vectors: &Tensor, first: usize, x: &Tensor) -> Result<Tensor> {
-        let n = vectors.dim(0)?;
-        let rows = self.sequences().flat_map(|rows| {
-            let new = rows.start + first..rows.start + first + n;
-            rows.map(move |row| if new.contains(&row) { row - new.start } else { n + row })
+    /// For each sequence, the row at which its last token is read.
+    pub(crate) fn last_rows(&self) -> Vec<usize> {
+        self.sequences().map(|sequence| self.last(&sequence)).collect()
+    }
+
+    /// `x` [tokens, width] with the vectors of all prompts around every sequence.
+    fn insert(&self, pieces: &[Piece], x: &Tensor) -> Result<Tensor> {
+        let parts: Vec<&Tensor> = pieces.iter().map(|piece| &piece.vectors).chain([x]).collect();
+        let starts: Vec<usize> = parts
+            .iter()
+            .scan(0, |end, part| {
+                *end += part.dims()[0];
+                Some(*end - part.dims()[0])
+            })
+            .collect();
+        let (mut rows, mut item) =
+            (Vec::with_capacity(self.lanes.n_tokens()), starts[pieces.len()]);
+        for (sequence, &length) in self.lengths.iter().enumerate() {
+            let at = |place| {
+                let here = pieces.iter().zip(&starts).filter(move |(p, _)| p.place == place);
+                here.flat_map(move |(p, start)| (0..p.n).map(move |i| start + p.row(sequence, i)))
+            };
+            rows.extend(at(Place::Before));
+            rows.extend(item..item + length);
+            rows.extend(at(Place::After));
+            item += length;
+        }
+        gather(&parts, rows.into_iter())
+    }
+
+    /// `x`, which has prompts, with the vectors of `piece` in their place.
+    fn replace(&self, piece: &Piece, x: &Tensor) -> Result<Tensor> {
+        let others = piece.vectors.dim(0)?;
+        let rows = self.sequences().enumerate().flat_map(|(sequence, items)| {
+            let start = match piece.place {
+                Place::Before => items.start - self.before,
+                Place::After => items.end,
+            };
+            let new = start + piece.first..start + piece.first + piece.n;
+            let all = items.start - self.before..items.end + self.after;
+            let old_or_new = move |row| {
+                if new.contains(&row) { piece.row(sequence, row - new.start) } else { others + row }
+            };
+            all.map(old_or_new)
         });
-        gather(&[vectors, x], rows)
+        gather(&[&piece.vectors, x], rows)
     }
 
     /// `x`, which has prompts, without them.
     pub(crate) fn remove(&self, x: &Tensor) -> Result<Tensor> {
-        gather(&[x], self.sequences().flat_map(|rows| rows.skip(self.n)))
+        let rows = self.sequences().flat_map(|items| {
+            let last = self.last(&items);
+            (items.start..items.end - 1).chain([last])
+        });
+        gather(&[x], rows)
     }
 }
 

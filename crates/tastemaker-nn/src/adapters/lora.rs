@@ -96,7 +96,7 @@ impl Adapter for Lora {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape) -> Vec<Added> {
+    fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
         let mut all = Vec::new();
         for layer in 0..shape.layers {
             for target in &self.targets {

@@ -13,6 +13,8 @@ use crate::{Error, Result};
 mod bottleneck;
 mod inserted;
 mod lora;
+mod personal_prompt;
+mod place;
 mod prefix;
 mod projection;
 mod soft_prompt;
@@ -22,6 +24,8 @@ mod vectors;
 pub use bottleneck::Bottleneck;
 pub(crate) use inserted::Inserted;
 pub use lora::{Lora, Target};
+pub use personal_prompt::PersonalPrompt;
+pub use place::Place;
 pub use prefix::Prefix;
 pub use projection::Projection;
 pub use soft_prompt::SoftPrompt;
@@ -29,6 +33,10 @@ pub use special_tokens::SpecialTokens;
 
 /// A parameter of an adapter: its name after the adapter's own, its dimensions, how it begins.
 pub type Added = (String, Vec<usize>, Init);
+
+/// What adapters a model can have.
+pub const ONE_OF_EACH: &str =
+    "one of each kind, and of soft-prompt and special-tokens one in each place";
 
 /// What a backbone is given beside its own weights.
 pub trait Adapter {
@@ -38,8 +46,9 @@ pub trait Adapter {
     /// Whether it fits a backbone of this shape.
     fn check(&self, shape: Shape) -> Result<()>;
 
-    /// The parameters it adds to a backbone of this shape.
-    fn parameters(&self, shape: Shape) -> Vec<Added>;
+    /// The parameters it adds to a backbone of this shape, whose sequences have profiles of so many
+    /// values.
+    fn parameters(&self, shape: Shape, values: usize) -> Vec<Added>;
 
     /// Whether it adds something to the weight called `weight` of every block.
     fn changes(&self, _weight: &str) -> bool {
@@ -56,13 +65,19 @@ pub trait Adapter {
         Ok(None)
     }
 
-    /// How many vectors it puts before every sequence.
+    /// How many vectors it puts before or after every sequence.
     fn prompt_length(&self) -> usize {
         0
     }
 
-    /// The vectors [prompt length, width] that stand before every sequence where block `layer`
-    /// begins; what the block before made of them, if it gives none.
+    /// Where it puts them.
+    fn place(&self) -> Place {
+        Place::Before
+    }
+
+    /// The vectors [prompt length, width] that stand there where block `layer` begins, or
+    /// [sequences · prompt length, width] if each sequence has its own; what the block before made
+    /// of them, if it gives none.
     fn prompt(&self, _own: Own<'_>, _layer: usize) -> Result<Option<Tensor>> {
         Ok(None)
     }
@@ -84,6 +99,8 @@ pub struct Own<'a> {
     parameters: &'a Parameters,
     prefix: &'a str,
     precision: Precision,
+    /// What is known of each sequence; empty where nothing is known of any.
+    profiles: &'a [Vec<u32>],
 }
 
 impl<'a> Own<'a> {
@@ -100,43 +117,67 @@ registry! {
         "bottleneck" => Bottleneck(Bottleneck),
         /// Low-rank changes of the blocks' matrices (LoRA); merged, they cost nothing.
         "lora" => Lora(Lora),
+        /// Vectors before every sequence, made from what is known of its user (PPR).
+        "personal-prompt" => PersonalPrompt(PersonalPrompt),
         /// Vectors before every sequence, anew at every block (prefix-tuning, P-tuning v2).
         "prefix" => Prefix(Prefix),
         /// A new head: a small network between the backbone and the scores.
         "projection" => Projection(Projection),
-        /// Vectors before every sequence (prompt tuning).
+        /// Vectors before or after every sequence (prompt tuning).
         "soft-prompt" => SoftPrompt(SoftPrompt),
-        /// Named tokens before every sequence, whose vectors are drawn and never learn.
+        /// Named tokens before or after every sequence, whose vectors are drawn and never learn.
         "special-tokens" => SpecialTokens(SpecialTokens),
     }
 }
 
 impl AnyAdapter {
-    /// What the names of its parameters begin with.
+    /// What the names of its parameters begin with. A model has one of each.
     pub fn prefix(&self) -> String {
-        format!("{}.{}", self.as_dyn().group().name(), self.name())
+        let place = if self.as_dyn().place().is_before() { "" } else { "-after" };
+        format!("{}.{}{place}", self.as_dyn().group().name(), self.name())
+    }
+
+    /// Whether anything of it can learn.
+    pub fn can_learn(&self) -> bool {
+        can_learn(&self.prefix())
     }
 
     /// The names of the parameters it adds to a backbone of this shape.
     pub fn parameter_names(&self, shape: Shape) -> Vec<String> {
         let prefix = self.prefix();
-        let added = self.as_dyn().parameters(shape).into_iter();
+        let added = self.as_dyn().parameters(shape, 1).into_iter();
         added.map(|(name, _, _)| format!("{prefix}.{name}")).collect()
     }
 
-    /// Adds its parameters, which follow from `seeds` and their names.
+    /// Adds its parameters, which follow from `seeds` and their names, to a backbone of this shape
+    /// and number of values.
     pub(crate) fn add(
         &self,
-        shape: Shape,
+        (shape, values): (Shape, usize),
         parameters: &mut Parameters,
         seeds: &SeedTree,
     ) -> Result<()> {
         let prefix = self.prefix();
-        for (name, dimensions, init) in self.as_dyn().parameters(shape) {
+        for (name, dimensions, init) in self.as_dyn().parameters(shape, values) {
             parameters.add(&format!("{prefix}.{name}"), &dimensions, init, seeds)?;
         }
         Ok(())
     }
+}
+
+/// Whether the parameter `name`, or one whose name begins so, can learn: the vectors of named
+/// tokens never do.
+pub fn can_learn(name: &str) -> bool {
+    !name.starts_with("prompt.special-tokens")
+}
+
+/// A prompt of `n` vectors is not longer than the sequences around which it stands can be.
+fn check_prompt(shape: Shape, n: usize) -> Result<()> {
+    if (1..=shape.max_length).contains(&n) {
+        return Ok(());
+    }
+    let expected = format!("1 to {}, the backbone's max-length", shape.max_length);
+    Err(Error::setting("the number of a prompt's tokens", n, expected))
 }
 
 /// A setting of an adapter is a number from 1 to `most`.

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::vectors::{prompt_parameters, prompt_vectors};
-use super::{Adapter, Added, Own, check_count};
+use super::{Adapter, Added, Own, check_prompt};
 use crate::Result;
 use crate::backbones::Shape;
 use crate::parameters::Group;
@@ -36,11 +36,11 @@ impl Adapter for Prefix {
         Group::Prompt
     }
 
-    fn check(&self, _shape: Shape) -> Result<()> {
-        check_count("tokens", self.tokens, 1024)
+    fn check(&self, shape: Shape) -> Result<()> {
+        check_prompt(shape, self.tokens)
     }
 
-    fn parameters(&self, shape: Shape) -> Vec<Added> {
+    fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
         let n = self.tokens * shape.layers;
         prompt_parameters(n, shape.embedding_size, self.inner_size)
     }

@@ -40,7 +40,7 @@ impl Adapter for Projection {
         check_count("size", self.size, 65_536)
     }
 
-    fn parameters(&self, shape: Shape) -> Vec<Added> {
+    fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
         bottleneck_parameters("", shape.embedding_size, self.size)
     }
 

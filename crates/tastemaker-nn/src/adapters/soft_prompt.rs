@@ -1,16 +1,16 @@
-//! Vectors before every sequence.
+//! Vectors before or after every sequence.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::vectors::{prompt_parameters, prompt_vectors};
-use super::{Adapter, Added, Own, check_count};
+use super::{Adapter, Added, Own, Place, check_prompt};
 use crate::Result;
 use crate::backbones::Shape;
 use crate::parameters::Group;
 
-/// Vectors that learn, before the embeddings of every sequence. They have no place of their own,
-/// so that the items keep those of pre-training.
+/// Vectors that learn, before or after the embeddings of every sequence. They have no place of
+/// their own, so that the items keep those of pre-training.
 ///
 /// # References
 /// Lester et al. 2021, *The power of scale for parameter-efficient prompt tuning*; the network
@@ -22,11 +22,14 @@ pub struct SoftPrompt {
     pub tokens: usize,
     /// Width of a network that makes the vectors; 0 for vectors of their own.
     pub inner_size: usize,
+    /// Where they stand: `before` or `after`.
+    #[serde(skip_serializing_if = "Place::is_before")]
+    pub place: Place,
 }
 
 impl Default for SoftPrompt {
     fn default() -> Self {
-        Self { tokens: 8, inner_size: 0 }
+        Self { tokens: 8, inner_size: 0, place: Place::Before }
     }
 }
 
@@ -35,16 +38,20 @@ impl Adapter for SoftPrompt {
         Group::Prompt
     }
 
-    fn check(&self, _shape: Shape) -> Result<()> {
-        check_count("tokens", self.tokens, 1024)
+    fn check(&self, shape: Shape) -> Result<()> {
+        check_prompt(shape, self.tokens)
     }
 
-    fn parameters(&self, shape: Shape) -> Vec<Added> {
+    fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
         prompt_parameters(self.tokens, shape.embedding_size, self.inner_size)
     }
 
     fn prompt_length(&self) -> usize {
         self.tokens
+    }
+
+    fn place(&self) -> Place {
+        self.place
     }
 
     fn prompt(&self, own: Own<'_>, layer: usize) -> Result<Option<Tensor>> {

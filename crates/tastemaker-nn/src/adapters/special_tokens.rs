@@ -1,17 +1,17 @@
-//! Named tokens before every sequence.
+//! Named tokens before or after every sequence.
 
 use std::collections::BTreeSet;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Adapter, Added, Own};
+use super::{Adapter, Added, Own, Place, check_prompt};
 use crate::backbones::Shape;
 use crate::parameters::{Group, Init};
 use crate::{Error, Result};
 
-/// Named tokens before every sequence: the hard prompt of a model over items, which has no words.
-/// Their vectors follow from their names and the seed and never learn, so what they mean is for
+/// Named tokens before or after every sequence: the hard prompt of a model over items, which has no
+/// words. Their vectors follow from their names and the seed and never learn, so what they mean is for
 /// the model to learn.
 ///
 /// # References
@@ -22,11 +22,14 @@ use crate::{Error, Result};
 pub struct SpecialTokens {
     /// The tokens, in their order.
     pub tokens: Vec<String>,
+    /// Where they stand: `before` or `after`.
+    #[serde(skip_serializing_if = "Place::is_before")]
+    pub place: Place,
 }
 
 impl Default for SpecialTokens {
     fn default() -> Self {
-        Self { tokens: vec!["next-item".to_owned()] }
+        Self { tokens: vec!["next-item".to_owned()], place: Place::Before }
     }
 }
 
@@ -35,7 +38,7 @@ impl Adapter for SpecialTokens {
         Group::Prompt
     }
 
-    fn check(&self, _shape: Shape) -> Result<()> {
+    fn check(&self, shape: Shape) -> Result<()> {
         let distinct: BTreeSet<&String> = self.tokens.iter().collect();
         if self.tokens.is_empty() || distinct.len() < self.tokens.len() {
             let found = format!("{:?}", self.tokens);
@@ -50,11 +53,11 @@ impl Adapter for SpecialTokens {
                 format!("{name:?}"),
                 "names of letters, digits and hyphens",
             )),
-            None => Ok(()),
+            None => check_prompt(shape, self.tokens.len()),
         }
     }
 
-    fn parameters(&self, shape: Shape) -> Vec<Added> {
+    fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
         let vector =
             |name: &String| (name.clone(), vec![1, shape.embedding_size], Init::Normal(0.02));
         self.tokens.iter().map(vector).collect()
@@ -62,6 +65,10 @@ impl Adapter for SpecialTokens {
 
     fn prompt_length(&self) -> usize {
         self.tokens.len()
+    }
+
+    fn place(&self) -> Place {
+        self.place
     }
 
     fn prompt(&self, own: Own<'_>, layer: usize) -> Result<Option<Tensor>> {

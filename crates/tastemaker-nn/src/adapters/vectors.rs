@@ -8,7 +8,7 @@ use crate::fused::{Activation, LayerNorm, Linear};
 use crate::parameters::Init;
 
 /// Standard deviation of the first weights.
-const DEVIATION: f64 = 0.02;
+pub(super) const DEVIATION: f64 = 0.02;
 
 /// The parameters of [`bottleneck`], whose names begin with `prefix`.
 pub(super) fn bottleneck_parameters(prefix: &str, width: usize, size: usize) -> Vec<Added> {
@@ -34,14 +34,17 @@ pub(super) fn bottleneck(own: Own<'_>, prefix: &str, x: &Tensor) -> Result<Tenso
     Ok((x + linear(Activation::None).apply(&down, weight, bias)?)?)
 }
 
+/// How a matrix of `n` inputs begins so that what comes out is as large as what goes in.
+pub(super) fn fan_in(n: usize) -> Init {
+    Init::Normal(1.0 / (n as f64).sqrt())
+}
+
 /// The parameters of `n` [`prompt_vectors`]; `inner` is the width of the network that makes them,
 /// 0 for vectors of their own.
 pub(super) fn prompt_parameters(n: usize, width: usize, inner: usize) -> Vec<Added> {
     let named = |name: &str, dimensions, init| (name.to_owned(), dimensions, init);
     let mut all = vec![named("vectors", vec![n, width], Init::Normal(DEVIATION))];
     if inner > 0 {
-        // Those of torch's linear layers, so that what comes out is as large as what goes in.
-        let fan_in = |n: usize| Init::Normal(1.0 / (n as f64).sqrt());
         all.push(named("in.weight", vec![inner, width], fan_in(width)));
         all.push(named("in.bias", vec![inner], Init::Zeros));
         all.push(named("out.weight", vec![width, inner], fan_in(inner)));

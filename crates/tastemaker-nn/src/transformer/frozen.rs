@@ -1,13 +1,12 @@
 //! A model that answers and no longer learns.
 
-use std::sync::Arc;
-
 use candle_core::{Device, Tensor};
 
+use super::Input;
 use crate::adapters::Inserted;
 use crate::fused::{
-    self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
-    Norm, Positions, Precision, RmsNorm, View, multiply,
+    self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, LayerNorm, Norm,
+    Positions, Precision, RmsNorm, View, multiply,
 };
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -69,13 +68,11 @@ impl Frozen {
         multiply(scores, classes, shape, View::rows(hidden, width), table);
     }
 
-    /// What the model finds at the last token of each sequence, none of them empty:
-    /// [sequences, width]. `views` has for each of the backbone's views what it says of each token
-    /// of all sequences; what is absent is unknown.
-    pub fn last_hidden(&self, sequences: &[Vec<u32>], views: &[Arc<[u32]>]) -> Result<Vec<f32>> {
-        let width = self.shape.width;
-        let lanes = Arc::new(Lanes::new(sequences.iter().map(Vec::len).collect()));
-        let embedding = Embedding::new(sequences.concat().into(), &lanes, Dropout::none());
+    /// What the model finds at the last token of each sequence of `input`, whose tokens stand where
+    /// they are and of which no mask hides any: [sequences, width].
+    pub fn last_hidden(&self, input: &Input) -> Result<Vec<f32>> {
+        let (width, lanes) = (self.shape.width, &input.lanes);
+        let embedding = Embedding::new(input.tokens.clone(), lanes, Dropout::none());
         let nowhere = vec![0.0; width];
         let mut x = match self.shape.style.positions {
             Positions::Learned => embedding.run(&self.table, &self.positions, width)?,
@@ -84,7 +81,7 @@ impl Frozen {
             }
         };
         for (i, table) in self.views.iter().enumerate() {
-            let numbers = super::viewed(views, i, lanes.n_tokens());
+            let numbers = super::viewed(&input.views, i, lanes.n_tokens());
             if numbers.len() != lanes.n_tokens() {
                 return Err(Error::setting("a view's numbers", numbers.len(), "one a token"));
             }
@@ -95,9 +92,9 @@ impl Frozen {
                 x.iter_mut().zip(row).for_each(|(x, row)| *x += row);
             }
         }
-        let (x, lanes) = self.after_blocks(x, lanes)?;
-        let last: Vec<f32> = lanes
-            .last_tokens()
+        let (x, last) = self.after_blocks(x, input)?;
+        let last: Vec<f32> = last
+            .into_iter()
             .flat_map(|token| &x[token * width..(token + 1) * width])
             .copied()
             .collect();
@@ -109,11 +106,12 @@ impl Frozen {
         self.as_tensor(x, |x| self.inserted.after_norm(own, x))
     }
 
-    /// The states after the last block, prompts included, and the sequences with them.
-    fn after_blocks(&self, mut x: Vec<f32>, lanes: Arc<Lanes>) -> Result<(Vec<f32>, Arc<Lanes>)> {
+    /// The states after the last block, those of prompts among them, and the row at which each
+    /// sequence's last token is read.
+    fn after_blocks(&self, mut x: Vec<f32>, input: &Input) -> Result<(Vec<f32>, Vec<usize>)> {
         let own = (&self.parameters, self.precision);
-        let prompted = self.inserted.prompted(&lanes);
-        let lanes = prompted.as_ref().map_or(lanes, |prompted| prompted.lanes.clone());
+        let prompted = self.inserted.prompted(input, self.shape.causal)?;
+        let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
         for (layer, weights) in self.blocks.iter().enumerate() {
             if let Some(prompted) = &prompted {
                 x = self.as_tensor(x, |x| self.inserted.prompts(own, prompted, layer, x))?;
@@ -122,7 +120,11 @@ impl Frozen {
             x = block.run(&x, weights, false)?;
             x = self.as_tensor(x, |x| self.inserted.after_block(own, layer, x))?;
         }
-        Ok((x, lanes))
+        let last = match &prompted {
+            Some(prompted) => prompted.last_rows(),
+            None => lanes.last_tokens().collect(),
+        };
+        Ok((x, last))
     }
 
     /// What adapters make of the states `x` [rows, width].

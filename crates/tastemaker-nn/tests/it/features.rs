@@ -6,7 +6,7 @@ use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder};
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{Features, Lanes, Precision, RowGradients, SampledKind};
-use tastemaker_nn::transformer::{FEATURES, Pass, TABLE, Transformer};
+use tastemaker_nn::transformer::{FEATURES, Input, Pass, TABLE, Transformer};
 
 use crate::gradients::{check_gradients, enlarge, loss, models, models_with};
 
@@ -172,7 +172,7 @@ fn a_frozen_model_answers_from_the_composed_table_of_the_moment() {
             let expected = hidden.matmul(&table.t().unwrap()).unwrap().to_vec2::<f32>().unwrap();
             let frozen = model.frozen(Precision::F32).unwrap();
             let mut scores = vec![0.0; 2 * ROWS];
-            frozen.score(&frozen.last_hidden(&sequences, &[]).unwrap(), ROWS, &mut scores);
+            frozen.score(&frozen.last_hidden(&Input::of(&sequences)).unwrap(), ROWS, &mut scores);
             near(&scores, &[&expected[2][..], &expected[7]].concat(), &name);
             // After a step both are of the new weights.
             let mut optimiser = AdamW::new(model.parameters(), 0.0);

@@ -14,6 +14,9 @@ use tastemaker_nn::transformer::{Input, Pass, Transformer};
 const TOKENS: usize = 30;
 const LENGTHS: [usize; 5] = [3, 7, 1, 12, 5];
 
+/// Values that a profile can have.
+pub(crate) const VALUES: u32 = 4;
+
 pub(crate) fn models() -> Vec<(&'static str, Transformer)> {
     models_with(0.1)
 }
@@ -76,8 +79,15 @@ fn lanes() -> Arc<Lanes> {
     Arc::new(Lanes::new(LENGTHS.to_vec()))
 }
 
+/// What is known of `n` sequences: of each another two values, and of one nothing.
+pub(crate) fn profiles(n: usize) -> Arc<[Vec<u32>]> {
+    let of = |i: u32| if i == 2 { vec![] } else { vec![i % VALUES, (i + 1) % VALUES] };
+    (0..n as u32).map(of).collect()
+}
+
 fn hidden(model: &Transformer, recompute: bool) -> Tensor {
-    model.forward(tokens(), &lanes(), Pass { seed: 4, recompute, ..Pass::default() }).unwrap()
+    let input = Input { profiles: profiles(LENGTHS.len()), ..Input::new(tokens(), lanes()) };
+    model.states(&input, Pass { seed: 4, recompute, ..Pass::default() }).unwrap()
 }
 
 pub(crate) fn loss(model: &Transformer) -> Tensor {
@@ -169,14 +179,15 @@ fn views_learn_and_are_what_a_frozen_model_answers_from() {
     });
     let sequences: Vec<Vec<u32>> = starts.map(|range| tokens()[range].to_vec()).collect();
     let frozen = model.frozen(Precision::F32).unwrap();
-    let last = frozen.last_hidden(&sequences, &views).unwrap();
+    let input = Input { views, ..Input::of(&sequences) };
+    let last = frozen.last_hidden(&input).unwrap();
     let rows: Vec<u32> = lanes().last_tokens().map(|row| row as u32).collect();
     let rows = Tensor::new(rows, &candle_core::Device::Cpu).unwrap();
     let expected = hidden.index_select(&rows, 0).unwrap().flatten_all().unwrap();
     for (a, b) in last.iter().zip(expected.to_vec1::<f32>().unwrap()) {
         assert!((a - b).abs() < 1e-4, "{a} against {b}");
     }
-    assert!(last != frozen.last_hidden(&sequences, &[]).unwrap(), "views do nothing");
+    assert!(last != frozen.last_hidden(&Input::of(&sequences)).unwrap(), "views do nothing");
 }
 
 #[test]

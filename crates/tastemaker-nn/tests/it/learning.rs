@@ -4,7 +4,7 @@ use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
 use tastemaker_nn::fused::{Lanes, Precision};
-use tastemaker_nn::transformer::{Pass, Transformer};
+use tastemaker_nn::transformer::{Input, Pass, Transformer};
 
 fn backbones() -> [AnyBackbone; 2] {
     let (layers, embedding_size, max_length) = (Some(2), Some(32), Some(12));
@@ -68,7 +68,7 @@ fn a_frozen_decoder_scores_as_the_learning_one() {
     let mut scores = vec![0.0; 2 * 30];
     let sequences = [vec![1, 4, 9], vec![16, 25, 7, 20, 6]];
     let frozen = model.frozen(Precision::F32).unwrap();
-    frozen.score(&frozen.last_hidden(&sequences, &[]).unwrap(), 30, &mut scores);
+    frozen.score(&frozen.last_hidden(&Input::of(&sequences)).unwrap(), 30, &mut scores);
     let lanes = Arc::new(Lanes::new(vec![3, 5]));
     let frozen = Transformer::new(
         &AnyBackbone::Decoder(Decoder {

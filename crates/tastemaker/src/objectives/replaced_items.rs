@@ -129,7 +129,8 @@ impl Objective for ReplacedItems {
             .zip(&batch.numbers)
             .map(|(token, own)| f32::from(u8::from(token != own)))
             .collect();
-        let input = Input::new(tokens.into(), batch.input.lanes.clone());
+        let profiles = batch.input.profiles.clone();
+        let input = Input { profiles, ..Input::new(tokens.into(), batch.input.lanes.clone()) };
         let logits = logits(asked, &asked.model.states(&input, asked.pass)?)?;
         let n = wrong.len();
         let wrong = Tensor::from_vec(wrong, n, logits.device())?;

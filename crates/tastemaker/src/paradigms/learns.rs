@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use tastemaker_nn::adapters::can_learn;
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::parameters::Group;
 
@@ -12,7 +13,7 @@ use super::setting;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Learns {
-    /// All there are.
+    /// All that can learn.
     All,
     /// The tables of tokens, of their features and of places.
     Embeddings,
@@ -20,7 +21,7 @@ pub enum Learns {
     Body,
     /// What was put into the body.
     Adapters,
-    /// What stands before every sequence.
+    /// What stands before or after every sequence, but named tokens, which never learn.
     Prompt,
     /// What stands between the body and the scores.
     Head,
@@ -38,6 +39,9 @@ impl Learns {
     /// Whether the parameter `name` of a backbone of this shape is one of them.
     pub fn includes(&self, shape: Shape, name: &str) -> bool {
         let group = Group::of(name);
+        if !can_learn(name) {
+            return false;
+        }
         match self {
             Self::All => true,
             Self::Embeddings => group == Group::Embeddings,
@@ -71,7 +75,8 @@ impl Learns {
             Some(layer) => name.replacen(&format!("block.{layer}."), "block.*.", 1),
             None => name.clone(),
         };
-        let kinds: BTreeSet<String> = names.iter().map(any_block).collect();
+        let known = names.iter().filter(|name| can_learn(name));
+        let kinds: BTreeSet<String> = known.map(any_block).collect();
         let kinds: Vec<String> = kinds.into_iter().collect();
         let expected = format!("something that the model has, which is {}", kinds.join(", "));
         Some(setting("learns", found, &expected))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::registry;
-use tastemaker_nn::adapters::AnyAdapter;
+use tastemaker_nn::adapters::{AnyAdapter, ONE_OF_EACH};
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::parameters::Group;
 
@@ -15,6 +15,7 @@ mod fixed_prompt_tuning;
 mod item_prompt;
 mod learns;
 mod pretrain;
+mod prompt;
 mod prompt_and_model_tuning;
 mod prompt_free;
 mod prompt_tuning;
@@ -26,6 +27,7 @@ pub use fixed_prompt_tuning::FixedPromptTuning;
 pub use item_prompt::ItemPrompt;
 pub use learns::Learns;
 pub use pretrain::Pretrain;
+pub use prompt::Prompt;
 pub use prompt_and_model_tuning::PromptAndModelTuning;
 pub use prompt_free::PromptFree;
 pub use prompt_tuning::PromptTuning;
@@ -111,10 +113,10 @@ impl TrainPlan {
         for stage in &self.stages {
             for adapter in &stage.insert {
                 problems.extend(adapter.as_dyn().check(shape).err().map(crate::Error::from));
-                if kinds.contains(&adapter.name()) {
-                    problems.push(setting("insert", adapter.name(), "one adapter of each kind"));
+                if kinds.contains(&adapter.prefix()) {
+                    problems.push(setting("an adapter", adapter.name(), ONE_OF_EACH));
                 }
-                kinds.push(adapter.name());
+                kinds.push(adapter.prefix());
                 names.extend(adapter.parameter_names(shape));
             }
             for learns in &stage.learns {
@@ -155,7 +157,7 @@ registry! {
         "prompt-and-model-tuning" => PromptAndModelTuning(PromptAndModelTuning),
         /// Pre-trained, then asked through a hard prompt; nothing learns again.
         "prompt-free" => PromptFree(PromptFree),
-        /// Pre-trained, then a soft prompt learns before a frozen backbone.
+        /// Pre-trained, then a soft prompt learns around the history before a frozen backbone.
         "prompt-tuning" => PromptTuning(PromptTuning),
     }
 }

@@ -53,6 +53,10 @@ pub struct BatchBuilder {
     first: usize,
     /// What each view says of the tokens.
     views: Vec<Vec<u32>>,
+    /// What a personal prompt is told of the window's user, if there is one.
+    profile: Option<Vec<u32>>,
+    /// For each sequence, what it is told of its user.
+    profiles: Vec<Vec<u32>>,
     /// Whole numbers of the objective's own.
     pub numbers: Vec<u32>,
     /// Yes or no, as 1 and 0.
@@ -73,15 +77,19 @@ impl BatchBuilder {
             of_window: vec![],
             first: 0,
             views: vec![],
+            profile: None,
+            profiles: vec![],
             numbers: vec![],
             labels: vec![],
         }
     }
 
-    /// What follows is asked about a window of whose items views say this.
-    fn about(&mut self, views: Vec<Vec<u32>>) {
+    /// What follows is asked about this window.
+    fn about(&mut self, window: &Window<'_>, facts: &Facts<'_>) {
+        let views = facts.views(window);
         self.views.resize(views.len(), vec![]);
         (self.of_window, self.first) = (views, 0);
+        self.profile = facts.profile(window).map(<[u32]>::to_vec);
     }
 
     /// The tokens of the sequences that follow begin at this place of the window, not at its first:
@@ -140,6 +148,7 @@ impl BatchBuilder {
         self.tokens.extend(tokens);
         let n = self.tokens.len() - start;
         self.lengths.push(n);
+        self.profiles.extend(self.profile.clone());
         let places = (0..n).map(|token| match self.places.get(start + token) {
             Some(&place) => place as usize,
             None => token,
@@ -167,7 +176,14 @@ impl BatchBuilder {
         let places = (!self.places.is_empty()).then_some(self.places);
         let views = self.views.into_iter().map(Arc::from).collect();
         Batch {
-            input: Input { tokens: self.tokens.into(), lanes, places, mask, views },
+            input: Input {
+                tokens: self.tokens.into(),
+                lanes,
+                places,
+                mask,
+                views,
+                profiles: self.profiles.into(),
+            },
             rows: (!all).then_some(self.rows),
             targets: self.targets,
             numbers: self.numbers,
@@ -287,7 +303,7 @@ pub fn pack(
         .map(|windows| {
             let mut batch = BatchBuilder::new(facts.n_items);
             for window in windows {
-                batch.about(facts.views(window));
+                batch.about(window, facts);
                 objective.ask(window, facts, &mut rng, &mut batch);
             }
             batch.build()

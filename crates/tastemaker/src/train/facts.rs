@@ -10,8 +10,8 @@ use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, UserId};
 use tastemaker_nn::backbones::{Shape, View, Views};
 
-use super::Window;
 use super::views::{Returns, numbers};
+use super::{Profiles, Window};
 
 /// The data that is learnt from. Nothing later than the training part may be looked at.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Facts<'a> {
     pub max_length: usize,
     views: Views,
     returns: Returns,
+    profiles: Option<Profiles>,
     /// Made when they are first asked for: most objectives never do.
     categories: OnceLock<Categories>,
 }
@@ -51,7 +52,19 @@ impl<'a> Facts<'a> {
             Returns::default()
         };
         let categories = OnceLock::new();
-        Self { data, split, n_items, max_length, views, returns, categories }
+        let profiles = None;
+        Self { data, split, n_items, max_length, views, returns, profiles, categories }
+    }
+
+    /// The same with what a personal prompt is told of users.
+    #[must_use]
+    pub fn with_profiles(self, profiles: Option<Profiles>) -> Self {
+        Self { profiles, ..self }
+    }
+
+    /// What a personal prompt, if there is one, is told of the user of `window`.
+    pub fn profile(&self, window: &Window<'_>) -> Option<&[u32]> {
+        self.profiles.as_ref().map(|profiles| profiles.of(Some(window.user)))
     }
 
     /// The values of the items of `window`, where the data has values.

@@ -3,17 +3,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
+use tastemaker::core::people::{UserAttribute, UserAttributes};
 use tastemaker::core::prepare::PrepareOptions;
 use tastemaker::core::sources::{AnySource, SequenceLines};
 use tastemaker::core::splits::{AnySplit, LeaveLastOut, Split, SplitSets};
-use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
-use tastemaker::nn::adapters::{AnyAdapter, Bottleneck, Lora, Prefix, Projection, SoftPrompt};
+use tastemaker::core::{
+    Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree,
+    TieOrder, UserId, Vocabulary,
+};
+use tastemaker::nn::adapters::{
+    AnyAdapter, Bottleneck, Lora, PersonalPrompt, Place, Prefix, Projection, SoftPrompt,
+    SpecialTokens,
+};
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
 use tastemaker::nn::checkpoint::Checkpoint;
+use tastemaker::nn::transformer::Transformer;
 use tastemaker::objectives::{AnyObjective, Gbce, MaskedItems, NextSequence, S3Rec, Softmax};
 use tastemaker::paradigms::{
     AnyParadigm, FinetuneExtra, FinetuneFull, FinetunePartial, FixedPromptTuning, ItemPrompt,
-    Learns, Pretrain, PromptAndModelTuning, PromptFree, PromptTuning,
+    Learns, Pretrain, Prompt, PromptAndModelTuning, PromptFree, PromptTuning,
 };
 use tastemaker::recommenders::{
     ADAPTERS_FILE, Auxiliary, Elsewhere, FewShot, FitContext, FitRecommender, ItemFeatures,
@@ -26,10 +34,13 @@ fn paradigms() -> Vec<AnyParadigm> {
     let partial = |learns| AnyParadigm::FinetunePartial(FinetunePartial { learns });
     let extra =
         |insert, embeddings| AnyParadigm::FinetuneExtra(FinetuneExtra { insert, embeddings });
-    let both =
-        |prompt, staged| AnyParadigm::PromptAndModelTuning(PromptAndModelTuning { prompt, staged });
+    let both = |prompt: AnyAdapter, staged| {
+        let prompt = prompt.into();
+        AnyParadigm::PromptAndModelTuning(PromptAndModelTuning { prompt, staged })
+    };
     let prefix = || AnyAdapter::Prefix(Prefix { tokens: 2, inner_size: 16 });
-    let soft = || AnyAdapter::SoftPrompt(SoftPrompt { tokens: 3, inner_size: 0 });
+    let soft =
+        || AnyAdapter::SoftPrompt(SoftPrompt { tokens: 3, inner_size: 0, place: Place::Before });
     let head = || AnyAdapter::Projection(Projection { size: 8 });
     vec![
         AnyParadigm::Pretrain(Pretrain::default()),
@@ -43,19 +54,61 @@ fn paradigms() -> Vec<AnyParadigm> {
         extra(vec![AnyAdapter::Bottleneck(Bottleneck { size: 4 }), head()], false),
         extra(vec![AnyAdapter::Bottleneck(Bottleneck { size: 4 })], true),
         AnyParadigm::PromptFree(PromptFree { prompt: ItemPrompt { last: 0, repeat: 1 } }),
-        AnyParadigm::PromptTuning(PromptTuning { prompt: soft() }),
-        AnyParadigm::PromptTuning(PromptTuning { prompt: prefix() }),
+        AnyParadigm::PromptTuning(PromptTuning { prompt: soft().into() }),
+        AnyParadigm::PromptTuning(PromptTuning { prompt: prefix().into() }),
         AnyParadigm::FixedPromptTuning(FixedPromptTuning::default()),
         both(soft(), true),
         both(prefix(), false),
+        AnyParadigm::PromptTuning(PromptTuning { prompt: soft_after().into() }),
+        AnyParadigm::PromptTuning(PromptTuning { prompt: hybrid() }),
+        AnyParadigm::PromptTuning(PromptTuning { prompt: personal(&["age", "gender"]).into() }),
+        AnyParadigm::FixedPromptTuning(FixedPromptTuning { prompt: around() }),
+        AnyParadigm::PromptAndModelTuning(PromptAndModelTuning { prompt: hybrid(), staged: true }),
+        both(personal(&["gender"]), false),
     ]
+}
+
+fn soft_after() -> AnyAdapter {
+    AnyAdapter::SoftPrompt(SoftPrompt { tokens: 2, inner_size: 0, place: Place::After })
+}
+
+fn personal(attributes: &[&str]) -> AnyAdapter {
+    let attributes = attributes.iter().map(|name| (*name).to_owned()).collect();
+    AnyAdapter::PersonalPrompt(PersonalPrompt { attributes, tokens: 2, inner_size: 8 })
+}
+
+/// Named tokens before and after the history.
+fn around() -> Prompt {
+    let tokens =
+        |place| AnyAdapter::SpecialTokens(SpecialTokens { place, ..SpecialTokens::default() });
+    Prompt { pieces: vec![tokens(Place::Before), tokens(Place::After)] }
+}
+
+/// Hard and soft prompts, before and after the history.
+fn hybrid() -> Prompt {
+    let soft = SoftPrompt { tokens: 3, inner_size: 0, place: Place::Before };
+    let mut pieces = around().pieces;
+    pieces.splice(1..1, [AnyAdapter::SoftPrompt(soft), soft_after()]);
+    Prompt { pieces }
 }
 
 fn data() -> (Dataset, SplitSets) {
     let item = |user: u32, i: u32| ItemId((user * 5 + i * (1 + user % 3)) % 30);
     let sequences = (0..48).map(|u| (0..9 + u % 4).map(|i| item(u, i)).collect::<Vec<_>>());
+    let column = |name: &str, column| UserAttribute {
+        attribute: Attribute { name: name.to_owned(), column },
+        sensitive: true,
+    };
+    // Of every seventh user no gender is known.
+    let gender = |u: u32| if u.is_multiple_of(7) { vec![] } else { vec![format!("g{}", u % 2)] };
+    let people = UserAttributes::new(vec![
+        column("age", Column::Number((0..48).map(|u| Some(f64::from(20 + u % 20))).collect())),
+        column("gender", Column::Categories((0..48).map(gender).collect())),
+        column("motto", Column::Text(vec![Some("more".to_owned()); 48])),
+    ]);
     let data = Dataset {
         name: "rounds".to_owned(),
+        people,
         hash: "rounds".to_owned(),
         users: (0..48).map(|u| u.to_string()).collect::<Vocabulary>(),
         items: (0..30).map(|i| i.to_string()).collect::<Vocabulary>(),
@@ -93,7 +146,7 @@ fn model(paradigm: AnyParadigm, both_sides: bool) -> LanguageModel {
     LanguageModel { backbone, objective, training, paradigm, pretraining, ..Default::default() }
 }
 
-fn fit(model: &LanguageModel, folder: &Path, observer: &dyn Observer) {
+fn fit(model: &LanguageModel, folder: &Path, observer: &dyn Observer) -> Box<dyn Recommender> {
     let (data, split) = data();
     let context = FitContext {
         data: &data,
@@ -105,7 +158,7 @@ fn fit(model: &LanguageModel, folder: &Path, observer: &dyn Observer) {
         observer,
     };
     fs_err::create_dir_all(folder.join("run")).unwrap();
-    model.fit(&context).unwrap();
+    model.fit(&context).unwrap()
 }
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -177,8 +230,7 @@ impl Observer for Dies {
 
 #[test]
 fn stages_that_were_interrupted_end_in_the_same_bytes() {
-    let soft = AnyAdapter::SoftPrompt(SoftPrompt::default());
-    let staged = PromptAndModelTuning { prompt: soft, staged: true };
+    let staged = PromptAndModelTuning { prompt: hybrid(), staged: true };
     let model = model(AnyParadigm::PromptAndModelTuning(staged), false);
     let whole = tempfile::tempdir().unwrap();
     fit(&model, whole.path(), &Silent);
@@ -276,13 +328,14 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
         with(partial(vec![Learns::TopLayers(3)])),
         "top-layers is 3, expected a number from 1 to 2",
     );
-    one(with(AnyParadigm::PromptTuning(PromptTuning { prompt: lora() })), "prompt is lora");
+    one(with(AnyParadigm::PromptTuning(PromptTuning { prompt: lora().into() })), "prompt is lora");
+    prompts_that_cannot_be(&with);
     one(
         with(AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![], embeddings: false })),
         "insert is []",
     );
     let twice = FinetuneFull { insert: vec![lora(), lora()] };
-    one(with(AnyParadigm::FinetuneFull(twice)), "expected one adapter of each kind");
+    one(with(AnyParadigm::FinetuneFull(twice)), "an adapter is lora, expected one of each kind");
     let mut alone = model(AnyParadigm::FinetuneFull(FinetuneFull::default()), false);
     let mut wrong = alone.clone();
     alone.pretraining = None;
@@ -315,6 +368,122 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
     much.pretraining = None;
     much.few_shot = Some(FewShot::Share(0.0));
     one(problems(&much), "few-shot is a share of 0");
+}
+
+fn prompts_that_cannot_be(with: &impl Fn(AnyParadigm) -> Vec<String>) {
+    let tuning = |pieces| AnyParadigm::PromptTuning(PromptTuning { prompt: Prompt { pieces } });
+    let both = |pieces| {
+        let prompt = Prompt { pieces };
+        AnyParadigm::PromptAndModelTuning(PromptAndModelTuning { prompt, staged: false })
+    };
+    let fixed = |prompt| AnyParadigm::FixedPromptTuning(FixedPromptTuning { prompt });
+    let long = SoftPrompt { tokens: 10, ..SoftPrompt::default() };
+    for (paradigm, expected) in [
+        (tuning(vec![]), "prompt is [], expected one or more of soft-prompt"),
+        (tuning(around().pieces), "prompt is special-tokens and nothing that learns"),
+        (both(around().pieces), "prompt is special-tokens and nothing that learns"),
+        (fixed(hybrid()), "prompt is soft-prompt, expected special-tokens"),
+        (fixed(personal(&["age"]).into()), "prompt is personal-prompt, expected special-tokens"),
+        (tuning(vec![soft_after(), soft_after()]), "an adapter is soft-prompt, expected one of"),
+        (tuning(vec![personal(&[])]), "attributes is [], expected one of the users' or more"),
+        (
+            tuning(vec![AnyAdapter::SoftPrompt(long)]),
+            "the number of a prompt's tokens is 10, expected 1 to 9, the backbone's max-length",
+        ),
+    ] {
+        let problems = with(paradigm);
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
+    }
+}
+
+#[test]
+fn named_tokens_keep_their_vectors_beside_soft_prompts_that_learn() {
+    let seeds = SeedTree::new(3).child("weights");
+    let full = FinetuneFull { insert: hybrid().pieces };
+    for paradigm in [
+        AnyParadigm::PromptTuning(PromptTuning { prompt: hybrid() }),
+        AnyParadigm::PromptAndModelTuning(PromptAndModelTuning { prompt: hybrid(), staged: true }),
+        AnyParadigm::FinetuneFull(full),
+    ] {
+        let model = model(paradigm, false);
+        let mut fresh = Transformer::new(&model.backbone, 32, &seeds).unwrap();
+        hybrid().pieces.iter().for_each(|piece| fresh.insert(piece, &seeds).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        fit(&model, folder.path(), &Silent);
+        let after = tensors(&folder.path().join("run").join(ADAPTERS_FILE));
+        assert_eq!(after.len(), 4);
+        for (name, (_, after)) in &after {
+            let stays = name.contains("special-tokens");
+            assert_eq!(after == &fresh.parameters().values(name).unwrap(), stays, "{name}");
+        }
+    }
+}
+
+fn lists(recommender: &dyn Recommender, queries: &[RecQuery<'_>]) -> Vec<RankedList> {
+    let ties = TieOrder::new(30, &SeedTree::new(1));
+    let options = RankOptions { n: 10, allow_seen: true, ties: &ties };
+    recommender.recommend(queries, &options).unwrap()
+}
+
+#[test]
+fn a_personal_prompt_recommends_by_what_is_known_of_the_user_and_nothing_else() {
+    let (data, _) = data();
+    let history = data.interactions.sequence(UserId(4));
+    let query = |user: Option<u32>| RecQuery { user: user.map(UserId), history, candidates: None };
+    // Users 2 and 4 have the gender that 1 has not; of 7 and 14 none is known.
+    let queries = [Some(1), Some(2), Some(4), Some(7), Some(14), None, Some(99)].map(query);
+    for both_sides in [false, true] {
+        let prompt = personal(&["gender"]).into();
+        let paradigm = AnyParadigm::PromptTuning(PromptTuning { prompt });
+        let mut model = model(paradigm, both_sides);
+        model.training.learning_rate = 0.05;
+        let folder = tempfile::tempdir().unwrap();
+        let trained = lists(&*fit(&model, folder.path(), &Silent), &queries);
+        assert!(trained[0] != trained[1] && trained[1] == trained[2]);
+        let unknown = &trained[3];
+        assert!(unknown != &trained[0] && unknown != &trained[1]);
+        assert!(trained[4..].iter().all(|list| list == unknown));
+        // Saved and read back it answers the same; nothing is learnt again.
+        assert!(lists(&*fit(&model, folder.path(), &Dies(0.into())), &queries) == trained);
+    }
+}
+
+#[test]
+fn what_was_saved_answers_as_what_was_trained() {
+    let (data, _) = data();
+    let query = |user| RecQuery {
+        user: Some(user),
+        history: data.interactions.sequence(user),
+        candidates: None,
+    };
+    let queries: Vec<RecQuery<'_>> = data.interactions.users().map(query).collect();
+    for both_sides in [false, true] {
+        for prompt in [soft_after().into(), hybrid()] {
+            let paradigm = AnyParadigm::PromptTuning(PromptTuning { prompt });
+            let (model, folder) = (model(paradigm, both_sides), tempfile::tempdir().unwrap());
+            let trained = lists(&*fit(&model, folder.path(), &Silent), &queries);
+            assert!(lists(&*fit(&model, folder.path(), &Dies(0.into())), &queries) == trained);
+        }
+    }
+}
+
+#[test]
+fn attributes_that_the_users_lack_are_refused_before_training() {
+    let why = |attributes: &[&str], data: &Dataset| {
+        let prompt = personal(attributes).into();
+        let model = model(AnyParadigm::PromptTuning(PromptTuning { prompt }), false);
+        model.unsuitable(data).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (data, _) = data();
+    assert_eq!(why(&["age", "gender"], &data), Vec::<String>::new());
+    let expected = "holds categories or numbers, only age, gender; did you mean \"gender\"?";
+    let found = why(&["age", "gneder"], &data);
+    assert!(found.len() == 1 && found[0].contains("no attribute \"gneder\""), "{found:?}");
+    assert!(found[0].contains(expected), "{found:?}");
+    assert!(why(&["motto"], &data)[0].contains("no attribute \"motto\" of the users"));
+    let nobody = Dataset { people: UserAttributes::default(), ..data };
+    let found = why(&["age"], &nobody);
+    assert!(found[0].contains("personal-prompt: the users have no attributes"), "{found:?}");
 }
 
 #[test]

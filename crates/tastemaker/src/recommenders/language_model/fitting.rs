@@ -13,7 +13,7 @@ use crate::objectives::AnyObjective;
 use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
 use crate::study::costs;
 use crate::train::{
-    Event, Facts, Outcome, Question, Schedule, StageCost, Trainer, Training, Windows,
+    Event, Facts, Outcome, Profiles, Question, Schedule, StageCost, Trainer, Training, Windows,
 };
 use crate::{Error, Result};
 
@@ -24,6 +24,8 @@ pub(super) struct Fitting<'a> {
     pub(super) plan: TrainPlan,
     /// Tells the run from every other.
     pub(super) run: &'a str,
+    /// What a personal prompt is told of users, if there is one.
+    pub(super) profiles: Option<Profiles>,
 }
 
 /// How a stage ended, and what it took where that is measured.
@@ -119,7 +121,10 @@ impl Fitting<'_> {
             meter.reset();
         }
         let (context, n_items) = (&part.context, part.context.data.n_items());
+        // Before it is adapted nothing is put in, and what is learnt from may be other users.
+        let profiles = self.profiles.clone().filter(|_| part.stage.task == Task::Recommending);
         let facts = Facts::new(context.data, context.split, model.shape());
+        let facts = facts.with_profiles(profiles.clone());
         let questions = part.questions();
         part.prepare(model, &facts, &questions, &context.seeds.child("weights"))?;
         // The last item of a window is a target only, unless it can be hidden in its place.
@@ -147,7 +152,8 @@ impl Fitting<'_> {
         let validate = |model: &Transformer| {
             let model = model.frozen_seeing(sides, part.training.precision)?;
             let (prompt, views) = (ItemPrompt::default(), views.clone());
-            let recommender = Trained { model, sides, n_items, prompt, views };
+            let profiles = profiles.clone();
+            let recommender = Trained { model, sides, n_items, prompt, views, profiles };
             let k = part.training.validation_k;
             crate::recommenders::validate(&recommender, context, k)
         };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Dataset, Recommender, artifact};
+use tastemaker_nn::adapters::AnyAdapter;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, View};
 use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, Transformer};
 
@@ -20,7 +21,7 @@ use super::{FitContext, FitRecommender};
 use crate::error::setting;
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, Stage, Task, TrainPlan};
-use crate::train::{Schedule, Training, sixteenth};
+use crate::train::{Profiles, Schedule, Training, sixteenth, unknown_attribute};
 use crate::{Error, Result};
 
 pub use self::features::ItemFeatures;
@@ -160,6 +161,15 @@ impl LanguageModel {
         }))
     }
 
+    /// The attributes that a personal prompt is made from, if there is one.
+    fn attributes(&self) -> Option<Vec<String>> {
+        let plan = self.plan().ok()?;
+        plan.inserted().find_map(|adapter| match adapter {
+            AnyAdapter::PersonalPrompt(personal) => Some(personal.attributes.clone()),
+            _ => None,
+        })
+    }
+
     /// A transformer with fresh weights.
     fn fresh(&self, context: &FitContext<'_>) -> Result<Transformer> {
         let vocabulary = context.data.n_items() + SPECIAL_TOKENS;
@@ -227,9 +237,7 @@ impl LanguageModel {
         if of_time && data.interactions.all_times().is_none() {
             reasons.push("the backbone has views of times, which the data lacks".to_owned());
         }
-        let recommender = "language-model";
-        let error = |reason| tastemaker_core::Error::Unsuitable { recommender, reason }.into();
-        reasons.into_iter().map(error).collect()
+        reasons.into_iter().map(unsuitable).collect()
     }
 
     /// What of the paradigm and of what came before it does not fit together.
@@ -282,6 +290,10 @@ impl LanguageModel {
         problems.extend(of_training.into_iter().map(Error::from));
         problems
     }
+}
+
+fn unsuitable(reason: String) -> Error {
+    tastemaker_core::Error::Unsuitable { recommender: "language-model", reason }.into()
 }
 
 fn auxiliary(auxiliary: &[Auxiliary]) -> impl Iterator<Item = &AnyObjective> {
@@ -340,7 +352,10 @@ impl FitRecommender for LanguageModel {
         // What is learnt before from other data is asked about that data once it is read.
         let here = self.pretraining.as_ref().filter(|before| before.elsewhere.is_none());
         let before = here.into_iter().flat_map(Pretraining::objectives);
-        self.unsuited(self.objectives().chain(before), data)
+        let mut problems = self.unsuited(self.objectives().chain(before), data);
+        let unknown = self.attributes().and_then(|names| unknown_attribute(&names, data));
+        problems.extend(unknown.map(|why| unsuitable(format!("personal-prompt: {why}"))));
+        problems
     }
 
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
@@ -351,8 +366,13 @@ impl FitRecommender for LanguageModel {
         }
         let mut settings = self.clone();
         settings.resolve();
-        let (mut model, run) = (settings.fresh(context)?, settings.run(context)?);
-        let fitting = Fitting { settings: &settings, context, plan: settings.plan()?, run: &run };
+        let run = settings.run(context)?;
+        let profiles =
+            settings.attributes().map(|names| Profiles::new(&names, context.data, context.split));
+        let values = profiles.as_ref().map_or(0, Profiles::n_values);
+        let mut model = settings.fresh(context)?.with_values(values);
+        let plan = settings.plan()?;
+        let fitting = Fitting { settings: &settings, context, plan, run: &run, profiles };
         match context.checkpoints {
             Some(folder) if folder.join(MODEL_FILE).exists() => {
                 fitting.insert_all(&mut model)?;
@@ -374,7 +394,8 @@ impl FitRecommender for LanguageModel {
         };
         let (sides, prompt) = (self.sides(), self.paradigm.as_dyn().item_prompt());
         let views = self.views(context.data)?;
-        Ok(Box::new(Trained { model, sides, n_items, prompt, views }))
+        let profiles = fitting.profiles;
+        Ok(Box::new(Trained { model, sides, n_items, prompt, views, profiles }))
     }
 
     fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {

@@ -7,10 +7,10 @@ use tastemaker_core::recommender::{RankOptions, rank_by_scores};
 use tastemaker_core::{Interactions, ItemId, RankedList, RecQuery, Recommender, TopN};
 use tastemaker_nn::backbones::Views;
 use tastemaker_nn::fused::{Keeper, RANKED_ROWS};
-use tastemaker_nn::transformer::{Frozen, Sides};
+use tastemaker_nn::transformer::{Frozen, Input, Sides};
 
 use crate::paradigms::ItemPrompt;
-use crate::train::view_numbers;
+use crate::train::{Profiles, view_numbers};
 
 /// Queries whose histories are read together.
 const QUERIES_A_PASS: usize = 1024;
@@ -25,6 +25,8 @@ pub(super) struct Trained {
     pub(super) prompt: ItemPrompt,
     /// What the backbone's views look at, if it has any.
     pub(super) views: Option<Viewed>,
+    /// What a personal prompt is told of users, if there is one.
+    pub(super) profiles: Option<Profiles>,
 }
 
 /// What a backbone's views look at.
@@ -86,7 +88,12 @@ impl Trained {
             sequences[i].push(0);
         }
         let views = self.views(queries, &sequences);
-        let (mut hidden, width) = (self.model.last_hidden(&sequences, &views)?, self.model.width());
+        let profiles = self
+            .profiles
+            .iter()
+            .flat_map(|profiles| queries.iter().map(|query| profiles.of(query.user).to_vec()));
+        let input = Input { views, profiles: profiles.collect(), ..Input::of(&sequences) };
+        let (mut hidden, width) = (self.model.last_hidden(&input)?, self.model.width());
         for i in empty {
             hidden[i * width..(i + 1) * width].fill(0.0);
         }

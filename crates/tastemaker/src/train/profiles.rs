@@ -1,0 +1,132 @@
+//! What a personal prompt is told of users.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tastemaker_core::catalog::Column;
+use tastemaker_core::splits::SplitSets;
+use tastemaker_core::{Dataset, UserId, suggest};
+
+/// Parts into which numbers are divided.
+const BINS: usize = 8;
+
+/// What is known of each user of a data set, as numbers of values.
+///
+/// A value is a category of an attribute that a user has who is learnt from, or one of at most
+/// eight ranges of numbers, which have about as many of these users each. Of what nobody has who is
+/// learnt from, nothing is known.
+#[derive(Clone, Debug)]
+pub struct Profiles {
+    n_values: usize,
+    of: Arc<[Vec<u32>]>,
+}
+
+impl Profiles {
+    /// The values of these `attributes` of the users of `data`, of which `split` says who is learnt
+    /// from.
+    pub fn new(attributes: &[String], data: &Dataset, split: &SplitSets) -> Self {
+        let learnt: Vec<usize> = data
+            .interactions
+            .users()
+            .filter(|user| !split.train(data, *user).is_empty())
+            .map(UserId::index)
+            .collect();
+        let (mut n_values, mut of) = (0, vec![Vec::new(); data.n_users()]);
+        let columns = attributes.iter().filter_map(|name| data.people.attribute(name));
+        for column in columns.map(|attribute| &attribute.attribute.column) {
+            let (n, numbers) = match column {
+                Column::Categories(rows) => categories(rows, &learnt),
+                Column::Number(rows) => bins(rows, &learnt),
+                Column::Text(_) => continue,
+            };
+            for (values, numbers) in of.iter_mut().zip(numbers) {
+                values.extend(numbers.into_iter().map(|number| number_of(n_values + number)));
+            }
+            n_values += n;
+        }
+        Self { n_values, of: of.into() }
+    }
+
+    /// How many values there are.
+    pub fn n_values(&self) -> usize {
+        self.n_values
+    }
+
+    /// What is known of `user`; nothing of one that the data does not have.
+    pub fn of(&self, user: Option<UserId>) -> &[u32] {
+        user.and_then(|user| self.of.get(user.index())).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn number_of(value: usize) -> u32 {
+    u32::try_from(value).expect("values are fewer than users and categories, numbered in 32 bits")
+}
+
+/// How many categories the `learnt` rows have, and for each row those of them that it has.
+fn categories(rows: &[Vec<String>], learnt: &[usize]) -> (usize, Vec<Vec<usize>>) {
+    let known = learnt.iter().filter_map(|&row| rows.get(row)).flatten();
+    let known: BTreeSet<&String> = known.collect();
+    let known: Vec<&String> = known.into_iter().collect();
+    let number = |name: &String| known.binary_search(&name).ok();
+    (known.len(), rows.iter().map(|names| names.iter().filter_map(number).collect()).collect())
+}
+
+/// How many ranges there are of the numbers of the `learnt` rows, and for each row its own.
+fn bins(rows: &[Option<f64>], learnt: &[usize]) -> (usize, Vec<Vec<usize>>) {
+    let mut known: Vec<f64> =
+        learnt.iter().filter_map(|&row| rows.get(row).copied().flatten()).collect();
+    if known.is_empty() {
+        return (0, vec![Vec::new(); rows.len()]);
+    }
+    known.sort_by(f64::total_cmp);
+    let mut bounds: Vec<f64> = (1..BINS).map(|i| known[i * known.len() / BINS]).collect();
+    // Nothing is below the smallest number, nor between two that are the same.
+    bounds.retain(|bound| *bound > known[0]);
+    bounds.dedup();
+    let number = |number: &f64| bounds.partition_point(|bound| bound <= number);
+    (bounds.len() + 1, rows.iter().map(|row| row.iter().map(number).collect()).collect())
+}
+
+/// Why no profiles can be made of these `attributes` of the users of `data`, if none can.
+pub fn unknown_attribute(attributes: &[String], data: &Dataset) -> Option<String> {
+    let all = data.people.attributes().iter().map(|attribute| &attribute.attribute);
+    let usable = all.filter(|attribute| !matches!(attribute.column, Column::Text(_)));
+    let known: Vec<&str> = usable.map(|attribute| attribute.name.as_str()).collect();
+    if known.is_empty() {
+        return Some("the users have no attributes with categories or numbers".to_owned());
+    }
+    let unknown = attributes.iter().find(|name| !known.contains(&name.as_str()))?;
+    let hint = suggest::hint(unknown, known.iter().copied());
+    let known = known.join(", ");
+    Some(format!(
+        "no attribute {unknown:?} of the users holds categories or numbers, only {known}{hint}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_divided_evenly_and_categories_are_those_of_who_is_learnt_from() {
+        let rows: Vec<Option<f64>> = (0..16).map(|i| (i != 5).then(|| f64::from(i))).collect();
+        let learnt: Vec<usize> = (0..16).collect();
+        let (n, numbers) = bins(&rows, &learnt);
+        assert_eq!(n, 8);
+        assert!(numbers[5].is_empty());
+        assert_eq!([0, 1, 2, 6, 15].map(|row| numbers[row][0]), [0, 1, 1, 3, 7]);
+        // Ranges are those of who is learnt from; beyond them the nearest counts.
+        let (n, numbers) = bins(&rows, &[2, 3]);
+        assert_eq!(
+            (n, &numbers[0][..], &numbers[3][..], &numbers[15][..]),
+            (2, &[0][..], &[1][..], &[1][..])
+        );
+        assert_eq!(bins(&[Some(3.0); 4], &[0, 1, 2, 3]).0, 1);
+        assert_eq!(bins(&rows, &[5]), (0, vec![vec![]; 16]));
+
+        let row = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let rows: Vec<Vec<String>> = vec![row(&["b"]), row(&[]), row(&["a", "b"]), row(&["c"])];
+        let (n, numbers) = categories(&rows, &[0, 1, 2]);
+        assert_eq!((n, numbers), (2, vec![vec![1], vec![], vec![0, 1], vec![]]));
+    }
+}
