@@ -49,20 +49,39 @@ fn both(bencher: Bencher<'_, '_>, backward: bool, run: impl Fn() -> Tensor) {
     });
 }
 
-#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
-fn block(bencher: Bencher<'_, '_>, backward: bool) {
-    let shape = BlockShape {
+fn shape(reads: bool) -> BlockShape {
+    BlockShape {
         width: WIDTH,
         heads: 2,
         inner: 4 * WIDTH,
         causal: true,
+        reads,
         style: Style::default(),
-    };
+    }
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
+fn block(bencher: Bencher<'_, '_>, backward: bool) {
+    let shape = shape(false);
     let n: usize = shape.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum();
     let (x, weights, lanes) = (variable(&[TOKENS, WIDTH]), variable(&[n]), lanes());
     both(bencher, backward, || {
         let block = Block::new(shape, lanes.clone(), Dropout::new(0.2, 7));
         x.apply_op2(&weights, block).expect("a block")
+    });
+}
+
+/// As [`block`], of 10 tokens a sequence that look at an encoder's 50 states of it.
+#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
+fn reading_block(bencher: Bencher<'_, '_>, backward: bool) {
+    let shape = shape(true);
+    let n: usize = shape.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum();
+    let (memory, weights, read) = (variable(&[TOKENS, WIDTH]), variable(&[n]), lanes());
+    let lanes = Arc::new(Lanes::reading(vec![10; 128], &read));
+    let x = variable(&[lanes.n_tokens(), WIDTH]);
+    both(bencher, backward, || {
+        let block = Block::new(shape, lanes.clone(), Dropout::new(0.2, 7));
+        x.apply_op3(&memory, &weights, block.reading(Some(read.clone()))).expect("a block")
     });
 }
 

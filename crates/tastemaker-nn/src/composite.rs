@@ -91,8 +91,20 @@ pub fn block(
     hidden: Option<&AttentionMask>,
     dropout: Dropout,
 ) -> Result<Tensor> {
+    reading_block(shape, (x, None), weights, lanes, hidden, dropout)
+}
+
+/// [`block`], which also reads an encoder's states, if there are any.
+pub fn reading_block(
+    shape: BlockShape,
+    (x, memory): (&Tensor, Option<(&Tensor, &Lanes)>),
+    weights: &Tensor,
+    lanes: &Arc<Lanes>,
+    hidden: Option<&AttentionMask>,
+    dropout: Dropout,
+) -> Result<Tensor> {
     let mut start = 0;
-    let mut part = Vec::with_capacity(13);
+    let mut part = Vec::with_capacity(shape.parameters().len());
     for (_, dimensions) in shape.parameters() {
         let n: usize = dimensions.iter().product();
         // What a block does not have is never looked at.
@@ -107,7 +119,7 @@ pub fn block(
     let linear = |x: &Tensor, i: usize| x.matmul(&part[i].t()?)?.broadcast_add(&part[i + 1]);
     let (n, size) = (lanes.n_tokens(), shape.width / shape.heads);
     let qkv = linear(&norm(x, 0)?, 2)?;
-    let qkv = qkv.reshape((n, 3, shape.heads, size))?.permute((1, 2, 0, 3))?.contiguous()?;
+    let qkv = heads(&qkv, (3, shape.heads))?;
     let [mut q, mut k, v] = [qkv.get(0)?, qkv.get(1)?, qkv.get(2)?];
     if shape.style.positions == Positions::Rotary {
         (q, k) = (turned(&q, lanes)?, turned(&k, lanes)?);
@@ -121,6 +133,18 @@ pub fn block(
     let attended =
         softmax(&scores)?.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((n, shape.width))?;
     let middle = x.add(&drop(&linear(&attended, 4)?, dropout.at(0))?)?;
+    let middle = match memory {
+        None => middle,
+        Some((memory, of_memory)) => {
+            let queries = heads(&linear(&norm(&middle, 13)?, 15)?, (1, shape.heads))?.get(0)?;
+            let kv = heads(&linear(memory, 17)?, (2, shape.heads))?;
+            let scores = (queries.matmul(&kv.get(0)?.t()?)? / (size as f64).sqrt())?;
+            let scores = scores.broadcast_add(&reading_mask(lanes, of_memory, x.device())?)?;
+            let attended = softmax(&scores)?.matmul(&kv.get(1)?)?.transpose(0, 1)?;
+            let attended = attended.contiguous()?.reshape((n, shape.width))?;
+            middle.add(&drop(&linear(&attended, 19)?, dropout.at(2))?)?
+        }
+    };
     let inner = linear(&norm(&middle, 6)?, 8)?;
     let inner = match shape.style.feed_forward {
         FeedForward::Gelu => inner.gelu_erf()?,
@@ -130,6 +154,24 @@ pub fn block(
         }
     };
     middle.add(&drop(&linear(&inner, 10)?, dropout.at(1))?)
+}
+
+/// `n` matrices side by side [tokens, n · width] as [n, heads, tokens, size].
+fn heads(x: &Tensor, (n, heads): (usize, usize)) -> Result<Tensor> {
+    let (tokens, all) = x.dims2()?;
+    x.reshape((tokens, n, heads, all / (n * heads)))?.permute((1, 2, 0, 3))?.contiguous()
+}
+
+/// 0 where a token reads an encoder's state of its own sequence, −∞ (nearly) elsewhere.
+fn reading_mask(lanes: &Lanes, memory: &Lanes, device: &Device) -> Result<Tensor> {
+    let sequences = |lanes: &Lanes| -> Vec<usize> {
+        let each = lanes.lengths().iter().enumerate();
+        each.flat_map(|(sequence, &length)| vec![sequence; length]).collect()
+    };
+    let (own, read) = (sequences(lanes), sequences(memory));
+    let sees = own.iter().flat_map(|own| read.iter().map(move |read| own == read));
+    let mask: Vec<f32> = sees.map(|sees| if sees { 0.0 } else { -1e30 }).collect();
+    Tensor::from_vec(mask, (own.len(), read.len()), device)
 }
 
 /// What distances add to the scores: [heads, tokens, tokens], of meaning within a sequence only.

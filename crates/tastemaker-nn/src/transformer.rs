@@ -1,6 +1,7 @@
 //! A transformer over tokens with one table for embedding and output.
 
 mod frozen;
+mod stack;
 mod table;
 mod weights;
 
@@ -11,13 +12,16 @@ use candle_core::{DType, Device, Tensor};
 use tastemaker_core::SeedTree;
 
 pub use self::frozen::Frozen;
+use self::frozen::FrozenStack;
+use self::stack::Stack;
+pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};
 pub use self::table::{FEATURES, TABLE, Table};
 use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
-    AttentionMask, Block, BlockShape, BlockWeights, Dropout, Embedding, Lanes, LayerNorm, Norm,
-    Positions, Precision, RmsNorm, RowSink, Sink,
+    AttentionMask, Block, BlockWeights, Dropout, Embedding, Lanes, LayerNorm, Norm, Positions,
+    Precision, RmsNorm, RowSink,
 };
 use crate::parameters::{Group, Init, Parameters};
 use crate::{Error, Result};
@@ -25,11 +29,14 @@ use crate::{Error, Result};
 /// Standard deviation of the first weights (as GPT-2 and BERT).
 const DEVIATION: f64 = 0.02;
 
-/// Sites of dropout that a block has, and so the distance of the blocks' seeds.
-const SITES_A_BLOCK: u32 = 2;
+/// Where an encoder's sites of dropout begin, so that they are none of its decoder's.
+const ENCODER_SITES: u32 = 1 << 16;
 
 /// The parameter that embeds places.
 const PLACES: &str = "embedding.position";
+
+/// That which embeds the places of what an encoder reads, where a decoder has its own.
+const ENCODER_PLACES: &str = "embedding.encoder-position";
 
 /// What a token sees of its sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +74,25 @@ pub struct Input {
     /// For each of the backbone's views, what it says of each token; unknown if absent.
     pub views: Vec<Arc<[u32]>>,
     /// For each sequence, what is known of whom it is of, as numbers of values; empty where nothing
-    /// is known of any. A personal prompt is made from it.
+    /// is known of any. A personal prompt is made from it, around what an encoder reads from what is
+    /// known there.
     pub profiles: Arc<[Vec<u32>]>,
+    /// What the encoder of an encoder–decoder reads of each sequence before.
+    pub encoded: Option<Arc<Input>>,
 }
 
 impl Input {
     /// Sequences whose tokens stand where they are.
     pub fn new(tokens: Arc<[u32]>, lanes: Arc<Lanes>) -> Self {
-        Self { tokens, lanes, places: None, mask: None, views: vec![], profiles: Arc::default() }
+        Self {
+            tokens,
+            lanes,
+            places: None,
+            mask: None,
+            views: vec![],
+            profiles: Arc::default(),
+            encoded: None,
+        }
     }
 
     /// [`Input::new`] of these sequences, none of them empty.
@@ -84,51 +102,10 @@ impl Input {
     }
 }
 
-/// Whether a block's parameter of these dimensions is there at all.
-fn exists(dimensions: &[usize]) -> bool {
-    dimensions.iter().product::<usize>() > 0
-}
-
-/// Blocks and the norm after them: the backbone's own, or those of a generator beside it.
-#[derive(Clone, Debug)]
-struct Stack {
-    /// What the names of its parameters begin with.
-    prefix: String,
-    layers: usize,
-    /// Where each block's gradients are left.
-    sinks: Vec<Sink>,
-}
-
-impl Stack {
-    fn new(prefix: &str, layers: usize) -> Self {
-        let sinks = (0..layers).map(|_| Sink::default()).collect();
-        Self { prefix: prefix.to_owned(), layers, sinks }
-    }
-
-    /// The name of a block's parameter.
-    fn name(&self, layer: usize, name: &str) -> String {
-        format!("{}block.{layer}.{name}", self.prefix)
-    }
-
-    /// Whether it is the backbone's own, into which adapters go.
-    fn is_backbone(&self) -> bool {
-        self.prefix.is_empty()
-    }
-
-    /// Its parameters and their dimensions.
-    fn dimensions(&self, shape: Shape) -> Vec<(String, Vec<usize>)> {
-        let mut all = Vec::new();
-        for layer in 0..self.layers {
-            let parameters = block_shape(shape, Sides::Causal).parameters().into_iter();
-            let parameters = parameters.filter(|(_, size)| exists(size));
-            all.extend(parameters.map(|(name, size)| (self.name(layer, name), size)));
-        }
-        all.push((format!("{}norm.weight", self.prefix), vec![shape.embedding_size]));
-        if shape.style.norm == Norm::Layer {
-            all.push((format!("{}norm.bias", self.prefix), vec![shape.embedding_size]));
-        }
-        all
-    }
+/// What a model finds at tokens: [tokens, width], and which sequences they are of.
+struct States {
+    x: Tensor,
+    lanes: Arc<Lanes>,
 }
 
 /// A pre-norm transformer: embeddings of tokens and places, blocks, a last norm. What it finds at
@@ -141,6 +118,7 @@ pub struct Transformer {
     /// How many values profiles have.
     values: usize,
     inserted: Inserted,
+    encoder: Option<Stack>,
     body: Stack,
     generator: Option<Stack>,
     sinks: Sinks,
@@ -170,7 +148,8 @@ impl Transformer {
             parameters: Parameters::on(device),
             values: 1,
             inserted: Inserted::default(),
-            body: Stack::new("", shape.layers),
+            encoder: stack::encoder(shape),
+            body: stack::body(shape),
             generator: None,
             sinks: Sinks::default(),
             composed: None,
@@ -212,7 +191,7 @@ impl Transformer {
             self.parameters.add(&format!("{prefix}.{name}"), &dimensions, init, seeds)?;
         }
         if generator > 0 {
-            let stack = Stack::new("objective.generator.", generator);
+            let stack = Stack::new(stack::Part::Generator, generator);
             self.add_all(stack.dimensions(self.shape), seeds)?;
             self.generator = Some(stack);
         }
@@ -256,11 +235,12 @@ impl Transformer {
     /// model finds the same.
     pub fn merge(&mut self) -> Result<()> {
         let mut merged = BTreeMap::new();
-        for layer in 0..self.shape.layers {
-            let parameters = block_shape(self.shape, self.sides).parameters();
-            for (name, _) in parameters.into_iter().filter(|(_, size)| exists(size)) {
-                let weight = self.weight(&self.body, layer, name)?.flatten_all()?;
-                merged.insert(self.body.name(layer, name), weight.to_vec1::<f32>()?);
+        for stack in self.encoder.iter().chain([&self.body]) {
+            for layer in 0..stack.layers {
+                for (name, _) in stack.parameters(self.shape) {
+                    let weight = self.weight(stack, layer, name)?.flatten_all()?;
+                    merged.insert(stack.name(layer, name), weight.to_vec1::<f32>()?);
+                }
             }
         }
         for (name, variable) in self.parameters.iter() {
@@ -304,9 +284,18 @@ impl Transformer {
     /// What the model finds at each token of `input`: [tokens, width].
     ///
     /// # Errors
-    /// If there is a mask as well as a prompt, which it does not know.
+    /// If there is a mask as well as a prompt, which it does not know; if there is an encoder and
+    /// nothing that it reads.
     pub fn states(&self, input: &Input, pass: Pass) -> Result<Tensor> {
-        self.through(&self.body, input, pass)
+        let memory = match &self.encoder {
+            None => None,
+            Some(encoder) => {
+                let pass = Pass { sides: Some(Sides::Both), ..pass };
+                Some(self.through(encoder, (stack::encoded(input)?, None), pass)?)
+            }
+        };
+        let States { x, .. } = self.through(&self.body, (input, memory.as_ref()), pass)?;
+        self.inserted.after_norm((&self.parameters, pass.precision), x)
     }
 
     /// What the generator finds at each token of `input`: [tokens, width].
@@ -314,12 +303,13 @@ impl Transformer {
     /// # Panics
     /// If no objective has added one, which is a mistake of the program.
     pub fn generated(&self, input: &Input, pass: Pass) -> Result<Tensor> {
-        self.through(self.generator.as_ref().expect("an objective added a generator"), input, pass)
+        let generator = self.generator.as_ref().expect("an objective added a generator");
+        Ok(self.through(generator, (input, None), pass)?.x)
     }
 
-    fn through(&self, stack: &Stack, input: &Input, pass: Pass) -> Result<Tensor> {
+    /// The embeddings of the tokens of `input`.
+    fn embedded(&self, stack: &Stack, input: &Input, dropout: Dropout) -> Result<Tensor> {
         let get = |name: &str| self.parameters.get(name);
-        let dropout = Dropout::new(self.shape.dropout, pass.seed);
         let mut embedding = Embedding::new(input.tokens.clone(), &input.lanes, dropout);
         if let Some(places) = &input.places {
             embedding = embedding.places(places.clone());
@@ -327,7 +317,7 @@ impl Transformer {
         let embedding = embedding.sink(self.sinks.rows.clone());
         let table = self.whole_table()?;
         let mut x = match self.shape.style.positions {
-            Positions::Learned => embedding.apply(&table, get(PLACES))?,
+            Positions::Learned => embedding.apply(&table, get(stack.places()))?,
             Positions::Relative | Positions::Rotary => {
                 let nowhere =
                     Tensor::zeros((1, self.shape.embedding_size), DType::F32, table.device())?;
@@ -341,17 +331,30 @@ impl Transformer {
                 None,
             )?)?;
         }
+        Ok(x)
+    }
+
+    /// What a stack makes of `input`, and of what an encoder has found where it reads that.
+    fn through(
+        &self,
+        stack: &Stack,
+        (input, memory): (&Input, Option<&States>),
+        pass: Pass,
+    ) -> Result<States> {
+        let dropout = Dropout::new(self.shape.dropout, pass.seed).at(stack.first_site());
+        let mut x = self.embedded(stack, input, dropout)?;
         let own = (&self.parameters, pass.precision);
         let none = Inserted::default();
         let inserted = if stack.is_backbone() { &self.inserted } else { &none };
         let sides = pass.sides.unwrap_or(self.sides);
         let prompted = inserted.prompted(input, sides == Sides::Causal)?;
+        let prompted = prompted.filter(|_| stack.is_prompted(self.shape));
         if prompted.is_some() && input.mask.is_some() {
             return Err(Error::setting("a prompt", "beside an attention mask", "one of them"));
         }
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
-        let shape = block_shape(self.shape, sides);
-        for (layer, site) in (0..stack.layers).zip((1..).step_by(SITES_A_BLOCK as usize)) {
+        let shape = stack.block_shape(self.shape, sides);
+        for (layer, site) in (0..stack.layers).zip((1..).step_by(stack.sites_a_block())) {
             if let Some(prompted) = &prompted {
                 x = inserted.prompts(own, prompted, layer, x)?;
             }
@@ -360,17 +363,24 @@ impl Transformer {
             let block = Block::new(shape, lanes.clone(), dropout.at(site));
             let block = block.learning(learns).sink(sink).masked(input.mask.clone());
             let block = block.recomputing(pass.recompute).precision(pass.precision);
-            x = inserted.after_block(own, layer, block.apply(&x, &weights)?)?;
+            x = match memory {
+                None => block.apply(&x, &weights)?,
+                Some(States { x: memory, lanes }) => {
+                    block.reading(Some(lanes.clone())).apply_reading(&x, memory, &weights)?
+                }
+            };
+            x = inserted.after_block(own, &stack.block(layer), x)?;
         }
-        if let Some(prompted) = &prompted {
-            x = prompted.remove(&x)?;
+        let mut lanes = lanes.clone();
+        if let Some(prompted) = prompted.as_ref().filter(|_| !stack.keeps_prompts()) {
+            (x, lanes) = (prompted.remove(&x)?, input.lanes.clone());
         }
-        let norm = |name: &str| get(&format!("{}norm.{name}", stack.prefix));
+        let norm = |name: &str| self.parameters.get(&stack.norm(name));
         let x = match self.shape.style.norm {
             Norm::Layer => LayerNorm.apply(&x, norm("weight"), norm("bias"))?,
             Norm::Rms => RmsNorm.apply(&x, norm("weight"))?,
         };
-        inserted.after_norm(own, x)
+        Ok(States { x, lanes })
     }
 
     /// The model as it is now, without what training needs; the factors of its blocks' products
@@ -382,36 +392,52 @@ impl Transformer {
 
     /// [`Transformer::frozen`], whose tokens see what `sides` says.
     pub fn frozen_seeing(&self, sides: Sides, precision: Precision) -> Result<Frozen> {
-        let shape = block_shape(self.shape, sides);
-        let blocks = (0..self.shape.layers)
-            .map(|layer| self.packed_values(&self.body, layer))
-            .map(|weights| Ok(BlockWeights::forward(shape, &weights?, precision)));
+        let encoder = self.encoder.as_ref();
+        let encoder = encoder.map(|stack| self.frozen_stack(stack, Sides::Both, precision));
         Ok(Frozen {
-            shape,
+            encoder: encoder.transpose()?,
+            body: self.frozen_stack(&self.body, sides, precision)?,
             max_length: self.shape.max_length,
             table: self.table_values()?,
-            positions: match self.shape.style.positions {
-                Positions::Learned => self.parameters.values(PLACES)?,
-                Positions::Relative | Positions::Rotary => vec![],
-            },
             views: self
                 .shape
                 .views
                 .iter()
                 .map(|view| self.parameters.values(view.parameter()))
                 .collect::<Result<_>>()?,
-            blocks: blocks.collect::<Result<_>>()?,
-            norm: (
-                self.parameters.values("norm.weight")?,
-                match self.shape.style.norm {
-                    Norm::Layer => self.parameters.values("norm.bias")?,
-                    Norm::Rms => vec![],
-                },
-            ),
             inserted: self.inserted.without_changes(),
             parameters: self.parameters.frozen(|name| Group::of(name).is_inserted())?,
             precision,
             int8: None,
+        })
+    }
+
+    fn frozen_stack(
+        &self,
+        stack: &Stack,
+        sides: Sides,
+        precision: Precision,
+    ) -> Result<FrozenStack> {
+        let shape = stack.block_shape(self.shape, sides);
+        let blocks = (0..stack.layers)
+            .map(|layer| self.packed_values(stack, layer))
+            .map(|weights| Ok(BlockWeights::forward(shape, &weights?, precision)));
+        Ok(FrozenStack {
+            stack: stack.clone(),
+            prompted: stack.is_prompted(self.shape),
+            shape,
+            positions: match self.shape.style.positions {
+                Positions::Learned => self.parameters.values(stack.places())?,
+                Positions::Relative | Positions::Rotary => vec![],
+            },
+            blocks: blocks.collect::<Result<_>>()?,
+            norm: (
+                self.parameters.values(&stack.norm("weight"))?,
+                match self.shape.style.norm {
+                    Norm::Layer => self.parameters.values(&stack.norm("bias"))?,
+                    Norm::Rms => vec![],
+                },
+            ),
         })
     }
 }
@@ -442,20 +468,11 @@ fn dimensions(shape: Shape, vocabulary: usize) -> Vec<(String, Vec<usize>)> {
     let width = shape.embedding_size;
     let mut all = vec![(TABLE.to_owned(), vec![vocabulary, width])];
     if shape.style.positions == Positions::Learned {
-        all.push((PLACES.to_owned(), vec![shape.max_length, width]));
+        let places = stack::all(shape).map(|stack| stack.places().to_owned());
+        all.extend(places.map(|places| (places, vec![shape.max_length, width])));
     }
     let views = shape.views.iter();
     all.extend(views.map(|view| (view.parameter().to_owned(), vec![view.n(), width])));
-    all.extend(Stack::new("", shape.layers).dimensions(shape));
+    all.extend(stack::all(shape).flat_map(|stack| stack.dimensions(shape)));
     all
-}
-
-fn block_shape(shape: Shape, sides: Sides) -> BlockShape {
-    BlockShape {
-        width: shape.embedding_size,
-        heads: shape.heads,
-        inner: shape.inner_size,
-        causal: sides == Sides::Causal,
-        style: shape.style,
-    }
 }

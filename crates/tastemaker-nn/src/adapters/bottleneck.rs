@@ -8,6 +8,7 @@ use super::{Adapter, Added, Own, check_count};
 use crate::Result;
 use crate::backbones::Shape;
 use crate::parameters::Group;
+use crate::transformer::blocks;
 
 /// A small network after each block, beside the residual stream.
 ///
@@ -42,14 +43,13 @@ impl Adapter for Bottleneck {
     }
 
     fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
-        (0..shape.layers)
-            .flat_map(|layer| {
-                bottleneck_parameters(&format!("block.{layer}."), shape.embedding_size, self.size)
-            })
-            .collect()
+        let of = |(block, _)| {
+            bottleneck_parameters(&format!("{block}."), shape.embedding_size, self.size)
+        };
+        blocks(shape).flat_map(of).collect()
     }
 
-    fn after_block(&self, own: Own<'_>, layer: usize, x: &Tensor) -> Result<Option<Tensor>> {
-        bottleneck(own, &format!("block.{layer}."), x).map(Some)
+    fn after_block(&self, own: Own<'_>, block: &str, x: &Tensor) -> Result<Option<Tensor>> {
+        bottleneck(own, &format!("{block}."), x).map(Some)
     }
 }

@@ -62,27 +62,27 @@ impl Inserted {
     pub(crate) fn changed(
         &self,
         parameters: &Parameters,
-        (layer, name): (usize, &str),
+        (block, name): (&str, &str),
         weight: &Tensor,
     ) -> Result<Tensor> {
         let mut weight = weight.clone();
         for (adapter, own) in self.each(parameters, Precision::F32) {
-            if let Some(change) = adapter.as_dyn().change(own, layer, name)? {
+            if let Some(change) = adapter.as_dyn().change(own, block, name)? {
                 weight = (weight + change)?;
             }
         }
         Ok(weight)
     }
 
-    /// What adapters make of the states after block `layer`.
+    /// What adapters make of the states after the block of this name.
     pub(crate) fn after_block(
         &self,
         (parameters, precision): (&Parameters, Precision),
-        layer: usize,
+        block: &str,
         mut x: Tensor,
     ) -> Result<Tensor> {
         for (adapter, own) in self.each(parameters, precision) {
-            if let Some(changed) = adapter.as_dyn().after_block(own, layer, &x)? {
+            if let Some(changed) = adapter.as_dyn().after_block(own, block, &x)? {
                 x = changed;
             }
         }

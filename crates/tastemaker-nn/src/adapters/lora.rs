@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Adapter, Added, Own, check_count};
 use crate::backbones::Shape;
-use crate::fused::FeedForward;
 use crate::parameters::{Group, Init};
+use crate::transformer::blocks;
 use crate::{Error, Result};
 
 /// Low-rank changes of the blocks' matrices.
@@ -32,7 +32,8 @@ pub struct Lora {
     pub targets: Vec<Target>,
 }
 
-/// A matrix of a block.
+/// A matrix of a block. Where a block also looks at an encoder's states, those of that attention
+/// are meant with those of attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
@@ -55,25 +56,17 @@ impl Default for Lora {
 }
 
 impl Target {
-    /// The weight's name in a block.
-    fn weight(self) -> &'static str {
+    /// The weights' names in a block.
+    fn weights(self) -> &'static [&'static str] {
         match self {
-            Self::Qkv => "attention.qkv.weight",
-            Self::AttentionOut => "attention.out.weight",
-            Self::FeedForwardIn => "feed-forward.in.weight",
-            Self::FeedForwardOut => "feed-forward.out.weight",
-        }
-    }
-
-    /// Outputs and inputs.
-    fn dimensions(self, shape: Shape) -> (usize, usize) {
-        let (width, inner) = (shape.embedding_size, shape.inner_size);
-        let into = if shape.style.feed_forward == FeedForward::Swiglu { 2 * inner } else { inner };
-        match self {
-            Self::Qkv => (3 * width, width),
-            Self::AttentionOut => (width, width),
-            Self::FeedForwardIn => (into, width),
-            Self::FeedForwardOut => (width, inner),
+            Self::Qkv => &[
+                "attention.qkv.weight",
+                "cross-attention.query.weight",
+                "cross-attention.kv.weight",
+            ],
+            Self::AttentionOut => &["attention.out.weight", "cross-attention.out.weight"],
+            Self::FeedForwardIn => &["feed-forward.in.weight"],
+            Self::FeedForwardOut => &["feed-forward.out.weight"],
         }
     }
 }
@@ -98,30 +91,32 @@ impl Adapter for Lora {
 
     fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
         let mut all = Vec::new();
-        for layer in 0..shape.layers {
-            for target in &self.targets {
-                let (outputs, inputs) = target.dimensions(shape);
-                let name = format!("block.{layer}.{}", target.weight());
-                all.push((format!("{name}.down"), vec![self.rank, inputs], Init::Normal(0.02)));
-                all.push((format!("{name}.up"), vec![outputs, self.rank], Init::Zeros));
+        for (block, parameters) in blocks(shape) {
+            for (weight, dimensions) in parameters {
+                if let ([outputs, inputs], true) = (&dimensions[..], self.changes(weight)) {
+                    let name = format!("{block}.{weight}");
+                    let down = vec![self.rank, *inputs];
+                    all.push((format!("{name}.down"), down, Init::Normal(0.02)));
+                    all.push((format!("{name}.up"), vec![*outputs, self.rank], Init::Zeros));
+                }
             }
         }
         all
     }
 
     fn changes(&self, weight: &str) -> bool {
-        self.targets.iter().any(|target| target.weight() == weight)
+        self.targets.iter().any(|target| target.weights().contains(&weight))
     }
 
     fn is_mergeable(&self) -> bool {
         true
     }
 
-    fn change(&self, own: Own<'_>, layer: usize, weight: &str) -> Result<Option<Tensor>> {
+    fn change(&self, own: Own<'_>, block: &str, weight: &str) -> Result<Option<Tensor>> {
         if !self.changes(weight) {
             return Ok(None);
         }
-        let get = |part: &str| own.get(&format!("block.{layer}.{weight}.{part}"));
+        let get = |part: &str| own.get(&format!("{block}.{weight}.{part}"));
         let product = get("up").matmul(get("down"))?;
         Ok(Some((product * (self.alpha / self.rank as f64))?))
     }

@@ -60,8 +60,8 @@ pub trait Adapter {
         false
     }
 
-    /// What it adds to a weight of a block, as large as the weight.
-    fn change(&self, _own: Own<'_>, _layer: usize, _weight: &str) -> Result<Option<Tensor>> {
+    /// What it adds to a weight of the block of this name, as large as the weight.
+    fn change(&self, _own: Own<'_>, _block: &str, _weight: &str) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
@@ -82,8 +82,8 @@ pub trait Adapter {
         Ok(None)
     }
 
-    /// What it makes of the states [tokens, width] after block `layer`.
-    fn after_block(&self, _own: Own<'_>, _layer: usize, _x: &Tensor) -> Result<Option<Tensor>> {
+    /// What it makes of the states [tokens, width] after the block of this name.
+    fn after_block(&self, _own: Own<'_>, _block: &str, _x: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)
     }
 

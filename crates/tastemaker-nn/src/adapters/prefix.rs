@@ -41,7 +41,9 @@ impl Adapter for Prefix {
     }
 
     fn parameters(&self, shape: Shape, _values: usize) -> Vec<Added> {
-        let n = self.tokens * shape.layers;
+        // Before what an encoder reads, where there is one.
+        let layers = if shape.has_encoder() { shape.encoder_layers } else { shape.layers };
+        let n = self.tokens * layers;
         prompt_parameters(n, shape.embedding_size, self.inner_size)
     }
 

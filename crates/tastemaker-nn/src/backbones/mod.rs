@@ -6,11 +6,13 @@ use crate::Result;
 
 mod decoder;
 mod encoder;
+mod encoder_decoder;
 mod shape;
 mod views;
 
 pub use decoder::Decoder;
 pub use encoder::Encoder;
+pub use encoder_decoder::EncoderDecoder;
 pub use shape::{Shape, Size};
 pub use views::{View, Views};
 
@@ -33,5 +35,7 @@ registry! {
         "decoder" => Decoder(Decoder),
         /// Bidirectional transformer: each position sees the whole sequence (BERT4Rec, BERT).
         "encoder" => Encoder(Encoder),
+        /// An encoder reads what was, a decoder looks at it and goes on (T5).
+        "encoder-decoder" => EncoderDecoder(EncoderDecoder),
     }
 }

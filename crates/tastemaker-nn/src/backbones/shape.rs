@@ -23,8 +23,10 @@ pub enum Size {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Shape {
-    /// Transformer blocks.
+    /// Transformer blocks; those of the decoder, where there is an encoder beside it.
     pub layers: usize,
+    /// Blocks of an encoder whose states a decoder reads; 0 where there is none.
+    pub encoder_layers: usize,
     /// Attention heads a block.
     pub heads: usize,
     /// Width of the residual stream, and of the embeddings.
@@ -65,6 +67,7 @@ impl Size {
         let embedding_size = overrides.embedding_size.unwrap_or(width);
         let shape = Shape {
             layers: overrides.layers.unwrap_or(layers),
+            encoder_layers: 0,
             heads: overrides.heads.unwrap_or(heads),
             embedding_size,
             inner_size: overrides.inner_size.unwrap_or(4 * embedding_size),
@@ -79,6 +82,11 @@ impl Size {
 }
 
 impl Shape {
+    /// Whether it is an encoder and a decoder.
+    pub fn has_encoder(&self) -> bool {
+        self.encoder_layers > 0
+    }
+
     fn check(&self) -> Result<()> {
         let positive = [
             ("layers", self.layers),

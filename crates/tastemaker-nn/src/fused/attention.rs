@@ -14,11 +14,11 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
-    fn size(self) -> usize {
+    pub(super) fn size(self) -> usize {
         self.width / self.count
     }
 
-    fn scale(self) -> f32 {
+    pub(super) fn scale(self) -> f32 {
         1.0 / (self.size() as f32).sqrt()
     }
 
@@ -75,16 +75,7 @@ impl Heads {
                         *weight = if *sees { *weight } else { -1e30 };
                     }
                 }
-                let largest = max(seen);
-                for weight in seen.iter_mut() {
-                    // `exp` does not go below e^-87, the mask does.
-                    let power = (*weight - largest) * scale;
-                    *weight = if power < -87.0 { 0.0 } else { exp(power) };
-                }
-                let total = 1.0 / sum(seen);
-                for weight in seen {
-                    *weight *= total;
-                }
+                softmax(seen, scale);
                 unseen.fill(0.0);
             }
             let (part, weights) = (self.part(Part::LowerFactor), View::rows(weights, length));
@@ -116,9 +107,7 @@ impl Heads {
                 let at = row * d + head * size..row * d + (head + 1) * size;
                 let common = dot(&d_out[at.clone()], &out[at]);
                 let (seen, unseen) = d_weights.split_at_mut(self.sees(row, length));
-                for (d_weight, weight) in seen.iter_mut().zip(weights) {
-                    *d_weight = weight * (*d_weight - common) * scale;
-                }
+                softmax_backward(seen, weights, common, scale);
                 let at = self.at(d_distances, head, row);
                 for (sum, d_score) in d_distances[at..].iter_mut().zip(&*seen) {
                     *sum += d_score / scale;
@@ -134,5 +123,29 @@ impl Heads {
             let d_v = &mut d_qkv[2 * d + head * size..];
             precision.multiply(upper, (d_v, 3 * d), thin, weights, d_head);
         }
+    }
+}
+
+/// Softmax of `scale` times the scores, in their place.
+#[inline(always)]
+pub(super) fn softmax(scores: &mut [f32], scale: f32) {
+    let largest = max(scores);
+    for weight in scores.iter_mut() {
+        // `exp` does not go below e^-87, the mask does.
+        let power = (*weight - largest) * scale;
+        *weight = if power < -87.0 { 0.0 } else { exp(power) };
+    }
+    let total = 1.0 / sum(scores);
+    for weight in scores {
+        *weight *= total;
+    }
+}
+
+/// The gradient of [`softmax`], from that of its `weights`, in its place; `common` is the product of
+/// both, added up.
+#[inline(always)]
+pub(super) fn softmax_backward(gradient: &mut [f32], weights: &[f32], common: f32, scale: f32) {
+    for (gradient, weight) in gradient.iter_mut().zip(weights) {
+        *gradient = weight * (*gradient - common) * scale;
     }
 }

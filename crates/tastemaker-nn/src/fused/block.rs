@@ -1,6 +1,7 @@
 //! A whole transformer block as one operation.
 
 mod backward;
+mod cross;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use self::cross::Crossed;
 use super::attention::Heads;
 use super::lanes::{Chunk, Lanes};
 use super::linear::{Pass, linear};
@@ -25,7 +27,7 @@ use crate::composite;
 pub(super) use backward::add_up;
 
 /// How many parameters a block can have.
-pub(crate) const PARAMETERS: usize = 13;
+pub(crate) const PARAMETERS: usize = 21;
 
 /// The numbers that fix a block's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct BlockShape {
     pub inner: usize,
     /// Whether a token sees only itself and what came before it.
     pub causal: bool,
+    /// Whether a token also looks at an encoder's states of the same sequence.
+    pub reads: bool,
     /// The choices between architectures.
     pub style: Style,
 }
@@ -50,6 +54,8 @@ impl BlockShape {
         let shift = if style.norm == Norm::Layer { d } else { 0 };
         let into = self.into();
         let relative = style.positions == Positions::Relative;
+        let cross = |outputs: usize| if self.reads { outputs * d } else { 0 };
+        let matrix = |outputs: usize| if self.reads { vec![outputs * d, d] } else { vec![0] };
         [
             ("attention-norm.weight", vec![d]),
             ("attention-norm.bias", vec![shift]),
@@ -64,6 +70,14 @@ impl BlockShape {
             ("feed-forward.out.weight", vec![d, inner]),
             ("feed-forward.out.bias", vec![d]),
             ("attention.distance", if relative { vec![self.heads, BUCKETS] } else { vec![0] }),
+            ("cross-attention-norm.weight", vec![cross(1)]),
+            ("cross-attention-norm.bias", vec![if shift > 0 { cross(1) } else { 0 }]),
+            ("cross-attention.query.weight", matrix(1)),
+            ("cross-attention.query.bias", vec![cross(1)]),
+            ("cross-attention.kv.weight", matrix(2)),
+            ("cross-attention.kv.bias", vec![cross(2)]),
+            ("cross-attention.out.weight", matrix(1)),
+            ("cross-attention.out.bias", vec![cross(1)]),
         ]
     }
 
@@ -97,9 +111,15 @@ impl BlockShape {
 ///
 /// as an operation on `x` [tokens, width] and the packed weights. The forward pass keeps what
 /// the backward pass needs, so the operation is used once.
+///
+/// A block that reads has a third half between the two, on the states of an encoder, `memory`
+/// [its tokens, width]: `c = m + dropout(W_o attention(W_q norm(m), W_kv memory))` (Vaswani et al.
+/// 2017; no distances there, as in T5, Raffel et al. 2020), and `c` stands for `m` in what follows.
 pub struct Block {
     shape: BlockShape,
     lanes: Arc<Lanes>,
+    /// How the encoder's states are divided, if the block reads any.
+    memory: Option<Arc<Lanes>>,
     dropout: Dropout,
     mask: Option<Arc<AttentionMask>>,
     learns: [bool; PARAMETERS],
@@ -120,18 +140,20 @@ struct Kept {
     weights: Scratch,
     attended: Scratch,
     middle: Scratch,
+    crossed: Option<Crossed>,
     forward_stats: Vec<[f32; 2]>,
     forward_normal: Scratch,
     active: Scratch,
     slope: Scratch,
 }
 
-/// A block's norms and biases and, packed for one pass, its four matrices: of the queries, keys and
-/// values, of attention's output, into and out of the feed-forward layer.
+/// A block's norms and biases and, packed for one pass, its matrices: of the queries, keys and
+/// values, of attention's output, into and out of the feed-forward layer, and, where it reads an
+/// encoder's states, of the queries, of the keys and values and of the output there.
 #[derive(Debug)]
 pub struct BlockWeights {
     part: [Vec<f32>; PARAMETERS],
-    matrices: [Panels; 4],
+    matrices: [Panels; MATRICES.len()],
 }
 
 impl BlockWeights {
@@ -143,13 +165,14 @@ impl BlockWeights {
 
     fn new(shape: BlockShape, weights: &[f32], (pass, precision): (Pass, Precision)) -> Self {
         let ranges = shape.ranges();
-        let mut matrices: [Panels; 4] = Default::default();
-        matrices.par_iter_mut().zip(MATRICES).for_each(|(panels, i)| {
+        let mut matrices: [Panels; MATRICES.len()] = Default::default();
+        let there = matrices.par_iter_mut().zip(MATRICES).filter(|(_, i)| !ranges[*i].is_empty());
+        there.for_each(|(panels, i)| {
             *panels = pass.pack(precision, &weights[ranges[i].clone()], ranges[i + 1].len());
         });
         let vector = |i: usize| if MATRICES.contains(&i) { 0..0 } else { ranges[i].clone() };
         let mut part: [Vec<f32>; PARAMETERS] = std::array::from_fn(|i| weights[vector(i)].to_vec());
-        for shift in [1, 7] {
+        for shift in [1, 7, 14] {
             // A norm that does not shift shifts by nothing.
             part[shift].resize(shape.width, 0.0);
         }
@@ -168,7 +191,7 @@ vectorised! {
         block: &'a Block,
         weights: &'a BlockWeights,
         chunk: &'a Chunk,
-        x: &'a [f32],
+        x: (&'a [f32], &'a [f32]),
         y: &'a mut [f32],
         kept: &'a mut Kept,
     ) -> () = Block::forward;
@@ -178,7 +201,7 @@ vectorised! {
 const DISTANCE: usize = 12;
 
 /// Where the matrices stand among a block's parameters; their biases follow them.
-const MATRICES: [usize; 4] = [2, 4, 8, 10];
+const MATRICES: [usize; 7] = [2, 4, 8, 10, 15, 17, 19];
 
 impl Block {
     /// A block over the sequences of `lanes`; `dropout` is this block's own.
@@ -193,6 +216,7 @@ impl Block {
             buckets,
             shape,
             lanes,
+            memory: None,
             dropout,
             mask: None,
             learns: [true; PARAMETERS],
@@ -208,6 +232,12 @@ impl Block {
     #[must_use]
     pub fn masked(self, mask: Option<Arc<AttentionMask>>) -> Self {
         Self { mask, ..self }
+    }
+
+    /// Reads an encoder's states of the same sequences, divided as `memory` says.
+    #[must_use]
+    pub fn reading(self, memory: Option<Arc<Lanes>>) -> Self {
+        Self { memory, ..self }
     }
 
     /// Which of [`BlockShape::parameters`] learn. The gradients of the others are zeros that cost
@@ -245,14 +275,23 @@ impl Block {
     /// The block, differentiable. Where nothing learns, nothing is kept.
     pub fn apply(mut self, x: &Tensor, weights: &Tensor) -> Result<Tensor> {
         if !x.device().is_cpu() {
-            let Self { shape, lanes, mask, dropout, .. } = &self;
-            return composite::block(*shape, x, weights, lanes, mask.as_deref(), *dropout);
+            return self.composite((x, None), weights);
         }
         self.recompute |= !(x.track_op() || weights.track_op());
         x.apply_op2(weights, self)
     }
 
-    fn check(&self, x: &[f32]) -> Result<()> {
+    fn composite(
+        &self,
+        (x, memory): (&Tensor, Option<&Tensor>),
+        weights: &Tensor,
+    ) -> Result<Tensor> {
+        let Self { shape, lanes, mask, dropout, .. } = self;
+        let memory = memory.zip(self.memory.as_deref());
+        composite::reading_block(*shape, (x, memory), weights, lanes, mask.as_deref(), *dropout)
+    }
+
+    fn check(&self, (x, memory): (&[f32], &[f32])) -> Result<()> {
         let (tokens, width) = (self.lanes.n_tokens(), self.shape.width);
         if x.len() != tokens * width {
             bail!("a block of {tokens} tokens × {width} got {} numbers", x.len());
@@ -260,12 +299,18 @@ impl Block {
         if self.mask.as_ref().is_some_and(|mask| !mask.fits(&self.lanes)) {
             bail!("an attention mask is for a batch of other sequences");
         }
-        Ok(())
+        self.check_memory(memory)
     }
 
-    /// The forward pass; `keep` what the backward pass needs.
-    pub(crate) fn run(&self, x: &[f32], weights: &BlockWeights, keep: bool) -> Result<Vec<f32>> {
-        self.check(x)?;
+    /// The forward pass over `x` and, where the block reads them, an encoder's states, else nothing;
+    /// `keep` what the backward pass needs.
+    pub(crate) fn run(
+        &self,
+        (x, memory): (&[f32], &[f32]),
+        weights: &BlockWeights,
+        keep: bool,
+    ) -> Result<Vec<f32>> {
+        self.check((x, memory))?;
         let d = self.shape.width;
         let mut y = vec![0.0; x.len()];
         let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut y, d));
@@ -277,7 +322,7 @@ impl Block {
                     y = rest;
                     let x = &x[chunk.tokens.start * d..chunk.tokens.end * d];
                     let mut kept = self.room(chunk);
-                    forward(self, weights, chunk, x, piece, &mut kept);
+                    forward(self, weights, chunk, (x, memory), piece, &mut kept);
                     if keep {
                         all.push(kept);
                     }
@@ -291,6 +336,29 @@ impl Block {
         Ok(y)
     }
 
+    /// The forward pass as the tensor library asks for it, with what the backward pass needs kept.
+    fn first_pass(&self, x: (&[f32], &[f32]), weights: &[f32]) -> Result<Vec<f32>> {
+        let n = self.shape.n_parameters();
+        if weights.len() != n {
+            bail!("a block of {n} weights got {} numbers", weights.len());
+        }
+        let weights = BlockWeights::forward(self.shape, weights, self.precision);
+        let y = self.run(x, &weights, !self.recompute)?;
+        if self.recompute {
+            let nothing = self.lanes.lanes().iter().map(|_| vec![]).collect();
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
+        }
+        Ok(y)
+    }
+
+    /// The packed weights' gradient, as far as the tensor library is to carry it.
+    fn leave(&self, gradient: Option<Vec<f32>>, weights: &Tensor) -> Result<Option<Tensor>> {
+        match gradient {
+            Some(gradient) => leave(self.sink.as_ref(), gradient, weights),
+            None => Ok(None),
+        }
+    }
+
     fn room(&self, chunk: &Chunk) -> Kept {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
         Kept {
@@ -300,6 +368,7 @@ impl Block {
             weights: Scratch::new(self.attention_size(chunk)),
             attended: Scratch::new(t * d),
             middle: Scratch::new(t * d),
+            crossed: self.memory.as_ref().map(|memory| Crossed::new(self, memory, chunk)),
             forward_stats: vec![[0.0; 2]; t],
             forward_normal: Scratch::new(t * d),
             active: Scratch::new(t * inner),
@@ -312,7 +381,7 @@ impl Block {
         &self,
         weights: &BlockWeights,
         chunk: &Chunk,
-        x: &[f32],
+        (x, memory): (&[f32], &[f32]),
         y: &mut [f32],
         kept: &mut Kept,
     ) {
@@ -337,8 +406,12 @@ impl Block {
         });
         linear(&kept.attended, weights.linear(1), t, &mut kept.middle);
         self.drop_and_add(0, chunk, &mut kept.middle, x);
+        if let Some(crossed) = &mut kept.crossed {
+            cross::forward(self, weights, chunk, (&kept.middle, memory), crossed);
+        }
+        let middle = kept.crossed.as_ref().map_or(&kept.middle[..], |crossed| &crossed.out[..]);
         let (normal, stats) = (&mut kept.forward_normal, &mut kept.forward_stats);
-        norm::styled(norm, &kept.middle, (&part[6], &part[7]), normal, stats);
+        norm::styled(norm, middle, (&part[6], &part[7]), normal, stats);
         match self.shape.style.feed_forward {
             FeedForward::Gelu => {
                 linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
@@ -352,7 +425,7 @@ impl Block {
             }
         }
         linear(&kept.active, weights.linear(3), t, y);
-        self.drop_and_add(1, chunk, y, &kept.middle);
+        self.drop_and_add(1, chunk, y, middle);
     }
 
     /// From the gradient of the active values, `d_active` [tokens, inner], those of a and b, written
@@ -453,16 +526,8 @@ impl CustomOp2 for Block {
         weights: &CpuStorage,
         weights_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (weights, n) = (slice(weights, weights_layout)?, self.shape.n_parameters());
-        if weights.len() != n {
-            bail!("a block of {n} weights got {} numbers", weights.len());
-        }
-        let weights = BlockWeights::forward(self.shape, weights, self.precision);
-        let y = self.run(slice(x, x_layout)?, &weights, !self.recompute)?;
-        if self.recompute {
-            let nothing = self.lanes.lanes().iter().map(|_| vec![]).collect();
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = nothing;
-        }
+        let values = (slice(x, x_layout)?, &[][..]);
+        let y = self.first_pass(values, slice(weights, weights_layout)?)?;
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -473,17 +538,13 @@ impl CustomOp2 for Block {
         _result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let learns = (x.track_op(), weights.track_op());
-        let [dx, d_weights] = with_slice(x, |x| {
+        let learns = [x.track_op(), false, weights.track_op()];
+        let [dx, _, d_weights] = with_slice(x, |x| {
             with_slice(weights, |values| {
-                with_slice(gradient, |dy| self.gradients((x, values), dy, learns))
+                with_slice(gradient, |dy| self.gradients(((x, &[]), values), dy, learns))
             })
         })?;
         let dx = dx.map(|dx| tensor_like(dx, x)).transpose()?;
-        let d_weights = match d_weights {
-            Some(gradient) => leave(self.sink.as_ref(), gradient, weights)?,
-            None => None,
-        };
-        Ok((dx, d_weights))
+        Ok((dx, self.leave(d_weights, weights)?))
     }
 }

@@ -13,6 +13,10 @@ const MIN_TOKENS: usize = 64;
 /// the next.
 const CHUNK_TOKENS: usize = 128;
 
+/// The same where tokens look at an encoder's states, each state counted as a token: they are only
+/// made keys and values of.
+const CHUNK_TOKENS_READING: usize = 4 * CHUNK_TOKENS;
+
 /// A batch of sequences, packed one after the other, and its division into lanes of about equal
 /// work and into chunks within a lane. Both follow from the lengths alone, not from the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +38,31 @@ pub(crate) struct Chunk {
 impl Lanes {
     /// Divides sequences of the given lengths, none of them empty.
     pub fn new(lengths: Vec<usize>) -> Self {
-        debug_assert!(lengths.iter().all(|&length| length > 0), "no sequence is empty");
-        let mut starts = vec![0];
-        for length in &lengths {
-            starts.push(starts[starts.len() - 1] + length);
+        let starts = starts(&lengths);
+        Self::divided(lengths, &starts, CHUNK_TOKENS)
+    }
+
+    /// Divides sequences of the given lengths, none of them empty, whose tokens look at an encoder's
+    /// states of the sequences of `memory`, one for each.
+    pub fn reading(lengths: Vec<usize>, memory: &Self) -> Self {
+        let work = starts(&lengths).into_iter().zip(&memory.starts).map(|(own, read)| own + read);
+        let work: Vec<usize> = work.collect();
+        if work.len() <= lengths.len() {
+            // There are too few to read, which whoever reads them finds out.
+            return Self::new(lengths);
         }
-        let n_tokens = starts[lengths.len()];
-        let a_lane = n_tokens.div_ceil(MAX_LANES).max(MIN_TOKENS);
-        let chunks = cut(&starts, 0..lengths.len(), a_lane)
+        Self::divided(lengths, &work, CHUNK_TOKENS_READING)
+    }
+
+    /// Divides sequences of which so much work stands before each, and after the last.
+    fn divided(lengths: Vec<usize>, work: &[usize], a_chunk: usize) -> Self {
+        debug_assert!(lengths.iter().all(|&length| length > 0), "no sequence is empty");
+        let starts = starts(&lengths);
+        let a_lane = work[lengths.len()].div_ceil(MAX_LANES).max(MIN_TOKENS);
+        let chunks = cut(work, 0..lengths.len(), a_lane)
             .into_iter()
             .map(|lane| {
-                let chunks = cut(&starts, lane, CHUNK_TOKENS).into_iter();
+                let chunks = cut(work, lane, a_chunk).into_iter();
                 chunks
                     .map(|sequences| Chunk {
                         tokens: starts[sequences.start]..starts[sequences.end],
@@ -64,6 +82,11 @@ impl Lanes {
     /// The lengths of the sequences.
     pub fn lengths(&self) -> &[usize] {
         &self.lengths
+    }
+
+    /// The rows of some consecutive sequences.
+    pub(crate) fn rows(&self, sequences: Range<usize>) -> Range<usize> {
+        self.starts[sequences.start]..self.starts[sequences.end]
     }
 
     /// The row of each sequence's last token.
@@ -95,6 +118,15 @@ impl Lanes {
     }
 }
 
+/// Where each of the sequences begins, and where the last one ends.
+fn starts(lengths: &[usize]) -> Vec<usize> {
+    let mut starts = vec![0];
+    for length in lengths {
+        starts.push(starts[starts.len() - 1] + length);
+    }
+    starts
+}
+
 /// Cuts `sequences` into consecutive ranges of at least `tokens` tokens, the last one excepted.
 fn cut(starts: &[usize], sequences: Range<usize>, tokens: usize) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
@@ -119,5 +151,16 @@ mod tests {
             lanes.lanes().iter().flatten().flat_map(|chunk| chunk.tokens.clone()).collect();
         assert_eq!(rows, (0..lanes.n_tokens()).collect::<Vec<_>>());
         assert!(lanes.lanes().len() <= MAX_LANES);
+    }
+
+    #[test]
+    fn sequences_that_read_are_divided_by_what_they_read() {
+        // Eight sequences of one token each, of which the last reads as much as all others.
+        let memory = Lanes::new(vec![100, 100, 100, 100, 100, 100, 100, 700]);
+        let lanes = Lanes::reading(vec![1; 8], &memory);
+        let of_lane = |lane: &Vec<Chunk>| lane.iter().map(|chunk| chunk.tokens.len()).sum();
+        let tokens: Vec<usize> = lanes.lanes().iter().map(of_lane).collect();
+        assert_eq!(tokens, [2, 2, 2, 2]);
+        assert_eq!(memory.rows(2..8), 200..1400);
     }
 }

@@ -1,12 +1,15 @@
 //! A model that answers and no longer learns.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 
 use super::Input;
+use super::stack::{self, Stack};
 use crate::adapters::Inserted;
 use crate::fused::{
-    self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, LayerNorm, Norm,
-    Positions, Precision, RmsNorm, View, multiply,
+    self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
+    Norm, Positions, Precision, RmsNorm, View, multiply,
 };
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -14,19 +17,42 @@ use crate::{Error, Result};
 /// A trained transformer that answers and no longer learns.
 #[derive(Debug)]
 pub struct Frozen {
-    pub(super) shape: BlockShape,
+    pub(super) encoder: Option<FrozenStack>,
+    pub(super) body: FrozenStack,
     pub(super) max_length: usize,
     pub(super) table: Vec<f32>,
-    pub(super) positions: Vec<f32>,
     pub(super) views: Vec<Vec<f32>>,
-    pub(super) blocks: Vec<BlockWeights>,
-    pub(super) norm: (Vec<f32>, Vec<f32>),
     pub(super) inserted: Inserted,
     /// Those of the adapters.
     pub(super) parameters: Parameters,
     pub(super) precision: Precision,
     pub(super) int8: Option<Int8Table>,
 }
+
+/// Blocks that no longer learn, with what stands before and after them.
+#[derive(Debug)]
+pub(super) struct FrozenStack {
+    pub(super) stack: Stack,
+    /// Whether prompts stand around what it reads.
+    pub(super) prompted: bool,
+    pub(super) shape: BlockShape,
+    pub(super) positions: Vec<f32>,
+    pub(super) blocks: Vec<BlockWeights>,
+    pub(super) norm: (Vec<f32>, Vec<f32>),
+}
+
+impl FrozenStack {
+    /// The norm after the blocks.
+    fn normal(&self, x: &[f32]) -> Vec<f32> {
+        match self.shape.style.norm {
+            Norm::Layer => LayerNorm::run(x, &self.norm.0, &self.norm.1),
+            Norm::Rms => RmsNorm::run(x, &self.norm.0),
+        }
+    }
+}
+
+/// States in rows, and which sequences they are of.
+type States = (Vec<f32>, Arc<Lanes>);
 
 impl Frozen {
     /// Of longer sequences the end is looked at.
@@ -36,14 +62,19 @@ impl Frozen {
 
     /// Width of a hidden state.
     pub fn width(&self) -> usize {
-        self.shape.width
+        self.body.shape.width
+    }
+
+    /// Whether there is an encoder that reads something before.
+    pub fn has_encoder(&self) -> bool {
+        self.encoder.is_some()
     }
 
     /// Ranks the first `classes` tokens by bounds from eight-bit numbers first and scores in full
     /// those that they leave: the same best, and fewer bytes to read.
     #[must_use]
     pub fn ranking_by_int8(self, classes: usize) -> Self {
-        let width = self.shape.width;
+        let width = self.width();
         let int8 = Some(Int8Table::new(&self.table[..classes * width], width));
         Self { int8, ..self }
     }
@@ -51,7 +82,7 @@ impl Frozen {
     /// Offers the first `classes` tokens, scored after `hidden` states [keepers, width], at most
     /// [`fused::RANKED_ROWS`] of them, to each state's keeper; on the calling thread.
     pub fn rank<K: Keeper>(&self, hidden: &[f32], classes: usize, keepers: &mut [K]) {
-        let width = self.shape.width;
+        let width = self.width();
         let table = &self.table[..classes * width];
         match &self.int8 {
             Some(int8) => int8.rank(hidden, table, keepers),
@@ -62,7 +93,7 @@ impl Frozen {
     /// Scores of the first `classes` tokens after `hidden` states [n, width], written to `scores`
     /// [n, classes]; on the calling thread.
     pub fn score(&self, hidden: &[f32], classes: usize, scores: &mut [f32]) {
-        let width = self.shape.width;
+        let width = self.width();
         let shape = (hidden.len() / width, classes, width);
         let table = View::rows(&self.table[..classes * width], width).transposed();
         multiply(scores, classes, shape, View::rows(hidden, width), table);
@@ -70,19 +101,42 @@ impl Frozen {
 
     /// What the model finds at the last token of each sequence of `input`, whose tokens stand where
     /// they are and of which no mask hides any: [sequences, width].
+    ///
+    /// # Errors
+    /// If there is an encoder and nothing that it reads.
     pub fn last_hidden(&self, input: &Input) -> Result<Vec<f32>> {
-        let (width, lanes) = (self.shape.width, &input.lanes);
-        let embedding = Embedding::new(input.tokens.clone(), lanes, Dropout::none());
+        let memory = match &self.encoder {
+            None => None,
+            Some(encoder) => {
+                let (x, lanes, _) = self.after_blocks(encoder, stack::encoded(input)?, None)?;
+                Some((encoder.normal(&x), lanes))
+            }
+        };
+        let (x, _, last) = self.after_blocks(&self.body, input, memory.as_ref())?;
+        let width = self.width();
+        let last: Vec<f32> = last
+            .into_iter()
+            .flat_map(|token| &x[token * width..(token + 1) * width])
+            .copied()
+            .collect();
+        let own = (&self.parameters, self.precision);
+        self.as_tensor(self.body.normal(&last), |x| self.inserted.after_norm(own, x))
+    }
+
+    /// The embeddings of the tokens of `input`.
+    fn embedded(&self, stack: &FrozenStack, input: &Input) -> Result<Vec<f32>> {
+        let (width, n_tokens) = (self.width(), input.lanes.n_tokens());
+        let embedding = Embedding::new(input.tokens.clone(), &input.lanes, Dropout::none());
         let nowhere = vec![0.0; width];
-        let mut x = match self.shape.style.positions {
-            Positions::Learned => embedding.run(&self.table, &self.positions, width)?,
+        let mut x = match stack.shape.style.positions {
+            Positions::Learned => embedding.run(&self.table, &stack.positions, width)?,
             Positions::Relative | Positions::Rotary => {
-                embedding.places(vec![0; lanes.n_tokens()]).run(&self.table, &nowhere, width)?
+                embedding.places(vec![0; n_tokens]).run(&self.table, &nowhere, width)?
             }
         };
         for (i, table) in self.views.iter().enumerate() {
-            let numbers = super::viewed(&input.views, i, lanes.n_tokens());
-            if numbers.len() != lanes.n_tokens() {
+            let numbers = super::viewed(&input.views, i, n_tokens);
+            if numbers.len() != n_tokens {
                 return Err(Error::setting("a view's numbers", numbers.len(), "one a token"));
             }
             for (x, &number) in x.chunks_exact_mut(width).zip(&*numbers) {
@@ -92,39 +146,38 @@ impl Frozen {
                 x.iter_mut().zip(row).for_each(|(x, row)| *x += row);
             }
         }
-        let (x, last) = self.after_blocks(x, input)?;
-        let last: Vec<f32> = last
-            .into_iter()
-            .flat_map(|token| &x[token * width..(token + 1) * width])
-            .copied()
-            .collect();
-        let x = match self.shape.style.norm {
-            Norm::Layer => LayerNorm::run(&last, &self.norm.0, &self.norm.1),
-            Norm::Rms => RmsNorm::run(&last, &self.norm.0),
-        };
-        let own = (&self.parameters, self.precision);
-        self.as_tensor(x, |x| self.inserted.after_norm(own, x))
+        Ok(x)
     }
 
-    /// The states after the last block, those of prompts among them, and the row at which each
-    /// sequence's last token is read.
-    fn after_blocks(&self, mut x: Vec<f32>, input: &Input) -> Result<(Vec<f32>, Vec<usize>)> {
+    /// The states after the last block, those of prompts among them, the sequences with them, and
+    /// the row at which each sequence's last token is read.
+    fn after_blocks(
+        &self,
+        stack: &FrozenStack,
+        input: &Input,
+        memory: Option<&States>,
+    ) -> Result<(Vec<f32>, Arc<Lanes>, Vec<usize>)> {
         let own = (&self.parameters, self.precision);
-        let prompted = self.inserted.prompted(input, self.shape.causal)?;
+        let mut x = self.embedded(stack, input)?;
+        let prompted = self.inserted.prompted(input, stack.shape.causal)?;
+        let prompted = prompted.filter(|_| stack.prompted);
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
-        for (layer, weights) in self.blocks.iter().enumerate() {
+        let of_memory = memory.map_or(&[][..], |(memory, _)| memory);
+        for (layer, weights) in stack.blocks.iter().enumerate() {
             if let Some(prompted) = &prompted {
                 x = self.as_tensor(x, |x| self.inserted.prompts(own, prompted, layer, x))?;
             }
-            let block = Block::new(self.shape, lanes.clone(), Dropout::none());
-            x = block.run(&x, weights, false)?;
-            x = self.as_tensor(x, |x| self.inserted.after_block(own, layer, x))?;
+            let block = Block::new(stack.shape, lanes.clone(), Dropout::none());
+            let block = block.reading(memory.map(|(_, lanes)| lanes.clone()));
+            x = block.run((&x, of_memory), weights, false)?;
+            let name = stack.stack.block(layer);
+            x = self.as_tensor(x, |x| self.inserted.after_block(own, &name, x))?;
         }
         let last = match &prompted {
             Some(prompted) => prompted.last_rows(),
             None => lanes.last_tokens().collect(),
         };
-        Ok((x, last))
+        Ok((x, lanes.clone(), last))
     }
 
     /// What adapters make of the states `x` [rows, width].
@@ -136,7 +189,7 @@ impl Frozen {
         if self.inserted.adapters().is_empty() {
             return Ok(x);
         }
-        let (rows, width) = (x.len() / self.shape.width, self.shape.width);
+        let (rows, width) = (x.len() / self.width(), self.width());
         let x = change(Tensor::from_vec(x, (rows, width), &Device::Cpu)?)?;
         Ok(x.flatten_all()?.to_vec1()?)
     }

@@ -2,7 +2,8 @@
 
 use candle_core::{Device, Tensor, Var};
 
-use super::{Stack, Transformer, block_shape, exists};
+use super::stack::exists;
+use super::{Stack, Transformer};
 use crate::Result;
 use crate::adapters::AnyAdapter;
 use crate::fused::{self, PARAMETERS, Sink};
@@ -12,7 +13,7 @@ impl Transformer {
     /// Which of a block's parameters have gradients: those that learn, and those to which an
     /// adapter that learns adds something.
     pub(super) fn learning(&self, stack: &Stack, layer: usize) -> [bool; PARAMETERS] {
-        self.block_parameters().map(|(name, size)| {
+        stack.block_shape(self.shape, self.sides).parameters().map(|(name, size)| {
             if !exists(&size) {
                 return false;
             }
@@ -22,10 +23,6 @@ impl Transformer {
             self.parameters.learns(&stack.name(layer, name))
                 || (stack.is_backbone() && self.inserted.adapters().iter().any(changes))
         })
-    }
-
-    fn block_parameters(&self) -> [(&'static str, Vec<usize>); PARAMETERS] {
-        block_shape(self.shape, self.sides).parameters()
     }
 
     fn any_learns(&self, prefix: &str) -> bool {
@@ -42,7 +39,7 @@ impl Transformer {
                 gradients.insert_dense(name.to_owned(), gradient)?;
             }
         }
-        for stack in std::iter::once(&self.body).chain(&self.generator) {
+        for stack in std::iter::once(&self.body).chain(&self.encoder).chain(&self.generator) {
             for (layer, sink) in stack.sinks.iter().enumerate() {
                 if let Some(packed) = sink.take() {
                     self.unpack(stack, layer, packed, &mut gradients)?;
@@ -61,7 +58,7 @@ impl Transformer {
         packed: Vec<f32>,
         gradients: &mut Gradients,
     ) -> Result<()> {
-        let shape = block_shape(self.shape, self.sides);
+        let shape = stack.block_shape(self.shape, self.sides);
         let packed = Tensor::from_vec(packed, shape.n_parameters(), &Device::Cpu)?;
         for ((name, dimensions), range) in shape.parameters().into_iter().zip(shape.ranges()) {
             let name = stack.name(layer, name);
@@ -112,9 +109,7 @@ impl Transformer {
 
     /// The weights of a block, in the order in which they are packed.
     fn of_block(&self, stack: &Stack, layer: usize) -> Result<Vec<Tensor>> {
-        let parameters = self.block_parameters().into_iter();
-        let parameters = parameters.filter(|(_, size)| exists(size));
-        parameters.map(|(name, _)| self.weight(stack, layer, name)).collect()
+        stack.parameters(self.shape).map(|(name, _)| self.weight(stack, layer, name)).collect()
     }
 
     /// A weight of a block, with what adapters add to it.
@@ -123,6 +118,6 @@ impl Transformer {
         if !stack.is_backbone() {
             return Ok(own.clone());
         }
-        self.inserted.changed(&self.parameters, (layer, name), own)
+        self.inserted.changed(&self.parameters, (&stack.block(layer), name), own)
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use tastemaker_core::SeedTree;
@@ -12,7 +13,9 @@ use tastemaker_nn::fused::{FeedForward, Norm, Positions, Precision};
 use tastemaker_nn::parameters::Group;
 use tastemaker_nn::transformer::{Input, Pass, TABLE, Transformer};
 
-use crate::gradients::{VALUES, check_gradients, enlarge, loss, models, models_with, profiles};
+use crate::gradients::{
+    VALUES, check_gradients, enlarge, loss, models, models_with, profiles, with_encoded,
+};
 
 /// Every adapter, those with settings that change what they do in each form.
 fn adapters() -> Vec<AnyAdapter> {
@@ -93,13 +96,13 @@ fn close(what: &str, a: &[f32], b: &[f32]) {
     }
 }
 
-fn answers(model: &Transformer) -> Vec<f32> {
-    model.frozen(Precision::F32).unwrap().last_hidden(&input()).unwrap()
+/// The histories of people of whom different things are known.
+fn input(model: &Transformer) -> Input {
+    with_encoded(model, Input { profiles: profiles(3), ..Input::of(&histories()) })
 }
 
-/// The histories of people of whom different things are known.
-fn input() -> Input {
-    Input { profiles: profiles(3), ..Input::of(&histories()) }
+fn answers(model: &Transformer) -> Vec<f32> {
+    model.frozen(Precision::F32).unwrap().last_hidden(&input(model)).unwrap()
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {
@@ -120,8 +123,9 @@ fn every_adapter_on_every_backbone_has_the_gradients_of_its_difference_quotients
 #[test]
 fn what_learns_through_an_adapter_answers_as_it_learnt() {
     for (what, model) in adapted(0.0) {
-        let hidden = model.states(&input(), Pass::default()).unwrap();
-        let rows: Vec<u32> = input().lanes.last_tokens().map(|row| row as u32).collect();
+        let input = input(&model);
+        let hidden = model.states(&input, Pass::default()).unwrap();
+        let rows: Vec<u32> = input.lanes.last_tokens().map(|row| row as u32).collect();
         let rows = Tensor::new(rows, &Device::Cpu).unwrap();
         close(&what, &values(&hidden.index_select(&rows, 0).unwrap()), &answers(&model));
     }
@@ -272,14 +276,14 @@ fn a_prompt_is_read_as_tokens_in_its_place_would_be() {
 fn what_stands_after_is_seen_by_nothing_of_a_causal_sequence_and_by_all_of_another() {
     for (backbone, mut model) in models_with(0.0) {
         let rows = |model: &Transformer| -> Vec<Vec<f32>> {
-            let states = model.states(&input(), Pass::default()).unwrap();
+            let states = model.states(&input(model), Pass::default()).unwrap();
             states.to_vec2().unwrap()
         };
         let before = rows(&model);
         let soft = SoftPrompt { tokens: 3, inner_size: 0, place: Place::After };
         model.insert(&AnyAdapter::SoftPrompt(soft), &SeedTree::new(6)).unwrap();
         let after = rows(&model);
-        let last: Vec<usize> = input().lanes.last_tokens().collect();
+        let last: Vec<usize> = input(&model).lanes.last_tokens().collect();
         for (row, (before, after)) in before.iter().zip(&after).enumerate() {
             let same = backbone == "decoder" && !last.contains(&row);
             assert_eq!(before == after, same, "{backbone}, row {row}");
@@ -296,7 +300,9 @@ fn a_personal_prompt_depends_on_what_is_known_and_begins_as_one_for_everybody() 
         let mut model = model.with_values(3);
         model.insert(&adapter, &SeedTree::new(6)).unwrap();
         let of = |model: &Transformer, profiles: [Vec<u32>; 3]| {
-            let input = Input { profiles: profiles.into(), ..Input::of(&vec![vec![1, 2, 3]; 3]) };
+            let mut input =
+                Input { profiles: profiles.into(), ..Input::of(&vec![vec![1, 2, 3]; 3]) };
+            input.encoded = model.shape().has_encoder().then(|| Arc::new(input.clone()));
             let found = model.frozen(Precision::F32).unwrap().last_hidden(&input).unwrap();
             found.chunks(16).map(<[f32]>::to_vec).collect::<Vec<_>>()
         };
@@ -314,6 +320,7 @@ fn a_personal_prompt_depends_on_what_is_known_and_begins_as_one_for_everybody() 
             close(backbone, &swapped[a], &found[b]);
         }
         let input = Input { profiles: profiles(2), ..Input::of(&histories()) };
+        let input = with_encoded(&model, input);
         let error = model.states(&input, Pass::default()).unwrap_err().to_string();
         assert_eq!(error, "profiles is 2, expected 3, one a sequence");
     }

@@ -5,7 +5,7 @@ use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder};
 use tastemaker_nn::composite;
-use tastemaker_nn::fused::{Features, Lanes, Precision, RowGradients, SampledKind};
+use tastemaker_nn::fused::{Features, Precision, RowGradients, SampledKind};
 use tastemaker_nn::transformer::{FEATURES, Input, Pass, TABLE, Transformer};
 
 use crate::gradients::{check_gradients, enlarge, loss, models, models_with};
@@ -117,14 +117,20 @@ fn a_model_with_features_learns_along_its_difference_quotient() {
     }
 }
 
+/// These sequences, which an encoder, if there is one, reads too.
+fn input(model: &Transformer, sequences: &[Vec<u32>]) -> Input {
+    let input = Input::of(sequences);
+    let encoded = model.shape().has_encoder().then(|| Arc::new(input.clone()));
+    Input { encoded, ..input }
+}
+
 #[test]
 fn rows_of_a_composed_table_have_the_gradients_of_the_whole_one() {
-    let lanes = Arc::new(Lanes::new(vec![4, 5]));
-    let tokens: Arc<[u32]> = vec![3, 7, 11, 3, 2, 5, 6, 7, 28].into();
+    let sequences = [vec![3, 7, 11, 3], vec![2, 5, 6, 7, 28]];
     let classes: Vec<u32> = (0..18).map(|i| i % 12).collect();
     for (name, model) in with_features(0.0) {
         let gradients = |dense: bool| {
-            let hidden = model.forward(tokens.clone(), &lanes, Pass::default()).unwrap();
+            let hidden = model.states(&input(&model, &sequences), Pass::default()).unwrap();
             let table = model.table(Pass::default());
             let mut loss = table.sampled(SampledKind::Softmax, &hidden, classes.clone()).unwrap();
             if dense {
@@ -162,17 +168,17 @@ fn rows_of_a_composed_table_have_the_gradients_of_the_whole_one() {
 
 #[test]
 fn a_frozen_model_answers_from_the_composed_table_of_the_moment() {
-    let lanes = Arc::new(Lanes::new(vec![3, 5]));
     let sequences = [vec![1, 4, 9], vec![16, 25, 7, 20, 6]];
     for (name, model) in with_features(0.0) {
         for _ in 0..2 {
-            let hidden = model.forward(sequences.concat().into(), &lanes, Pass::default()).unwrap();
+            let input = input(&model, &sequences);
+            let hidden = model.states(&input, Pass::default()).unwrap();
             let loss = model.table(Pass::default()).softmax(&hidden, vec![3; 8], 28).unwrap();
             let table = model.table(Pass::default()).tensor().unwrap();
             let expected = hidden.matmul(&table.t().unwrap()).unwrap().to_vec2::<f32>().unwrap();
             let frozen = model.frozen(Precision::F32).unwrap();
             let mut scores = vec![0.0; 2 * ROWS];
-            frozen.score(&frozen.last_hidden(&Input::of(&sequences)).unwrap(), ROWS, &mut scores);
+            frozen.score(&frozen.last_hidden(&input).unwrap(), ROWS, &mut scores);
             near(&scores, &[&expected[2][..], &expected[7]].concat(), &name);
             // After a step both are of the new weights.
             let mut optimiser = AdamW::new(model.parameters(), 0.0);

@@ -9,11 +9,12 @@ use tastemaker_nn::fused::{
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
-const SHAPE: BlockShape = BlockShape {
+pub(crate) const SHAPE: BlockShape = BlockShape {
     width: 16,
     heads: 2,
     inner: 32,
     causal: true,
+    reads: false,
     style: Style {
         norm: Norm::Layer,
         feed_forward: FeedForward::Gelu,
@@ -22,7 +23,7 @@ const SHAPE: BlockShape = BlockShape {
 };
 
 /// The usual choices, each other one alone, and all of them.
-fn styles() -> [Style; 6] {
+pub(crate) fn styles() -> [Style; 6] {
     let usual = SHAPE.style;
     let (norm, feed_forward, positions) = (Norm::Rms, FeedForward::Swiglu, Positions::Rotary);
     [
@@ -36,7 +37,7 @@ fn styles() -> [Style; 6] {
 }
 
 /// Random numbers with a name, so that each test has its own and always the same.
-fn random(name: &str, dimensions: &[usize], deviation: f64) -> Var {
+pub(crate) fn random(name: &str, dimensions: &[usize], deviation: f64) -> Var {
     let mut parameters = Parameters::default();
     parameters.add(name, dimensions, Init::Normal(deviation), &SeedTree::new(1)).unwrap();
     parameters.iter().next().unwrap().1.clone()
@@ -46,19 +47,19 @@ fn lanes() -> Arc<Lanes> {
     Arc::new(Lanes::new(vec![1, 7, 3, 40, 2, 90, 5, 1, 30, 64, 12]))
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// Largest difference, relative to the largest number.
-fn difference(a: &Tensor, b: &Tensor) -> f32 {
+pub(crate) fn difference(a: &Tensor, b: &Tensor) -> f32 {
     let (a, b) = (values(a), values(b));
     let largest = b.iter().fold(1e-6_f32, |m, x| m.max(x.abs()));
     a.iter().zip(&b).fold(0.0_f32, |m, (x, y)| m.max((x - y).abs())) / largest
 }
 
 /// The fused and the composite operation have the same result and the same gradients.
-fn agree(
+pub(crate) fn agree(
     name: &str,
     inputs: &[&Var],
     fused: impl Fn() -> Result<Tensor>,
@@ -85,7 +86,7 @@ fn n_weights() -> usize {
     weights_of(SHAPE)
 }
 
-fn weights_of(shape: BlockShape) -> usize {
+pub(crate) fn weights_of(shape: BlockShape) -> usize {
     shape.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum()
 }
 
@@ -152,18 +153,18 @@ fn frozen_weights_have_no_gradient_and_the_others_keep_theirs() {
     for style in styles() {
         let shape = BlockShape { style, ..SHAPE };
         let weights = random("weights", &[weights_of(shape)], 0.3);
-        let gradient = |learns: [bool; 13], x: &Tensor| {
+        let gradient = |learns, x: &Tensor| {
             let block = Block::new(shape, lanes.clone(), Dropout::new(0.2, 3)).learning(learns);
             let y = x.apply_op2(&weights, block).unwrap();
             let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
             values(gradients.get(&weights).unwrap())
         };
-        let all = gradient([true; 13], &x);
+        let all = gradient(shape.parameters().map(|_| true), &x);
         let mut start = 0;
         for (i, (name, dimensions)) in shape.parameters().into_iter().enumerate() {
             let own = start..start + dimensions.iter().product::<usize>();
             start = own.end;
-            let mut learns = [false; 13];
+            let mut learns = shape.parameters().map(|_| false);
             learns[i] = !own.is_empty();
             // Below the block everything learns, then nothing does.
             for x in [x.as_tensor().clone(), x.detach()].iter().filter(|_| learns[i]) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
-use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder, View, Views};
+use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, View, Views};
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
     BlockShape, Dropout, FeedForward, Lanes, Norm, Positions, Precision, SampledKind, Style,
@@ -40,7 +40,17 @@ pub(crate) fn models_with(dropout: f32) -> Vec<(&'static str, Transformer)> {
         heads: Some(2),
         ..Encoder::default()
     };
-    [AnyBackbone::Decoder(decoder), AnyBackbone::Encoder(encoder)]
+    let both = EncoderDecoder {
+        layers,
+        embedding_size,
+        max_length,
+        dropout,
+        encoder_layers: Some(1),
+        heads: Some(2),
+        ..EncoderDecoder::default()
+    };
+    let both = AnyBackbone::EncoderDecoder(both);
+    [AnyBackbone::Decoder(decoder), AnyBackbone::Encoder(encoder), both]
         .iter()
         .map(|backbone| {
             let model = Transformer::new(backbone, TOKENS, &SeedTree::new(5)).unwrap();
@@ -85,9 +95,28 @@ pub(crate) fn profiles(n: usize) -> Arc<[Vec<u32>]> {
     (0..n as u32).map(of).collect()
 }
 
-fn hidden(model: &Transformer, recompute: bool) -> Tensor {
+/// `input` and, for a model that has an encoder, something that it reads of each sequence.
+pub(crate) fn with_encoded(model: &Transformer, input: Input) -> Input {
+    if !model.shape().has_encoder() {
+        return input;
+    }
+    let n = input.lanes.lengths().len();
+    let lengths: Vec<usize> = (0..n).map(|i| 1 + (i * 5 + 2) % 12).collect();
+    let total = lengths.iter().sum::<usize>() as u32;
+    let encoded = Arc::new(Lanes::new(lengths));
+    let lanes = Arc::new(Lanes::reading(input.lanes.lengths().to_vec(), &encoded));
+    let encoded = Input::new((0..total).map(|i| i * i * 3 % 28).collect(), encoded);
+    let encoded = Input { profiles: input.profiles.clone(), ..encoded };
+    Input { lanes, encoded: Some(Arc::new(encoded)), ..input }
+}
+
+fn input(model: &Transformer) -> Input {
     let input = Input { profiles: profiles(LENGTHS.len()), ..Input::new(tokens(), lanes()) };
-    model.states(&input, Pass { seed: 4, recompute, ..Pass::default() }).unwrap()
+    with_encoded(model, input)
+}
+
+fn hidden(model: &Transformer, recompute: bool) -> Tensor {
+    model.states(&input(model), Pass { seed: 4, recompute, ..Pass::default() }).unwrap()
 }
 
 pub(crate) fn loss(model: &Transformer) -> Tensor {
@@ -108,12 +137,23 @@ fn every_parameter_learns_along_its_difference_quotient() {
             positions,
             ..Encoder::default()
         };
-        let backbone = AnyBackbone::Encoder(encoder);
-        let model = Transformer::new(&backbone, TOKENS, &SeedTree::new(5)).unwrap();
-        enlarge(&model, |_| true);
-        let names: Vec<&str> = model.parameters().iter().map(|(name, _)| name).collect();
-        assert!(!names.iter().any(|name| name.contains("norm.bias") || name.contains("position")));
-        check_gradients(&format!("encoder with rms, swiglu and {positions:?}"), &model);
+        let both = EncoderDecoder {
+            embedding_size: Some(16),
+            max_length: Some(12),
+            norm: Norm::Rms,
+            feed_forward: FeedForward::Swiglu,
+            positions,
+            ..EncoderDecoder::default()
+        };
+        for backbone in [AnyBackbone::Encoder(encoder), AnyBackbone::EncoderDecoder(both)] {
+            let model = Transformer::new(&backbone, TOKENS, &SeedTree::new(5)).unwrap();
+            enlarge(&model, |_| true);
+            let names: Vec<&str> = model.parameters().iter().map(|(name, _)| name).collect();
+            let absent = |name: &&str| name.contains("norm.bias") || name.contains("position");
+            assert!(!names.iter().any(absent));
+            let name = backbone.name();
+            check_gradients(&format!("{name} with rms, swiglu and {positions:?}"), &model);
+        }
     }
 }
 
@@ -190,32 +230,64 @@ fn views_learn_and_are_what_a_frozen_model_answers_from() {
     assert!(last != frozen.last_hidden(&Input::of(&sequences)).unwrap(), "views do nothing");
 }
 
+/// What a stack of the model finds, in plain tensor operations.
+fn stack_of_composites(
+    (model, prefix, sites): (&Transformer, &str, std::iter::StepBy<std::ops::RangeFrom<u32>>),
+    shape: BlockShape,
+    input: &Input,
+    memory: Option<(&Tensor, &Lanes)>,
+    dropout: Dropout,
+) -> Tensor {
+    let get = |name: &str| model.parameters().get(name);
+    let places =
+        if prefix.is_empty() { "embedding.position" } else { "embedding.encoder-position" };
+    let at = (&input.tokens[..], &input.lanes.positions()[..]);
+    let mut x = composite::embedding(get("embedding.token"), get(places), at, dropout).unwrap();
+    let layers = if prefix.is_empty() { 2 } else { 1 };
+    for (layer, site) in (0..layers).zip(sites) {
+        let parts: Vec<Tensor> = shape
+            .parameters()
+            .iter()
+            .filter(|(_, dimensions)| !dimensions.contains(&0))
+            .map(|(name, _)| format!("{prefix}block.{layer}.{name}"))
+            .map(|name| get(&name).flatten_all().unwrap())
+            .collect();
+        let (weights, dropout) = (Tensor::cat(&parts, 0).unwrap(), dropout.at(site));
+        let states = (&x, memory);
+        x = composite::reading_block(shape, states, &weights, &input.lanes, None, dropout).unwrap();
+    }
+    let norm = |name: &str| get(&format!("{prefix}norm.{name}"));
+    composite::layer_norm(&x, norm("weight"), norm("bias")).unwrap()
+}
+
 #[test]
 fn a_model_of_composites_has_the_same_loss_and_gradients() {
     for (backbone, model) in models() {
-        let get = |name: &str| model.parameters().get(name);
+        let table = model.parameters().get("embedding.token");
         let shape = BlockShape {
             width: 16,
             heads: 2,
             inner: model.shape().inner_size,
-            causal: backbone == "decoder",
+            causal: backbone != "encoder",
+            reads: false,
             style: Style::default(),
         };
-        let (dropout, lanes) = (Dropout::new(0.1, 4), lanes());
-        let places = (&tokens()[..], &lanes.positions()[..]);
-        let (table, positions) = (get("embedding.token"), get("embedding.position"));
-        let mut x = composite::embedding(table, positions, places, dropout).unwrap();
-        for (layer, site) in [(0, 1), (1, 3)] {
-            let parts: Vec<Tensor> = shape
-                .parameters()
-                .iter()
-                .filter(|(_, dimensions)| !dimensions.contains(&0))
-                .map(|(name, _)| get(&format!("block.{layer}.{name}")).flatten_all().unwrap())
-                .collect();
-            let weights = Tensor::cat(&parts, 0).unwrap();
-            x = composite::block(shape, &x, &weights, &lanes, None, dropout.at(site)).unwrap();
-        }
-        let x = composite::layer_norm(&x, get("norm.weight"), get("norm.bias")).unwrap();
+        let (dropout, input) = (Dropout::new(0.1, 4), input(&model));
+        let x = match &input.encoded {
+            None => {
+                stack_of_composites((&model, "", (1..).step_by(2)), shape, &input, None, dropout)
+            }
+            Some(encoded) => {
+                let both = BlockShape { causal: false, ..shape };
+                let of_encoder = (&model, "encoder.", (1..).step_by(2));
+                let away = dropout.at(1 << 16);
+                let memory = stack_of_composites(of_encoder, both, encoded, None, away);
+                let shape = BlockShape { reads: true, ..shape };
+                let memory = Some((&memory, &*encoded.lanes));
+                let of_decoder = (&model, "", (1..).step_by(3));
+                stack_of_composites(of_decoder, shape, &input, memory, dropout)
+            }
+        };
         let of_composites =
             composite::catalog_softmax(&x, table, (&targets(), None), TOKENS).unwrap();
         let fused = loss(&model);

@@ -40,6 +40,10 @@ impl Objective for Bce {
         Sides::Causal
     }
 
+    fn suits_encoder_decoder(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         next_item::check_negatives(self.negatives)
     }
@@ -47,11 +51,11 @@ impl Objective for Bce {
     fn ask(
         &self,
         window: &Window<'_>,
-        _facts: &Facts<'_>,
-        _rng: &mut ChaCha8Rng,
+        facts: &Facts<'_>,
+        rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        next_item::ask(window.items, batch);
+        next_item::ask(window.items, facts, rng, batch);
     }
 
     fn loss(&self, asked: &Asked<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {

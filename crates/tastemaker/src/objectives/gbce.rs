@@ -52,6 +52,10 @@ impl Objective for Gbce {
         Sides::Causal
     }
 
+    fn suits_encoder_decoder(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         check_share("calibration", self.calibration)?;
         next_item::check_negatives(self.negatives)
@@ -60,11 +64,11 @@ impl Objective for Gbce {
     fn ask(
         &self,
         window: &Window<'_>,
-        _facts: &Facts<'_>,
-        _rng: &mut ChaCha8Rng,
+        facts: &Facts<'_>,
+        rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        next_item::ask(window.items, batch);
+        next_item::ask(window.items, facts, rng, batch);
     }
 
     fn loss(&self, asked: &Asked<'_>, rng: &mut ChaCha8Rng) -> Result<Tensor> {

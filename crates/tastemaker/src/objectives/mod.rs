@@ -49,6 +49,11 @@ pub trait Objective: Sync {
     /// by the mask in its place.
     fn sides(&self) -> Sides;
 
+    /// Whether this can be asked of a decoder that goes on where its encoder has stopped reading.
+    fn suits_encoder_decoder(&self) -> bool {
+        false
+    }
+
     /// Whether a model that learnt this, and nothing else, can recommend. One that cannot keeps
     /// its last epoch, since no validation can choose.
     fn recommends(&self) -> bool {

@@ -1,18 +1,46 @@
 //! What the objectives that foretell the next item share.
 
 use candle_core::Tensor;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use tastemaker_core::{Error, ItemId};
 use tastemaker_nn::fused::SampledKind;
 
 use super::pieces::with_negatives;
 use crate::Result;
-use crate::train::{Asked, BatchBuilder};
+use crate::train::{Asked, BatchBuilder, Facts};
 
-/// Every item but the last is looked at; at each place the next item is asked for.
-pub(super) fn ask(items: &[ItemId], batch: &mut BatchBuilder) {
-    let next = items.iter().skip(1).enumerate().map(|(place, next)| (place, *next));
-    batch.push(items[..items.len() - 1].iter().map(|item| item.0), next);
+/// Every item but the last is looked at; at each place the next item is asked for. Returns the place
+/// of the first item that is asked for.
+///
+/// Where there is an encoder, it reads the items before that place, and the decoder the mask, with
+/// which it also begins to recommend, and then the items that it has foretold. Views tell the mask
+/// what they tell the last item before it.
+pub(super) fn ask(
+    items: &[ItemId],
+    facts: &Facts<'_>,
+    rng: &mut ChaCha8Rng,
+    batch: &mut BatchBuilder,
+) -> usize {
+    let first = if facts.has_encoder { items.len() - n_foretold(items.len(), rng) } else { 1 };
+    let read = items[..items.len() - 1].iter().map(|item| item.0);
+    let next = items[first..].iter().copied().enumerate();
+    if facts.has_encoder {
+        batch.push_encoded(read.clone().take(first));
+        batch.begin_at(Some(first - 1));
+        batch.push(std::iter::once(batch.mask()).chain(read.skip(first)), next);
+    } else {
+        batch.push(read, next);
+    }
+    first
+}
+
+/// How many of `n` items, at least two, are left to be foretold after what an encoder has read: 1 to
+/// n − 1, about as often k as 1/k. To foretell one item after all others is what recommending asks;
+/// to foretell many learns more a pass. Of every order of magnitude there are as many.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to n")]
+fn n_foretold(n: usize, rng: &mut ChaCha8Rng) -> usize {
+    ((n as f64).powf(rng.random()) as usize).clamp(1, n - 1)
 }
 
 /// The loss of the targets against `negatives` items each.
@@ -39,4 +67,23 @@ pub(super) fn check_negatives(negatives: usize) -> tastemaker_core::Result<()> {
         return Ok(());
     }
     Err(Error::setting("negatives", negatives, "a number from 1 to 10000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tastemaker_core::SeedTree;
+
+    use super::*;
+
+    #[test]
+    fn one_item_is_foretold_most_often_and_all_but_one_at_times() {
+        let mut rng = SeedTree::new(1).rng();
+        let mut counts = [0; 51];
+        (0..20_000).for_each(|_| counts[n_foretold(50, &mut rng)] += 1);
+        assert_eq!((counts[0], counts[50]), (0, 0));
+        // log 2 / log 50 and log (50/49) / log 50.
+        assert!((3350..3750).contains(&counts[1]), "{counts:?}");
+        assert!((60..160).contains(&counts[49]), "{counts:?}");
+        assert!((0..100).all(|_| n_foretold(2, &mut rng) == 1));
+    }
 }

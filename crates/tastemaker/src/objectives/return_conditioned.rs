@@ -47,6 +47,10 @@ impl Objective for ReturnConditioned {
         Sides::Causal
     }
 
+    fn suits_encoder_decoder(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         check_share("quantile", self.quantile)
     }
@@ -70,12 +74,12 @@ impl Objective for ReturnConditioned {
         &self,
         window: &Window<'_>,
         facts: &Facts<'_>,
-        _rng: &mut ChaCha8Rng,
+        rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        next_item::ask(window.items, batch);
+        let first = next_item::ask(window.items, facts, rng, batch);
         let values = facts.values(window).unwrap_or_default();
-        batch.labels.extend(values.iter().skip(1));
+        batch.labels.extend(values.iter().skip(first));
     }
 
     fn loss(&self, asked: &Asked<'_>, _rng: &mut ChaCha8Rng) -> Result<Tensor> {

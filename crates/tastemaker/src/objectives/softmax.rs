@@ -30,6 +30,10 @@ impl Objective for Softmax {
         Sides::Causal
     }
 
+    fn suits_encoder_decoder(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         Ok(())
     }
@@ -37,11 +41,11 @@ impl Objective for Softmax {
     fn ask(
         &self,
         window: &Window<'_>,
-        _facts: &Facts<'_>,
-        _rng: &mut ChaCha8Rng,
+        facts: &Facts<'_>,
+        rng: &mut ChaCha8Rng,
         batch: &mut BatchBuilder,
     ) {
-        next_item::ask(window.items, batch);
+        next_item::ask(window.items, facts, rng, batch);
     }
 
     fn loss(&self, asked: &Asked<'_>, _rng: &mut ChaCha8Rng) -> Result<Tensor> {

@@ -29,9 +29,10 @@ pub enum Learns {
     Norms,
     /// The biases of the backbone, those of norms among them (`BitFit`, Ben Zaken et al. 2022).
     Biases,
-    /// This many of the last blocks, and the last norm.
+    /// This many of the last blocks, and the last norm; of an encoder–decoder those of the decoder.
     TopLayers(usize),
-    /// Parameters by name; `*` stands for anything, as in `block.*.attention.*`.
+    /// Parameters by name; `*` stands for anything, as in `block.*.attention.*`. The names of an
+    /// encoder's beside a decoder begin with `encoder.`.
     Named(String),
 }
 
@@ -53,7 +54,7 @@ impl Learns {
             Self::Biases => group == Group::Body && name.rsplit('.').next() == Some("bias"),
             Self::TopLayers(n) => match layer(name) {
                 Some(layer) => layer + n >= shape.layers,
-                None => group == Group::Body,
+                None => group == Group::Body && !name.starts_with(ENCODER),
             },
             Self::Named(pattern) => matches(pattern, name),
         }
@@ -71,7 +72,7 @@ impl Learns {
             return None;
         }
         let found = serde_json::to_string(self).unwrap_or_default();
-        let any_block = |name: &String| match layer(name) {
+        let any_block = |name: &String| match layer(name.strip_prefix(ENCODER).unwrap_or(name)) {
             Some(layer) => name.replacen(&format!("block.{layer}."), "block.*.", 1),
             None => name.clone(),
         };
@@ -83,7 +84,10 @@ impl Learns {
     }
 }
 
-/// The block of the parameter `name`, if it is the backbone's own.
+/// What the names of the parameters of an encoder beside a decoder begin with.
+const ENCODER: &str = "encoder.";
+
+/// The block of the parameter `name`, if it is the backbone's own and not of an encoder beside it.
 fn layer(name: &str) -> Option<usize> {
     name.strip_prefix("block.")?.split('.').next()?.parse().ok()
 }

@@ -57,6 +57,8 @@ pub struct BatchBuilder {
     profile: Option<Vec<u32>>,
     /// For each sequence, what it is told of its user.
     profiles: Vec<Vec<u32>>,
+    /// What an encoder reads of each sequence before.
+    encoded: Option<Box<BatchBuilder>>,
     /// Whole numbers of the objective's own.
     pub numbers: Vec<u32>,
     /// Yes or no, as 1 and 0.
@@ -79,6 +81,7 @@ impl BatchBuilder {
             views: vec![],
             profile: None,
             profiles: vec![],
+            encoded: None,
             numbers: vec![],
             labels: vec![],
         }
@@ -106,6 +109,15 @@ impl BatchBuilder {
     /// The token that asks for an item beside the one that hides it.
     pub fn pseudo_mask(&self) -> u32 {
         self.n_items + 1
+    }
+
+    /// Adds what an encoder reads before the next sequence: the tokens of the window's first items.
+    pub fn push_encoded(&mut self, tokens: impl Iterator<Item = u32>) {
+        let encoded = self.encoded.get_or_insert_with(|| Box::new(Self::new(self.n_items)));
+        encoded.views.resize(self.of_window.len(), vec![]);
+        (encoded.of_window, encoded.first) = (self.of_window.clone(), self.first);
+        encoded.profile.clone_from(&self.profile);
+        encoded.begin(tokens);
     }
 
     /// Adds a sequence and the items that are right at some of its places.
@@ -168,7 +180,11 @@ impl BatchBuilder {
     pub fn build(self) -> Batch {
         let all = self.rows.len() == self.tokens.len();
         let lengths = self.lengths.clone();
-        let lanes = Arc::new(Lanes::new(self.lengths));
+        let encoded = self.encoded.map(|encoded| Arc::new(encoded.build().input));
+        let lanes = Arc::new(match &encoded {
+            None => Lanes::new(self.lengths),
+            Some(encoded) => Lanes::reading(self.lengths, &encoded.lanes),
+        });
         let sees = |sequence: usize, token: usize, other: usize| {
             self.sees[sequence][token * lengths[sequence] + other]
         };
@@ -183,6 +199,7 @@ impl BatchBuilder {
                 mask,
                 views,
                 profiles: self.profiles.into(),
+                encoded,
             },
             rows: (!all).then_some(self.rows),
             targets: self.targets,

@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub n_items: u32,
     /// The longest sequence that the backbone reads.
     pub max_length: usize,
+    /// Whether an encoder reads the beginning of a sequence and a decoder goes on.
+    pub has_encoder: bool,
     views: Views,
     returns: Returns,
     profiles: Option<Profiles>,
@@ -51,9 +53,8 @@ impl<'a> Facts<'a> {
         } else {
             Returns::default()
         };
-        let categories = OnceLock::new();
-        let profiles = None;
-        Self { data, split, n_items, max_length, views, returns, profiles, categories }
+        let (categories, has_encoder, profiles) = (OnceLock::new(), shape.has_encoder(), None);
+        Self { data, split, n_items, max_length, has_encoder, views, returns, profiles, categories }
     }
 
     /// The same with what a personal prompt is told of users.

@@ -4,7 +4,7 @@ use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
 use tastemaker::nn::adamw::AdamW;
-use tastemaker::nn::backbones::{AnyBackbone, Decoder, Shape};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, EncoderDecoder, Shape};
 use tastemaker::nn::fused::Features;
 use tastemaker::nn::transformer::{Input, Pass, Sides, Transformer};
 use tastemaker::objectives::{
@@ -72,14 +72,35 @@ fn backbone() -> AnyBackbone {
     })
 }
 
+fn encoder_decoder() -> AnyBackbone {
+    AnyBackbone::EncoderDecoder(EncoderDecoder {
+        embedding_size: Some(16),
+        max_length: Some(9),
+        dropout: Some(0.0),
+        ..EncoderDecoder::default()
+    })
+}
+
 fn shape() -> Shape {
     backbone().as_dyn().shape().unwrap()
 }
 
+/// What can be asked of which backbone.
+fn asked() -> Vec<(AnyBackbone, AnyObjective)> {
+    let goes_on = |objective: &AnyObjective| objective.as_dyn().suits_encoder_decoder();
+    let decoder = objectives().into_iter().map(|objective| (backbone(), objective));
+    let both = objectives().into_iter().filter(goes_on);
+    decoder.chain(both.map(|objective| (encoder_decoder(), objective))).collect()
+}
+
 /// A model without dropout, with what the objective adds, of larger weights than at first.
-fn model(objective: &AnyObjective, facts: &Facts<'_>, with_features: bool) -> Transformer {
-    let (backbone, seeds) = (backbone(), SeedTree::new(5));
-    let mut model = Transformer::new(&backbone, N_ITEMS as usize + 2, &seeds).unwrap();
+fn model(
+    (backbone, with_features): (&AnyBackbone, bool),
+    objective: &AnyObjective,
+    facts: &Facts<'_>,
+) -> Transformer {
+    let seeds = SeedTree::new(5);
+    let mut model = Transformer::new(backbone, N_ITEMS as usize + 2, &seeds).unwrap();
     if with_features {
         let of: Vec<Vec<u32>> =
             (0..N_ITEMS).map(|item| facts.categories(ItemId(item)).to_vec()).collect();
@@ -103,19 +124,20 @@ const SEED: u64 = 11;
 
 impl Case {
     fn new(objective: &AnyObjective, facts: &Facts<'_>, windows: &Windows<'_>) -> Self {
-        Self::with(objective, facts, windows, false)
+        Self::on((&backbone(), false), objective, facts, windows)
     }
 
-    fn with(
+    /// On this backbone, whose items have features or not.
+    fn on(
+        backbone: (&AnyBackbone, bool),
         objective: &AnyObjective,
         facts: &Facts<'_>,
         windows: &Windows<'_>,
-        features: bool,
     ) -> Self {
         let seeds = SeedTree::new(SEED);
         let order = windows.shuffled(&seeds);
         let batch = pack(objective.as_dyn(), &order, facts, &seeds, 1).remove(0);
-        let model = model(objective, facts, features);
+        let model = model(backbone, objective, facts);
         let sides = objective.as_dyn().sides();
         let pass = Pass { sides: Some(sides), ..Pass::default() };
         let asked = Asked { model: &model, pass, batch: &batch, facts, prefix: PREFIX };
@@ -359,27 +381,29 @@ fn s3_by_hand(s3: &S3Rec, case: &Case, facts: &Facts<'_>) -> f64 {
 #[test]
 fn every_objective_has_the_value_of_its_formula() {
     let (data, split) = data();
-    let facts = Facts::new(&data, &split, shape());
     let windows = Windows::new(&data, &split, 10);
     assert_eq!(objectives().len(), AnyObjective::ENTRIES.len());
-    for (objective, features) in
-        objectives().into_iter().flat_map(|o| [(o.clone(), false), (o, true)])
+    for ((backbone, objective), features) in
+        asked().into_iter().flat_map(|asked| [(asked.clone(), false), (asked, true)])
     {
-        let case = Case::with(&objective, &facts, &windows, features);
+        let facts = Facts::new(&data, &split, backbone.as_dyn().shape().unwrap());
+        let case = Case::on((&backbone, features), &objective, &facts, &windows);
         let expected = by_hand(&objective, &case, &facts);
         let error = (case.loss - expected).abs() / expected.abs();
-        let name = objective.name();
-        assert!(error < 1e-4, "{name}, features {features}: {} against {expected}", case.loss);
+        let what = format!("{} on {}, features {features}", objective.name(), backbone.name());
+        assert!(error < 1e-4, "{what}: {} against {expected}", case.loss);
     }
 }
 
 #[test]
 fn every_objective_learns_eight_sequences_by_heart() {
     let (data, split) = data();
-    let facts = Facts::new(&data, &split, shape());
     let windows = Windows::new(&data, &split, 10);
-    for (objective, features) in objectives().into_iter().zip([false, true].into_iter().cycle()) {
-        let case = Case::with(&objective, &facts, &windows, features);
+    for ((backbone, objective), features) in
+        asked().into_iter().zip([false, true].into_iter().cycle())
+    {
+        let facts = Facts::new(&data, &split, backbone.as_dyn().shape().unwrap());
+        let case = Case::on((&backbone, features), &objective, &facts, &windows);
         let mut optimiser = AdamW::new(case.model.parameters(), 0.0);
         let mut losses = Vec::new();
         for _ in 0..200 {
@@ -392,7 +416,8 @@ fn every_objective_learns_eight_sequences_by_heart() {
             optimiser.step(model.parameters(), &gradients, 5e-3, 5.0).unwrap();
         }
         let (first, last) = (losses[0], mean(losses[190..].iter().copied()));
-        assert!(last < 0.25 * first, "{}: from {first} to {last}", objective.name());
+        let what = format!("{} on {}", objective.name(), backbone.name());
+        assert!(last < 0.25 * first, "{what}: from {first} to {last}");
     }
 }
 
@@ -424,4 +449,42 @@ fn a_pseudo_mask_does_not_see_what_it_asks_for() {
         asked += 1;
     }
     assert!(asked > 8 && seen > 8, "{asked} are asked, {seen} see the items of blocks before");
+}
+
+#[test]
+fn an_encoder_reads_the_beginning_and_its_decoder_is_asked_for_the_rest() {
+    let (data, split) = data();
+    let windows = Windows::new(&data, &split, 10);
+    let facts = Facts::new(&data, &split, encoder_decoder().as_dyn().shape().unwrap());
+    let objective = AnyObjective::Softmax(Softmax::default());
+    let case = Case::on((&encoder_decoder(), false), &objective, &facts, &windows);
+    let batch = &case.batch;
+    let encoded = batch.input.encoded.as_ref().unwrap();
+    let order = windows.shuffled(&SeedTree::new(SEED));
+    let (mut read, mut own) = (0, 0);
+    for (i, window) in order.iter().enumerate() {
+        let (n, m) = (encoded.lanes.lengths()[i], batch.input.lanes.lengths()[i]);
+        let items: Vec<u32> = window.items.iter().map(|item| item.0).collect();
+        assert_eq!(n + m, items.len());
+        assert_eq!(encoded.tokens[read..read + n], items[..n]);
+        assert_eq!(batch.input.tokens[own], N_ITEMS);
+        assert_eq!(batch.input.tokens[own + 1..own + m], items[n..n + m - 1]);
+        assert_eq!(batch.targets[own..own + m], items[n..]);
+        (read, own) = (read + n, own + m);
+    }
+    assert!(batch.rows.is_none() && own == batch.input.tokens.len() && order.len() == 8);
+    // What a decoder finds at a token does not follow from later ones, and what it finds at its
+    // first follows from what was read.
+    let before = case.states(&batch.input);
+    let mut tokens = batch.input.tokens.to_vec();
+    let at = batch.input.lanes.lengths()[0] - 1;
+    tokens[at] = (tokens[at] + 1) % N_ITEMS;
+    let after = case.states(&Input { tokens: tokens.into(), ..batch.input.clone() });
+    assert!(before[..at] == after[..at] && before[at] != after[at]);
+    let mut tokens = encoded.tokens.to_vec();
+    tokens[0] = (tokens[0] + 1) % N_ITEMS;
+    let encoded = Some(std::sync::Arc::new(Input { tokens: tokens.into(), ..(**encoded).clone() }));
+    let after = case.states(&Input { encoded, ..batch.input.clone() });
+    assert!(before[..=at].iter().zip(&after).all(|(before, after)| before != after));
+    assert!(before[at + 1..] == after[at + 1..]);
 }

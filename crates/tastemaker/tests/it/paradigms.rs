@@ -15,7 +15,7 @@ use tastemaker::nn::adapters::{
     AnyAdapter, Bottleneck, Lora, PersonalPrompt, Place, Prefix, Projection, SoftPrompt,
     SpecialTokens,
 };
-use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder};
 use tastemaker::nn::checkpoint::Checkpoint;
 use tastemaker::nn::transformer::Transformer;
 use tastemaker::objectives::{AnyObjective, Gbce, MaskedItems, NextSequence, S3Rec, Softmax};
@@ -124,11 +124,23 @@ fn kinds() -> Column {
     Column::Categories((0..30).map(|item| vec![format!("kind {}", item % 7)]).collect())
 }
 
+/// On an encoder if it sees both sides, else on a decoder.
 fn model(paradigm: AnyParadigm, both_sides: bool) -> LanguageModel {
+    model_on(if both_sides { "encoder" } else { "decoder" }, paradigm)
+}
+
+const BACKBONES: [&str; 3] = ["decoder", "encoder", "encoder-decoder"];
+
+fn model_on(backbone: &str, paradigm: AnyParadigm) -> LanguageModel {
+    let both_sides = backbone == "encoder";
     let (embedding_size, max_length, dropout) = (Some(16), Some(9), Some(0.1));
     let (backbone, objective) = if both_sides {
         let encoder = Encoder { embedding_size, max_length, dropout, ..Encoder::default() };
         (AnyBackbone::Encoder(encoder), AnyObjective::MaskedItems(MaskedItems::default()))
+    } else if backbone == "encoder-decoder" {
+        let both =
+            EncoderDecoder { embedding_size, max_length, dropout, ..EncoderDecoder::default() };
+        (AnyBackbone::EncoderDecoder(both), AnyObjective::Softmax(Softmax::default()))
     } else {
         let decoder = Decoder { embedding_size, max_length, dropout, ..Decoder::default() };
         (AnyBackbone::Decoder(decoder), AnyObjective::Softmax(Softmax::default()))
@@ -177,11 +189,12 @@ fn pretrained(folder: &Path) -> Tensors {
 fn what_a_paradigm_freezes_keeps_its_bytes_and_what_it_trains_moves() {
     // Items may be known by features as well, or by nothing else.
     let features = |own| Some(ItemFeatures { own, ..ItemFeatures::default() });
-    let kinds = [(false, None), (true, None), (false, features(true)), (true, features(false))];
-    for (both_sides, features) in kinds {
+    let plain = BACKBONES.map(|backbone| (backbone, None));
+    let with = [("decoder", features(true)), ("encoder", features(false))];
+    for (backbone, features) in plain.into_iter().chain(with) {
         for paradigm in paradigms() {
-            let what = format!("{paradigm:?}, both sides {both_sides}, {features:?}");
-            let mut model = model(paradigm, both_sides);
+            let what = format!("{paradigm:?}, {backbone}, {features:?}");
+            let mut model = model_on(backbone, paradigm);
             model.features.clone_from(&features);
             let (plan, shape) = (model.plan().unwrap(), model.backbone.as_dyn().shape().unwrap());
             if !plan.is_pretrained() {
@@ -432,10 +445,10 @@ fn a_personal_prompt_recommends_by_what_is_known_of_the_user_and_nothing_else() 
     let query = |user: Option<u32>| RecQuery { user: user.map(UserId), history, candidates: None };
     // Users 2 and 4 have the gender that 1 has not; of 7 and 14 none is known.
     let queries = [Some(1), Some(2), Some(4), Some(7), Some(14), None, Some(99)].map(query);
-    for both_sides in [false, true] {
+    for backbone in BACKBONES {
         let prompt = personal(&["gender"]).into();
         let paradigm = AnyParadigm::PromptTuning(PromptTuning { prompt });
-        let mut model = model(paradigm, both_sides);
+        let mut model = model_on(backbone, paradigm);
         model.training.learning_rate = 0.05;
         let folder = tempfile::tempdir().unwrap();
         let trained = lists(&*fit(&model, folder.path(), &Silent), &queries);
@@ -457,10 +470,10 @@ fn what_was_saved_answers_as_what_was_trained() {
         candidates: None,
     };
     let queries: Vec<RecQuery<'_>> = data.interactions.users().map(query).collect();
-    for both_sides in [false, true] {
+    for backbone in BACKBONES {
         for prompt in [soft_after().into(), hybrid()] {
             let paradigm = AnyParadigm::PromptTuning(PromptTuning { prompt });
-            let (model, folder) = (model(paradigm, both_sides), tempfile::tempdir().unwrap());
+            let (model, folder) = (model_on(backbone, paradigm), tempfile::tempdir().unwrap());
             let trained = lists(&*fit(&model, folder.path(), &Silent), &queries);
             assert!(lists(&*fit(&model, folder.path(), &Dies(0.into())), &queries) == trained);
         }
@@ -503,13 +516,13 @@ fn from_other_data_goes_over_what_is_not_about_its_items() {
     let extra = |embeddings| {
         AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![adapter.clone()], embeddings })
     };
-    for both_sides in [false, true] {
+    for backbone in BACKBONES {
         let with = |paradigm| {
-            let mut model = model(paradigm, both_sides);
+            let mut model = model_on(backbone, paradigm);
             model.pretraining.as_mut().unwrap().elsewhere = Some(elsewhere.clone());
             model
         };
-        let own = folder.path().join(format!("{both_sides}"));
+        let own = folder.path().join(backbone);
         fs_err::create_dir(&own).unwrap();
         fit(&with(extra(true)), &own, &Silent);
         let (before, after) = (pretrained(&own), tensors(&own.join("run").join(MODEL_FILE)));
@@ -522,5 +535,59 @@ fn from_other_data_goes_over_what_is_not_about_its_items() {
         let problems: Vec<String> =
             with(extra(false)).problems().iter().map(ToString::to_string).collect();
         assert!(problems[0].contains("the items' embeddings begin anew"), "{problems:?}");
+    }
+}
+
+#[test]
+fn on_an_encoder_decoder_top_layers_are_the_decoders_and_names_are_of_both() {
+    let shape = model_on("encoder-decoder", AnyParadigm::Pretrain(Pretrain::default()));
+    let shape = shape.backbone.as_dyn().shape().unwrap();
+    let named = |pattern: &str| Learns::Named(pattern.to_owned());
+    for (learns, name, expected) in [
+        (Learns::TopLayers(1), "block.1.cross-attention.kv.weight", true),
+        (Learns::TopLayers(1), "block.0.cross-attention.kv.weight", false),
+        (Learns::TopLayers(2), "norm.weight", true),
+        (Learns::TopLayers(2), "encoder.block.1.attention.qkv.weight", false),
+        (Learns::TopLayers(2), "encoder.norm.weight", false),
+        (Learns::Body, "encoder.norm.weight", true),
+        (Learns::Norms, "encoder.block.0.attention-norm.bias", true),
+        (Learns::Norms, "block.0.cross-attention-norm.weight", true),
+        (Learns::Biases, "encoder.block.0.attention.out.bias", true),
+        (Learns::Embeddings, "embedding.encoder-position", true),
+        (named("encoder.*"), "encoder.block.0.attention.out.bias", true),
+        (named("encoder.*"), "block.0.attention.out.bias", false),
+        (named("block.*"), "encoder.block.0.attention.out.bias", false),
+    ] {
+        assert_eq!(learns.includes(shape, name), expected, "{learns:?} {name}");
+    }
+    let partial = FinetunePartial { learns: vec![named("decoder.*")] };
+    let unknown = model_on("encoder-decoder", AnyParadigm::FinetunePartial(partial));
+    let problem = unknown.problems().remove(0).to_string();
+    let kinds = "block.*.attention-norm.bias,";
+    assert!(problem.contains(&format!("encoder.{kinds}")), "{problem}");
+    assert_eq!(problem.matches(kinds).count(), 2, "{problem}");
+}
+
+#[test]
+fn objectives_that_an_encoder_decoder_cannot_be_asked_are_refused_everywhere() {
+    let pretrain = || AnyParadigm::Pretrain(Pretrain::default());
+    let full = || AnyParadigm::FinetuneFull(FinetuneFull::default());
+    let hidden = || AnyObjective::MaskedItems(MaskedItems::default());
+    let mut first = model_on("encoder-decoder", pretrain());
+    first.objective = hidden();
+    let mut beside = model_on("encoder-decoder", pretrain());
+    beside.auxiliary = vec![Auxiliary { objective: hidden(), schedule: Schedule::default() }];
+    let mut before = model_on("encoder-decoder", full());
+    let objective = Some(hidden());
+    before.pretraining = Some(Pretraining { objective, ..Pretraining::default() });
+    for model in [first, beside, before] {
+        let problems: Vec<String> = model.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            problems,
+            [
+                "an objective of an encoder-decoder is masked-items, expected one that asks its decoder to go on: \
+                 bce, bpr, gbce, return-conditioned, sampled-softmax or softmax"
+            ]
+        );
     }
 }

@@ -9,7 +9,8 @@ use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder,
     Vocabulary,
 };
-use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, View, Views};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, View, Views};
+use tastemaker::nn::fused::{Norm, Positions};
 use tastemaker::nn::transformer::Sides;
 use tastemaker::objectives::{
     AnyObjective, Bce, Bpr, Gbce, MaskedItems, PseudoMaskedItems, ReturnConditioned,
@@ -69,6 +70,19 @@ fn model(objective: AnyObjective, epochs: usize) -> LanguageModel {
     LanguageModel { backbone, objective, training, ..LanguageModel::default() }
 }
 
+/// [`model`] whose encoder reads what its decoder goes on from.
+fn encoder_decoder(objective: AnyObjective, epochs: usize) -> LanguageModel {
+    let backbone = AnyBackbone::EncoderDecoder(EncoderDecoder {
+        embedding_size: Some(32),
+        max_length: Some(9),
+        dropout: Some(0.1),
+        norm: Norm::Rms,
+        positions: Positions::Relative,
+        ..EncoderDecoder::default()
+    });
+    LanguageModel { backbone, ..model(objective, epochs) }
+}
+
 fn fit(
     model: &LanguageModel,
     (data, split): &(Dataset, SplitSets),
@@ -117,6 +131,14 @@ fn every_objective_learns_how_the_rounds_go_on() {
         let share = hits(&*fit(&model(objective, 150), &data, None, &Silent), &data);
         // Chance is 1 in 40; ten times that is learnt.
         assert!(share > 0.25, "{name}: {share}");
+    }
+    for objective in [
+        AnyObjective::Softmax(Softmax::default()),
+        AnyObjective::SampledSoftmax(SampledSoftmax { negatives: 20 }),
+    ] {
+        let name = objective.name();
+        let share = hits(&*fit(&encoder_decoder(objective, 150), &data, None, &Silent), &data);
+        assert!(share > 0.25, "{name} of an encoder-decoder: {share}");
     }
 }
 
@@ -195,20 +217,20 @@ impl Observer for Dies {
 fn training_that_was_interrupted_ends_in_the_same_bytes() {
     // The second has windows of 2 items, and epochs whose validation is the best one again.
     let (even, uneven) = (rounds(60, 9..10), rounds(60, 11..14));
-    for (objective, data) in [
-        (AnyObjective::Gbce(Gbce::default()), &even),
-        (AnyObjective::Gbce(Gbce::default()), &uneven),
-        (AnyObjective::MaskedItems(MaskedItems::default()), &even),
-        (AnyObjective::Gbce(Gbce { negatives: 2, calibration: 0.75 }), &even),
-        (AnyObjective::Softmax(Softmax::default()), &even),
+    // Features of a few rows a step and of all.
+    let few = AnyObjective::Gbce(Gbce { negatives: 2, calibration: 0.75 });
+    let few = LanguageModel { features: Some(ItemFeatures::default()), ..model(few, 5) };
+    let all = Some(ItemFeatures { own: false, ..Default::default() });
+    let all =
+        LanguageModel { features: all, ..model(AnyObjective::Softmax(Softmax::default()), 5) };
+    for (model, data) in [
+        (model(AnyObjective::Gbce(Gbce::default()), 5), &even),
+        (model(AnyObjective::Gbce(Gbce::default()), 5), &uneven),
+        (model(AnyObjective::MaskedItems(MaskedItems::default()), 5), &even),
+        (few, &even),
+        (all, &even),
+        (encoder_decoder(AnyObjective::Gbce(Gbce::default()), 5), &uneven),
     ] {
-        let mut model = model(objective, 5);
-        // The last two have features, of a few rows a step and of all.
-        model.features = match &model.objective {
-            AnyObjective::Gbce(Gbce { negatives: 2, .. }) => Some(ItemFeatures::default()),
-            AnyObjective::Softmax(_) => Some(ItemFeatures { own: false, ..Default::default() }),
-            _ => None,
-        };
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fit(&model, data, Some(whole.path()), &Silent);
         for at_step in [6, 13] {
@@ -227,16 +249,17 @@ fn training_that_was_interrupted_ends_in_the_same_bytes() {
 #[test]
 fn one_thread_and_three_train_the_same_bytes() {
     let data = rounds(60, 12..13);
-    let bytes = |features: &Option<ItemFeatures>, threads| {
+    let bytes = |model: &LanguageModel, threads| {
         let folder = tempfile::tempdir().unwrap();
-        let mut model = model(AnyObjective::Softmax(Softmax::default()), 2);
-        model.features.clone_from(features);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| fit(&model, &data, Some(folder.path()), &Silent));
+        pool.install(|| fit(model, &data, Some(folder.path()), &Silent));
         fs_err::read(folder.path().join(MODEL_FILE)).unwrap()
     };
-    for features in [None, Some(ItemFeatures::default())] {
-        assert!(bytes(&features, 1) == bytes(&features, 3), "{features:?}");
+    let softmax = || AnyObjective::Softmax(Softmax::default());
+    let features = Some(ItemFeatures::default());
+    let with_features = LanguageModel { features, ..model(softmax(), 2) };
+    for model in [model(softmax(), 2), with_features, encoder_decoder(softmax(), 2)] {
+        assert!(bytes(&model, 1) == bytes(&model, 3), "{model:?}");
     }
 }
 
@@ -306,11 +329,14 @@ fn rich_and_poor() -> (Dataset, SplitSets) {
 #[test]
 fn asked_for_more_return_a_model_recommends_more_of_value() {
     let data = rich_and_poor();
-    let share = |quantile| {
+    let share = |quantile, encodes| {
         let objective = AnyObjective::ReturnConditioned(ReturnConditioned { quantile });
-        let mut model = model(objective, 15);
-        let AnyBackbone::Decoder(decoder) = &mut model.backbone else { unreachable!() };
-        decoder.views = Views::from(vec![View::Return]);
+        let mut model = if encodes { encoder_decoder(objective, 15) } else { model(objective, 15) };
+        match &mut model.backbone {
+            AnyBackbone::Decoder(decoder) => decoder.views = Views::from(vec![View::Return]),
+            AnyBackbone::EncoderDecoder(both) => both.views = Views::from(vec![View::Return]),
+            AnyBackbone::Encoder(_) => unreachable!(),
+        }
         let recommender = fit(&model, &data, None, &Silent);
         let ties = TieOrder::new(data.0.n_items(), &SeedTree::new(1));
         let options = RankOptions { n: 5, allow_seen: true, ties: &ties };
@@ -320,6 +346,8 @@ fn asked_for_more_return_a_model_recommends_more_of_value() {
         let list = recommender.recommend(&[query], &options).unwrap().remove(0);
         list.items.iter().filter(|item| item.0 < N_ITEMS / 2).count()
     };
-    let (little, much) = (share(0.05), share(0.95));
-    assert!(little + 3 <= much, "{little} of five for little, {much} for much");
+    for encodes in [false, true] {
+        let (little, much) = (share(0.05, encodes), share(0.95, encodes));
+        assert!(little + 3 <= much, "{encodes}: {little} of five for little, {much} for much");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::{Block, BlockWeights, DISTANCE, Kept, MATRICES, forward};
+use super::{Block, BlockWeights, DISTANCE, Kept, MATRICES, cross, forward};
 use crate::fused::lanes::Chunk;
 use crate::fused::linear::{Pass, linear_backward};
 use crate::fused::norm;
@@ -19,20 +19,21 @@ vectorised! {
         block: &'a Block,
         weights: &'a BlockWeights,
         chunk: (&'a Chunk, &'a Kept),
-        rows: (&'a [f32], &'a [f32]),
-        dx: (&'a mut [f32], bool),
+        rows: (&'a [f32], &'a [f32], &'a [f32]),
+        dx: (&'a mut [f32], bool, Option<&'a mut [f32]>),
         sum: (Option<&'a mut [f32]>, bool),
     ) -> () = Block::backward;
 }
 
 impl Block {
-    /// The gradients of `x`, if it `needs_dx`, and of the packed weights, if any `learns`.
+    /// The gradients of `x`, of an encoder's states and of the packed weights, as far as each is
+    /// said to learn.
     pub(super) fn gradients(
         &self,
-        (x, weights): (&[f32], &[f32]),
+        ((x, memory), weights): ((&[f32], &[f32]), &[f32]),
         dy: &[f32],
-        (needs_dx, learns): (bool, bool),
-    ) -> Result<[Option<Vec<f32>>; 2]> {
+        [needs_dx, needs_memory, learns]: [bool; 3],
+    ) -> Result<[Option<Vec<f32>>; 3]> {
         let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         if kept.len() != self.lanes.lanes().len() {
             bail!("a block's backward pass follows one forward pass");
@@ -44,31 +45,36 @@ impl Block {
         let n_weights = weights.len();
         let weights = BlockWeights::new(self.shape, weights, (Pass::Backward, self.precision));
         let mut dx = vec![0.0; x.len()];
+        let mut d_memory = vec![0.0; if needs_memory { memory.len() } else { 0 }];
         let lanes = self.lanes.lanes().par_iter().zip(self.lanes.split_mut(&mut dx, d)).zip(kept);
         let partial: Vec<Option<Scratch>> = lanes
-            .map(|((chunks, mut dx), kept)| {
+            .zip(self.split_memory(&mut d_memory))
+            .map(|(((chunks, mut dx), kept), mut d_memory)| {
                 let mut sum = learns.then(|| self.room_for_gradients(n_weights));
                 let mut kept = kept.into_iter();
                 for (i, chunk) in chunks.iter().enumerate() {
                     let (piece, rest) = dx.split_at_mut(chunk.tokens.len() * d);
                     dx = rest;
+                    let (of_memory, rest) = self.split_of_chunk(chunk, d_memory);
+                    d_memory = rest;
                     let at = chunk.tokens.start * d..chunk.tokens.end * d;
                     let (x, dy) = (&x[at.clone()], &dy[at]);
                     let kept = kept.next().unwrap_or_else(|| {
                         let mut kept = self.room(chunk);
                         if let Some(again) = &again {
-                            forward(self, again, chunk, x, &mut *piece, &mut kept);
+                            forward(self, again, chunk, (x, memory), &mut *piece, &mut kept);
                         }
                         kept
                     });
-                    let (of_x, sum) = ((piece, needs_dx), (sum.as_deref_mut(), i > 0));
-                    backward(self, &weights, (chunk, &kept), (x, dy), of_x, sum);
+                    let of_memory = needs_memory.then_some(of_memory);
+                    let (into, sum) = ((piece, needs_dx, of_memory), (sum.as_deref_mut(), i > 0));
+                    backward(self, &weights, (chunk, &kept), (x, memory, dy), into, sum);
                 }
                 sum
             })
             .collect();
         let sum = learns.then(|| add_up(&partial.into_iter().flatten().collect::<Vec<_>>()));
-        Ok([needs_dx.then_some(dx), sum])
+        Ok([needs_dx.then_some(dx), needs_memory.then_some(d_memory), sum])
     }
 
     /// Room for the gradients of the packed weights: zeros, but where a matrix learns, whose
@@ -86,20 +92,26 @@ impl Block {
     /// `dx = dy` carried back through the chunk; `sum`, the packed weights' gradient, is added to
     /// where they learn, or, where it is a matrix's and this is not to `add`, overwritten. Goes no
     /// further down than something learns: `needs_dx` says whether anything below the block does.
+    /// The gradient of an encoder's states is written to `d_memory`, if that is there.
     #[inline(always)]
     fn backward(
         &self,
         weights: &BlockWeights,
         (chunk, kept): (&Chunk, &Kept),
-        (x, dy): (&[f32], &[f32]),
-        (dx, needs_dx): (&mut [f32], bool),
+        (x, memory, dy): (&[f32], &[f32], &[f32]),
+        (dx, needs_dx, d_memory): (&mut [f32], bool, Option<&mut [f32]>),
         (mut sum, add): (Option<&mut [f32]>, bool),
     ) {
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
         let into = self.shape.into();
         // The numbers for distances stand last, but come in above the queries and keys.
         let distances = |i: usize| i > 2 && self.learns[DISTANCE];
-        let learns_below = |i: usize| needs_dx || distances(i) || self.learns[..i].contains(&true);
+        // Those of the half that reads an encoder's states stand last too, and come in below the
+        // feed-forward half.
+        let crosses = kept.crossed.is_some()
+            && (d_memory.is_some() || self.learns[cross::PARAMETERS].contains(&true));
+        let below = |i: usize| needs_dx || distances(i) || self.learns[..i].contains(&true);
+        let learns_below = |i: usize| below(i) || (crosses && i >= 6);
         let part = &weights.part;
         let mut wide = Scratch::new(t * into.max(3 * d));
         let gated = self.shape.style.feed_forward == FeedForward::Swiglu;
@@ -146,21 +158,23 @@ impl Block {
         }
         norm::styled_backward(
             self.shape.style.norm,
-            (&kept.middle, &kept.forward_stats),
+            (
+                kept.crossed.as_ref().map_or(&kept.middle, |crossed| &crossed.out),
+                &kept.forward_stats,
+            ),
             &part[6],
             &narrow,
             learns_below(6).then_some(&mut *dx),
             self.pair(&mut sum, 6),
         );
-        if learns_below(6) {
+        if let Some(crossed) = kept.crossed.as_ref().filter(|_| learns_below(6)) {
+            let kept = (chunk, &kept.middle[..], crossed);
+            let into = (&mut *dx, below(6), d_memory);
+            cross::backward(self, weights, kept, memory, into, (sum.as_deref_mut(), add));
+        }
+        if below(6) {
             let room = [wide, narrow, after];
-            self.attention_backward(
-                weights,
-                (chunk, kept, x),
-                (dx, learns_below),
-                room,
-                (sum, add),
-            );
+            self.attention_backward(weights, (chunk, kept, x), (dx, below), room, (sum, add));
         }
     }
 
@@ -235,7 +249,7 @@ impl Block {
     }
 
     /// The gradients of the `weight`-th parameter and of the bias after it, where they learn.
-    fn pair<'a>(
+    pub(super) fn pair<'a>(
         &self,
         sum: &'a mut Option<&mut [f32]>,
         weight: usize,

@@ -203,7 +203,10 @@ impl LanguageModel {
             let whose = format!("the backbone of objective {name}");
             problems.push(setting(&whose, format!("with {:?}", Vec::from(views)), expected));
         }
-        if objective.sides() != self.sides() {
+        let shape = self.backbone.as_dyn().shape().ok();
+        if shape.is_some_and(|shape| shape.has_encoder()) {
+            problems.extend(self.unsuited_to_encoder_decoder());
+        } else if objective.sides() != self.sides() {
             let expected = match objective.sides() {
                 Sides::Both => "a bidirectional backbone: encoder",
                 Sides::Causal => "a causal backbone: decoder",
@@ -212,6 +215,19 @@ impl LanguageModel {
             problems.push(setting(&whose, self.backbone.name(), expected));
         }
         problems
+    }
+
+    /// Which objectives cannot be asked of an encoder–decoder.
+    fn unsuited_to_encoder_decoder(&self) -> Vec<Error> {
+        let before = self.pretraining.iter().flat_map(Pretraining::objectives);
+        let all = self.objectives().chain(before);
+        let unsuited = all.filter(|objective| !objective.as_dyn().suits_encoder_decoder());
+        let problem = |objective: &AnyObjective| {
+            let expected = "one that asks its decoder to go on: \
+                            bce, bpr, gbce, return-conditioned, sampled-softmax or softmax";
+            setting("an objective of an encoder-decoder", objective.name(), expected)
+        };
+        unsuited.map(problem).collect()
     }
 
     /// Every objective of the task itself.

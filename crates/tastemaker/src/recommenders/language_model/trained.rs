@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
 use tastemaker_core::{Interactions, ItemId, RankedList, RecQuery, Recommender, TopN};
 use tastemaker_nn::backbones::Views;
-use tastemaker_nn::fused::{Keeper, RANKED_ROWS};
+use tastemaker_nn::fused::{Keeper, Lanes, RANKED_ROWS};
 use tastemaker_nn::transformer::{Frozen, Input, Sides};
 
 use crate::paradigms::ItemPrompt;
@@ -49,7 +49,7 @@ impl Trained {
         let mut tokens = self.prompt.render(query.history);
         tokens.drain(..tokens.len().saturating_sub(room));
         if masks {
-            tokens.push(u32::try_from(self.n_items).expect("items are numbered in 32 bits"));
+            tokens.push(self.mask());
         }
         tokens
     }
@@ -93,11 +93,29 @@ impl Trained {
             .iter()
             .flat_map(|profiles| queries.iter().map(|query| profiles.of(query.user).to_vec()));
         let input = Input { views, profiles: profiles.collect(), ..Input::of(&sequences) };
-        let (mut hidden, width) = (self.model.last_hidden(&input)?, self.model.width());
+        let (mut hidden, width) = (self.states(input)?, self.model.width());
         for i in empty {
             hidden[i * width..(i + 1) * width].fill(0.0);
         }
         Ok(hidden)
+    }
+
+    /// What the model finds after each sequence, by its last token or, after an encoder has read it,
+    /// by the mask with which the decoder begins.
+    fn states(&self, input: Input) -> tastemaker_nn::Result<Vec<f32>> {
+        if !self.model.has_encoder() {
+            return self.model.last_hidden(&input);
+        }
+        let n = input.lanes.lengths().len();
+        let last = |view: &Arc<[u32]>| input.lanes.last_tokens().map(|token| view[token]).collect();
+        let views = input.views.iter().map(last).collect();
+        let lanes = Arc::new(Lanes::reading(vec![1; n], &input.lanes));
+        let masks = Input::new(vec![self.mask(); n].into(), lanes);
+        self.model.last_hidden(&Input { views, encoded: Some(Arc::new(input)), ..masks })
+    }
+
+    fn mask(&self) -> u32 {
+        u32::try_from(self.n_items).expect("items are numbered in 32 bits")
     }
 
     fn score(&self, queries: &[RecQuery<'_>], scores: &mut [f32]) -> tastemaker_nn::Result<()> {
