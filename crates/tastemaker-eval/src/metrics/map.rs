@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tastemaker_core::ItemId;
 
-use super::{Metric, ranks};
+use super::{Metric, ranks, total};
 
 /// Mean average precision over all targets.
 ///
@@ -36,7 +36,7 @@ impl Metric for Map {
 
     fn of_list(&self, list: &[ItemId], targets: &[ItemId]) -> Option<f64> {
         let precisions = (1..).zip(ranks(list, targets, self.k));
-        let sum: f64 = precisions.map(|(found, rank)| f64::from(found) / rank as f64).sum();
+        let sum = total(precisions.map(|(found, rank)| f64::from(found) / rank as f64));
         Some(sum / targets.len() as f64)
     }
 }

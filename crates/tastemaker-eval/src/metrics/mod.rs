@@ -136,3 +136,9 @@ fn ranks<'a>(
 ) -> impl Iterator<Item = usize> + 'a {
     (1..).zip(list.iter().take(k)).filter(|(_, item)| targets.contains(item)).map(|(rank, _)| rank)
 }
+
+/// The sum of `values`, which of none is 0 and not the −0 that a sum of floating-point numbers
+/// begins with.
+fn total(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |sum, value| sum + value)
+}

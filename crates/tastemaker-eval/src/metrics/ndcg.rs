@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tastemaker_core::ItemId;
 
-use super::{Metric, ranks};
+use super::{Metric, ranks, total};
 
 /// Normalised discounted cumulative gain: targets count more the higher they stand.
 ///
@@ -36,7 +36,7 @@ impl Metric for Ndcg {
 
     fn of_list(&self, list: &[ItemId], targets: &[ItemId]) -> Option<f64> {
         let gain = |rank: usize| 1.0 / ((rank + 1) as f64).log2();
-        let best: f64 = (1..=targets.len().min(self.k)).map(gain).sum();
-        Some(ranks(list, targets, self.k).map(gain).sum::<f64>() / best)
+        let best = total((1..=targets.len().min(self.k)).map(gain));
+        Some(total(ranks(list, targets, self.k).map(gain)) / best)
     }
 }

@@ -145,3 +145,13 @@ fn metrics_that_mean_nothing_are_refused() {
     let unknown = "ndgc@10".parse::<AnyMetric>().unwrap_err().to_string();
     assert!(unknown.ends_with("did you mean \"ndcg\"?"), "{unknown}");
 }
+
+#[test]
+fn a_list_without_a_target_is_worth_zero_and_not_minus_zero() {
+    for metric in of_lists(5) {
+        for list in [&[ItemId(1), ItemId(2)][..], &[]] {
+            let value = metric.as_dyn().of_list(list, &[ItemId(7)]).unwrap();
+            assert!(value == 0.0 && value.is_sign_positive(), "{}: {value:?}", metric.name());
+        }
+    }
+}
