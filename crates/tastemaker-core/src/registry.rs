@@ -1,5 +1,13 @@
 //! The one table each kind of thing stands in.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::suggest::did_you_mean;
+
 /// What a table says about one of its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -35,6 +43,8 @@ pub struct Entry {
 /// }
 /// assert_eq!(AnyShape::ENTRIES[0].summary, "Four equal sides.");
 /// assert_eq!(AnyShape::Square(Square {}).as_dyn().corners(), 4);
+/// let refused = serde_json::from_str::<AnyShape>("\"square\"").unwrap_err().to_string();
+/// assert!(refused.contains("expected a name with its settings, for example { square = {} }"));
 /// ```
 #[macro_export]
 macro_rules! registry {
@@ -45,7 +55,7 @@ macro_rules! registry {
         }
     ) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
+        #[derive(Clone, Debug, PartialEq, ::serde::Serialize)]
         pub enum $any {
             $( #[doc = $summary] $(#[$more])* #[serde(rename = $name)] $variant($entry), )*
         }
@@ -66,5 +76,65 @@ macro_rules! registry {
                 match self { $( Self::$variant(entry) => entry, )* }
             }
         }
+
+        impl<'de> ::serde::Deserialize<'de> for $any {
+            fn deserialize<D: ::serde::Deserializer<'de>>(written: D) -> ::std::result::Result<Self, D::Error> {
+                #[derive(::serde::Deserialize)]
+                enum Written {
+                    $( #[serde(rename = $name)] $variant(Box<$entry>), )*
+                }
+                ::std::result::Result::Ok(match $crate::registry::read(written, Self::ENTRIES)? {
+                    $( Written::$variant(entry) => Self::$variant(*entry), )*
+                })
+            }
+        }
     };
+}
+
+/// Reads one of `entries` with its settings, `{ ndcg = { k = 10 } }`; what is written otherwise is
+/// refused with an example of what was expected.
+pub fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    written: D,
+    entries: &'static [Entry],
+) -> Result<T, D::Error> {
+    written.deserialize_any(OneOf { entries, entry: PhantomData })
+}
+
+struct OneOf<T> {
+    entries: &'static [Entry],
+    entry: PhantomData<T>,
+}
+
+impl<T> OneOf<T> {
+    /// What could be written, with the name most like `written`.
+    fn example(&self, written: &str) -> String {
+        let names = || self.entries.iter().map(|entry| entry.name);
+        let name = did_you_mean(written, names()).or_else(|| names().next()).unwrap_or_default();
+        format!("a name with its settings, for example {{ {name} = {{}} }}")
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOf<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.example(""))
+    }
+
+    fn visit_str<E: Error>(self, written: &str) -> Result<T, E> {
+        Err(E::custom(format!("found the string {written:?}, expected {}", self.example(written))))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        if map.size_hint() == Some(0) {
+            return Err(A::Error::custom(format!("found {{}}, expected {}", self.example(""))));
+        }
+        let entry = T::deserialize(MapAccessDeserializer::new(&mut map))?;
+        match map.next_key::<String>()? {
+            None => Ok(entry),
+            Some(second) => Err(A::Error::custom(format!(
+                "found the second name {second:?}, expected one name with its settings"
+            ))),
+        }
+    }
 }

@@ -130,11 +130,6 @@ impl Step {
     pub(super) fn new(step: &str, what: impl Into<String>, left: Counts) -> Self {
         Self { step: step.to_owned(), what: what.into(), left }
     }
-
-    /// The step's name and how many interactions it left.
-    pub(super) fn summary(&self) -> String {
-        format!("{} left {} interactions", self.step, self.left.interactions)
-    }
 }
 
 impl Manifest {

@@ -61,11 +61,7 @@ pub fn prepare_raw(raw: RawData, options: &PrepareOptions) -> Result<Prepared> {
     check(&raw)?;
     let (rows, steps, order) = steps::run(&raw, options);
     if rows.is_empty() {
-        return Err(Error::Setting {
-            name: "prepare".to_owned(),
-            found: steps.iter().map(manifest::Step::summary).collect::<Vec<_>>().join(", "),
-            expected: "something to be left; lower min-value or the k-core".to_owned(),
-        });
+        return Err(nothing_left(&steps, options));
     }
     let notes = raw.notes.clone();
     let (format, attribution) = (raw.format.clone(), raw.attribution.clone());
@@ -80,6 +76,26 @@ pub fn prepare_raw(raw: RawData, options: &PrepareOptions) -> Result<Prepared> {
         ..Manifest::about(&dataset, format)
     };
     Ok(Prepared { dataset, manifest })
+}
+
+/// Which step left out the last interaction, and what there was before it.
+fn nothing_left(steps: &[Step], options: &PrepareOptions) -> Error {
+    let empties = |step: &Step| step.left.interactions == 0;
+    let first = steps.iter().position(empties).unwrap_or(0);
+    let PrepareOptions { user_core, item_core, .. } = options;
+    let (name, found) = match steps[first].step.as_str() {
+        "core" => ("the k-core", format!("user-core {user_core} and item-core {item_core}")),
+        "min-value" => ("min-value", options.min_value.unwrap_or_default().to_string()),
+        _ => ("the data", "without an interaction".to_owned()),
+    };
+    let expected = match first.checked_sub(1).map(|before| steps[before].left) {
+        Some(Counts { users, items, interactions }) => format!(
+            "a lower one: of {interactions} interactions of {users} users with {items} items it \
+             leaves none"
+        ),
+        None => "one or more".to_owned(),
+    };
+    Error::Setting { name: name.to_owned(), found, expected }
 }
 
 /// Checks what a source outside this crate may get wrong.

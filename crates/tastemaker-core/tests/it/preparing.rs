@@ -54,10 +54,22 @@ fn values_below_the_least_are_left_out() {
 }
 
 #[test]
-fn a_core_that_leaves_nothing_is_an_error_that_says_which_step() {
-    let error = load(TEXT, &default().with_core(3)).unwrap_err();
-    assert!(error.contains("core left 0 interactions"), "{error}");
-    assert!(error.contains("lower min-value or the k-core"), "{error}");
+fn what_leaves_nothing_is_an_error_that_says_which_step_and_of_what() {
+    for (options, expected) in [
+        (
+            default().with_core(3),
+            "the k-core is user-core 3 and item-core 3, expected a lower one: \
+             of 5 interactions of 2 users with 3 items it leaves none",
+        ),
+        (
+            PrepareOptions { min_value: Some(9.0), ..default() },
+            "min-value is 9, expected a lower one: \
+             of 6 interactions of 2 users with 3 items it leaves none",
+        ),
+    ] {
+        let error = load(TEXT, &options).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]
