@@ -10,12 +10,27 @@ const TICKS: f64 = 100.0;
 
 /// Measures the program itself.
 pub(crate) struct Process {
-    begun: Mutex<(Instant, f64)>,
+    begun: Mutex<Beginning>,
+}
+
+/// What there was when measuring began.
+#[derive(Clone, Copy)]
+struct Beginning {
+    instant: Instant,
+    cpu_seconds: f64,
+    memory: u64,
+}
+
+impl Beginning {
+    fn now() -> Self {
+        let (cpu_seconds, memory) = (cpu_seconds(), memory("VmRSS:"));
+        Self { instant: Instant::now(), cpu_seconds, memory }
+    }
 }
 
 impl Process {
     pub(crate) fn new() -> Self {
-        Self { begun: Mutex::new((Instant::now(), cpu_seconds())) }
+        Self { begun: Mutex::new(Beginning::now()) }
     }
 }
 
@@ -23,16 +38,16 @@ impl Meter for Process {
     fn reset(&self) {
         // Asks Linux to forget the highest memory so far; where it cannot, the peak is of all.
         let _ = fs_err::write("/proc/self/clear_refs", "5");
-        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) =
-            (Instant::now(), cpu_seconds());
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Beginning::now();
     }
 
     fn read(&self) -> Cost {
-        let (begun, cpu) = *self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = *self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         Cost {
-            seconds: begun.elapsed().as_secs_f64(),
-            cpu_seconds: cpu_seconds() - cpu,
-            peak_memory: peak_memory(),
+            seconds: begun.instant.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_seconds() - begun.cpu_seconds,
+            peak_memory: memory("VmHWM:"),
+            start_memory: begun.memory,
         }
     }
 }
@@ -46,10 +61,10 @@ fn cpu_seconds() -> f64 {
     ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
-/// The most memory at once, in bytes, 0 where the system does not say.
-fn peak_memory() -> u64 {
+/// The memory, in bytes, that the process table has under this name, 0 where it does not say.
+fn memory(name: &str) -> u64 {
     let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|peak| peak.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    let memory = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = memory.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

@@ -27,6 +27,14 @@ pub enum Error {
     /// A study has mistakes.
     #[error("{}", problems(.0))]
     Study(Vec<Problem>),
+    /// A setting of a recommender cannot be used, or not with the others.
+    #[error("{problem}")]
+    At {
+        /// The setting's keys among those of the recommender, such as `training.epochs`.
+        keys: String,
+        /// What was found and what was expected.
+        problem: Box<Error>,
+    },
     /// Settings could not be written down.
     #[error("settings cannot be written down: {0}")]
     Serialise(String),
@@ -41,6 +49,23 @@ pub enum Error {
     /// An item of a history was not found.
     #[error("{0}")]
     History(String),
+}
+
+impl Error {
+    /// The same, of the setting with these keys or of one in it.
+    pub(crate) fn at(self, keys: &str) -> Self {
+        Self::At { keys: keys.to_owned(), problem: Box::new(self) }
+    }
+
+    /// The keys of the setting that this is about, as far as it names one.
+    pub(crate) fn keys(&self) -> String {
+        match self {
+            Self::At { keys, problem } => format!("{keys}.{}", problem.keys()),
+            Self::Core(tastemaker_core::Error::Setting { name, .. })
+            | Self::Nn(tastemaker_nn::Error::Setting { name, .. }) => name.clone(),
+            _ => String::new(),
+        }
+    }
 }
 
 fn problems(problems: &[Problem]) -> String {

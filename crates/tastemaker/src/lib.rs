@@ -19,7 +19,7 @@ pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
     ArmReport, Cell, Costs, Listed, Matched, Recommendation, Report, StudyObserver, TitleIndex,
-    Whose, evaluate, recommend, train,
+    Whose, check, evaluate, recommend, train,
 };
 
 /// Every table, by the name of its kind.

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Where the folders of the runs are
     #[arg(long, default_value = "runs", value_name = "FOLDER")]
     out: PathBuf,
-    /// Print the resolved study and do nothing
+    /// Read the data, say what cannot be learnt from it, print the resolved study and train nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -44,6 +44,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
     let study = resolve(arguments)?;
     if arguments.dry_run {
+        tastemaker::check(&study)?;
         output::write(global.format, &study, |study| study.to_toml().unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -117,7 +118,7 @@ fn text(report: &Report) -> String {
     headings.extend(first.test.iter().map(|cell| cell.metric.clone()));
     let measured = report.arms.iter().any(|arm| arm.costs.is_some());
     if measured {
-        headings.extend(["trained", "s", "s before", "MiB"].map(str::to_owned));
+        headings.extend(COSTS.map(str::to_owned));
     }
     let row = |arm: &ArmReport| {
         let cell = |cell: &tastemaker::Cell| match cell.deviation {
@@ -137,11 +138,22 @@ fn text(report: &Report) -> String {
     format!("{table}\n\n{}\nRuns:\n{}", report.protocol, folders.join("\n"))
 }
 
-/// Numbers that learnt, seconds, seconds of pre-training before, memory.
-fn costs(costs: Option<tastemaker::Costs>) -> [String; 4] {
-    let Some(costs) = costs else { return std::array::from_fn(|_| "–".to_owned()) };
+/// What the columns of costs are called.
+const COSTS: [&str; 6] = ["trained", "epochs", "epochs before", "s", "s before", "MiB"];
+
+/// Numbers that learnt, epochs and those of pre-training before, seconds likewise, memory.
+fn costs(costs: Option<tastemaker::Costs>) -> [String; 6] {
+    let unknown = || "–".to_owned();
+    let Some(costs) = costs else { return std::array::from_fn(|_| unknown()) };
+    let epochs = |epochs: Option<f64>| match epochs {
+        Some(epochs) if epochs.fract() == 0.0 => format!("{epochs}"),
+        Some(epochs) => format!("{epochs:.1}"),
+        None => unknown(),
+    };
     [
         costs.trained_parameters.to_string(),
+        epochs(costs.epochs),
+        epochs(costs.pretraining_epochs),
         format!("{:.1}", costs.seconds),
         format!("{:.1}", costs.pretraining_seconds),
         (costs.peak_memory >> 20).to_string(),

@@ -170,6 +170,14 @@ fn what_cannot_be_done_says_why_and_leaves_nothing() {
         &["no arm \"decodr\"; did you mean \"decoder\"?"],
     );
     has(&["train", "study.toml", "--set", "study.nmae=x"], &["--set:1:", "did you mean \"name\"?"]);
+    let without_times = STUDY.replace("embedding-size = 32", "views = [\"return\"]");
+    let conditioned = format!("{without_times}objective = {{ return-conditioned = {{}} }}\n");
+    fs_err::write(here.path("values.toml"), conditioned).unwrap();
+    for arguments in [&["train", "values.toml"][..], &["train", "values.toml", "--dry-run"]] {
+        has(arguments, &["values.toml:16:1: arm \"decoder\"", "the interactions have no values"]);
+    }
+    let elsewhere = "dataset={ sequence-lines = { path = \"no.txt\" } }";
+    has(&["train", "study.toml", "--dry-run", "--set", elsewhere], &["no.txt"]);
     has(&["list", "metric"], &["did you mean \"metrics\"?"]);
     has(&["evaluate", "nowhere"], &["nowhere", "expected the folder of a run"]);
     has(&["recommend", ".", "--user", "u1"], &["expected the folder of a run"]);

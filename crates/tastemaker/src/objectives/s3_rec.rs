@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Dataset, ItemId, suggest};
+use tastemaker_core::{Dataset, Error, ItemId, suggest};
 use tastemaker_nn::adapters::Added;
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::composite::softplus;
@@ -178,6 +178,9 @@ impl Objective for S3Rec {
         check_share("probability", self.probability)?;
         for (name, weight) in self.terms() {
             check_weight(name, weight)?;
+        }
+        if self.terms().iter().all(|(_, weight)| *weight == 0.0) {
+            return Err(Error::setting("the weights of s3-rec", "all 0", "one above 0"));
         }
         Ok(())
     }

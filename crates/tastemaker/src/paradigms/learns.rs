@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use tastemaker_core::suggest;
 use tastemaker_nn::adapters::can_learn;
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::parameters::Group;
@@ -79,9 +80,24 @@ impl Learns {
         let known = names.iter().filter(|name| can_learn(name));
         let kinds: BTreeSet<String> = known.map(any_block).collect();
         let kinds: Vec<String> = kinds.into_iter().collect();
-        let expected = format!("something that the model has, which is {}", kinds.join(", "));
+        let hint = match self {
+            Self::Named(pattern) => hint(pattern, &kinds),
+            _ => String::new(),
+        };
+        let expected = format!("something that the model has, which is {}{hint}", kinds.join(", "));
         Some(setting("learns", found, &expected))
     }
+}
+
+/// What may have been meant by `pattern`: a name, or the beginning of some.
+fn hint(pattern: &str, names: &[String]) -> String {
+    let dots =
+        |name: &String| -> Vec<usize> { name.match_indices('.').map(|(at, _)| at).collect() };
+    let beginnings = |name: &String| -> Vec<String> {
+        dots(name).into_iter().map(|at| format!("{}.*", &name[..at])).collect()
+    };
+    let all: BTreeSet<String> = names.iter().flat_map(beginnings).chain(names.to_vec()).collect();
+    suggest::hint(pattern, all.iter().map(String::as_str))
 }
 
 /// What the names of the parameters of an encoder beside a decoder begin with.

@@ -100,6 +100,11 @@ impl TrainPlan {
         self.stages.iter().any(|stage| stage.task == Task::Pretraining)
     }
 
+    /// Whether anything learns from the recommender's own task.
+    pub fn adapts(&self) -> bool {
+        self.stages.iter().any(|stage| stage.task == Task::Recommending)
+    }
+
     /// Everything that is put into the model.
     pub fn inserted(&self) -> impl Iterator<Item = &AnyAdapter> {
         self.stages.iter().flat_map(|stage| &stage.insert)
@@ -120,7 +125,7 @@ impl TrainPlan {
                 names.extend(adapter.parameter_names(shape));
             }
             for learns in &stage.learns {
-                problems.extend(learns.problem(shape, &names));
+                problems.extend(learns.problem(shape, &names).map(|problem| problem.at("learns")));
             }
         }
         problems

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
 use tastemaker_core::{Error, RankedList, RecQuery, Recommender};
 
-use super::{FitContext, FitRecommender, check, distinct};
+use super::{FitContext, FitRecommender, Given, check, distinct};
 use crate::Result;
 
 /// A linear model from items to items in closed form (EASE).
@@ -49,14 +49,8 @@ impl FitRecommender for Ease {
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
         let (data, split) = (context.data, context.split);
         let n_items = data.n_items();
-        if n_items > self.max_items {
-            let needed = 3.0 * 4.0 * (n_items as f64).powi(2) / f64::from(1 << 30);
-            let reason = format!(
-                "{n_items} items need about {needed:.1} GiB and work in the cube of that number, and \
-                 max-items is {}; raise max-items, use a k-core, or use item-knn",
-                self.max_items
-            );
-            return Err(Error::Unsuitable { recommender: "ease", reason }.into());
+        if let Some(problem) = self.too_many(n_items) {
+            return Err(problem);
         }
         let mut gram: Mat<f32> = Mat::zeros(n_items, n_items);
         for user in data.interactions.users() {
@@ -82,6 +76,26 @@ impl FitRecommender for Ease {
 
     fn problems(&self) -> Vec<crate::Error> {
         check("regularisation", self.regularisation, 1e-3..=1e9).into_iter().collect()
+    }
+
+    fn unsuitable(&self, given: &Given<'_>) -> Vec<crate::Error> {
+        self.too_many(given.data.n_items()).into_iter().collect()
+    }
+}
+
+impl Ease {
+    fn too_many(&self, n_items: usize) -> Option<crate::Error> {
+        if n_items <= self.max_items {
+            return None;
+        }
+        let needed = 3.0 * 4.0 * (n_items as f64).powi(2) / f64::from(1 << 30);
+        let reason = format!(
+            "{n_items} items need about {needed:.1} GiB and work in the cube of that number, and \
+             max-items is {}; raise max-items, use a k-core, or use item-knn",
+            self.max_items
+        );
+        let error = Error::Unsuitable { recommender: "ease", reason };
+        Some(crate::Error::from(error).at("max-items"))
     }
 }
 

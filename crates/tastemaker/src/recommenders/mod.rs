@@ -21,7 +21,7 @@ pub use ease::Ease;
 pub use item_knn::ItemKnn;
 pub use language_model::{
     ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, ItemFeatures, LanguageModel,
-    MODEL_FILE, Pretraining, Scoring,
+    MODEL_FILE, Others, Pretraining, Scoring,
 };
 pub use most_popular::MostPopular;
 
@@ -46,6 +46,17 @@ pub struct FitContext<'a> {
     pub observer: &'a dyn Observer,
 }
 
+/// What would be learnt from, for a look before anything is.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The data set.
+    pub data: &'a Dataset,
+    /// Which interactions would be learnt from.
+    pub split: &'a SplitSets,
+    /// Data beside the study's.
+    pub others: &'a Others,
+}
+
 /// A recommender's settings, which learn a recommender from data.
 pub trait FitRecommender {
     /// Learns from the training part.
@@ -57,8 +68,8 @@ pub trait FitRecommender {
         self.fit(context)
     }
 
-    /// Why this cannot learn from `data`, found before anything is learnt.
-    fn unsuitable(&self, _data: &Dataset) -> Vec<crate::Error> {
+    /// Why this cannot learn from what is given, found before anything is learnt.
+    fn unsuitable(&self, _given: &Given<'_>) -> Vec<crate::Error> {
         Vec::new()
     }
 

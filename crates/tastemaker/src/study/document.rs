@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use super::Places;
 use super::problem::{Place, Problem};
 
 /// The texts that a document is made of.
@@ -58,7 +59,7 @@ impl Texts {
 
 /// A study's tables and everything found wrong with them so far.
 pub(super) struct Document<'t> {
-    texts: &'t Texts,
+    pub(super) texts: &'t Texts,
     pub(super) table: DeTable<'t>,
     pub(super) problems: Vec<Problem>,
 }
@@ -98,6 +99,13 @@ impl<'t> Document<'t> {
     /// Takes note of a mistake.
     pub(super) fn report(&mut self, message: impl Into<String>, span: Range<usize>) {
         let place = Some(self.texts.place(span));
+        self.problems.push(Problem { message: message.into(), place });
+    }
+
+    /// Takes note of a mistake in the setting with these keys.
+    pub(super) fn report_at(&mut self, keys: &str, message: impl Into<String>) {
+        let places = Places::of_table(&self.table, self.texts);
+        let place = places.find(keys).cloned();
         self.problems.push(Problem { message: message.into(), place });
     }
 

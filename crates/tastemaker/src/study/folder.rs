@@ -6,10 +6,11 @@
 //! | `data/` | the prepared data, hard links to the study's where the file system has them |
 //! | `events.jsonl` | what happened in training, a line an event |
 //! | `checkpoint.safetensors` | where an interrupted training goes on; gone afterwards |
+//! | `checkpoint.costs.json` | what training took until then; gone afterwards |
 //! | `model.safetensors` | a trained language model (controls are learnt again from `data/`) |
 //! | `adapters.safetensors` | what was put into it: adapters, prompts, heads |
 //! | `metrics.json` | the result; written last, so that a run that has it has ended |
-//! | `costs.json` | what each stage took; the only file that depends on the machine's load |
+//! | `costs.json` | what each stage took; only costs depend on the machine's load |
 //! | `users.parquet` | the test metrics of every user |
 //!
 //! Beside the arms' folders stand `data/`, the prepared data, and `pretrained/`, the models that

@@ -14,11 +14,13 @@ pub(crate) mod costs;
 mod document;
 mod events;
 mod folder;
+mod places;
 mod problem;
 mod resolve;
 
 pub use events::EventLog;
 pub use folder::{RunFolder, RunResult};
+pub use places::Places;
 pub use problem::{Place, Problem};
 pub use resolve::{parse, read};
 
@@ -58,6 +60,18 @@ pub struct Arm {
     pub name: String,
     /// What recommends.
     pub recommender: AnyRecommender,
+    /// Where its settings are written, if they were read from a text.
+    #[serde(skip)]
+    pub places: Places,
+}
+
+impl Arm {
+    /// What is wrong with its recommender, at its place.
+    pub(crate) fn problem(&self, error: &Error) -> Problem {
+        let keys = format!("recommender.{}.{}", self.recommender.name(), error.keys());
+        let message = format!("arm {:?}: {error}", self.name);
+        Problem { message, place: self.places.find(&keys).cloned() }
+    }
 }
 
 /// How recommendations are measured.

@@ -15,10 +15,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, Texts};
-use super::{About, Arm, Evaluate, Problem, Study};
+use super::{About, Arm, Evaluate, Places, Problem, Study};
 use crate::objectives::AnyObjective;
 use crate::paradigms::AnyParadigm;
-use crate::recommenders::AnyRecommender;
+use crate::recommenders::{AnyRecommender, Auxiliary, Elsewhere, FewShot, ItemFeatures};
 use crate::train::Training;
 use crate::{Error, Result};
 
@@ -55,8 +55,19 @@ pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Study> {
     let study = resolve(&mut document);
     match study {
         Some(study) if document.problems.is_empty() => Ok(study),
-        _ => Err(Error::Study(document.problems)),
+        _ => Err(Error::Study(distinct(document.problems))),
     }
+}
+
+/// Each mistake once: what several arms inherit is read for each of them.
+fn distinct(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut distinct: Vec<Problem> = Vec::new();
+    for problem in problems {
+        if !distinct.contains(&problem) {
+            distinct.push(problem);
+        }
+    }
+    distinct
 }
 
 fn resolve(document: &mut Document<'_>) -> Option<Study> {
@@ -118,19 +129,15 @@ fn missing<T>(document: &mut Document<'_>, name: &str, expected: &str) -> Option
 }
 
 fn check_about(document: &mut Document<'_>, about: &About) {
-    let span = document.table.get("study").map_or(0..0, Spanned::span);
     if !is_file_name(&about.name) {
-        document.report(
-            format!("the study's name is {:?}, expected a name that a folder can have", about.name),
-            span.clone(),
-        );
+        let message =
+            format!("the study's name is {:?}, expected a name that a folder can have", about.name);
+        document.report_at("study.name", message);
     }
     let distinct: BTreeSet<u64> = about.seeds.iter().copied().collect();
     if about.seeds.is_empty() || distinct.len() < about.seeds.len() {
-        document.report(
-            format!("seeds are {:?}, expected one or more, all different", about.seeds),
-            span,
-        );
+        let message = format!("seeds are {:?}, expected one or more, all different", about.seeds);
+        document.report_at("study.seeds", message);
     }
 }
 
@@ -154,10 +161,9 @@ fn evaluate(document: &mut Document<'_>) -> Option<Evaluate> {
     if document.problems.len() > before {
         return None;
     }
-    let span = value.span();
     let evaluate: Evaluate = document.read(value)?;
     if let Err(error) = evaluate.evaluator() {
-        document.report(error.to_string(), span);
+        document.report_at("evaluate.metrics", error.to_string());
         return None;
     }
     Some(evaluate)
@@ -178,74 +184,90 @@ fn arms(document: &mut Document<'_>) -> Option<Vec<Arm>> {
     };
     let resolved: Vec<Option<Vec<Arm>>> =
         arms.into_iter().map(|arm| resolve_arm(document, arm)).collect();
-    let arms = resolved.into_iter().collect::<Option<Vec<Vec<Arm>>>>()?.concat();
+    check_names(document, resolved.iter().flatten().flatten());
+    Some(resolved.into_iter().collect::<Option<Vec<Vec<Arm>>>>()?.concat())
+}
+
+/// Reports names that two arms have or no folder can have.
+fn check_names<'a>(document: &mut Document<'_>, arms: impl Iterator<Item = &'a Arm>) {
     let mut names = BTreeSet::new();
-    for arm in &arms {
-        if !names.insert(arm.name.as_str()) {
-            document.problems.push(Problem::new(format!("two arms are called {:?}", arm.name)));
+    for Arm { name, places, .. } in arms {
+        let mut report = |message| {
+            document.problems.push(Problem { message, place: places.find("name").cloned() });
+        };
+        if !names.insert(name) {
+            report(format!("two arms are called {name:?}"));
         }
-        if !is_file_name(&arm.name) || ["data", "pretrained"].contains(&arm.name.as_str()) {
-            let message = format!(
-                "an arm's name is {:?}, expected a name that a folder can have, not data or pretrained",
-                arm.name
-            );
-            document.problems.push(Problem::new(message));
+        if !is_file_name(name) || ["data", "pretrained"].contains(&name.as_str()) {
+            report(format!(
+                "an arm's name is {name:?}, expected a name that a folder can have, not data or pretrained"
+            ));
         }
     }
-    Some(arms)
 }
 
 /// An arm and, if it asks for it, its un-pretrained twin.
 fn resolve_arm<'t>(document: &mut Document<'t>, mut arm: Spanned<DeValue<'t>>) -> Option<Vec<Arm>> {
     let before = document.problems.len();
-    let span = arm.span();
     let twin = wants_twin(document, &mut arm);
     if let Some(model) = language_model(&mut arm) {
         inherit(document, model);
         check_parts(document, model);
     }
-    if document.problems.len() > before {
+    let whole = document.problems.len() == before;
+    let places = Places::of(&arm, document.texts);
+    let mut arm = Arm { places, ..document.read::<Arm>(arm)? };
+    let problems = match &arm.recommender {
+        // What cannot be read was left out, so how the parts fit together is not known.
+        AnyRecommender::LanguageModel(model) if !whole => model.problems_of_parts(),
+        recommender => recommender.as_dyn().problems(),
+    };
+    document.problems.extend(problems.iter().map(|problem| arm.problem(problem)));
+    if !whole {
         return None;
-    }
-    let mut arm: Arm = document.read(arm)?;
-    for problem in arm.recommender.as_dyn().problems() {
-        document.report(format!("arm {:?}: {problem}", arm.name), span.clone());
     }
     if let AnyRecommender::LanguageModel(model) = &mut arm.recommender {
         model.resolve();
     }
-    match (twin, twin_of(&arm)) {
-        (false, _) => Some(vec![arm]),
-        (true, Some(twin)) => Some(vec![arm, twin]),
-        (true, None) => {
-            let message = "twin is true, expected pretraining that the twin can leave out";
-            document.report(format!("arm {:?}: {message}", arm.name), span);
+    let Some(span) = twin else { return Some(vec![arm]) };
+    match twin_of(&arm) {
+        Ok(twin) => Some(vec![arm, twin]),
+        Err(reason) => {
+            let message = format!("arm {:?}: twin is true, expected {reason}", arm.name);
+            document.report(message, span);
             None
         }
     }
 }
 
-/// Takes `twin` out of an arm as it was written.
-fn wants_twin(document: &mut Document<'_>, arm: &mut Spanned<DeValue<'_>>) -> bool {
-    let DeValue::Table(arm) = arm.get_mut() else { return false };
-    match arm.remove("twin").map(|twin| (twin.span(), twin.into_inner())) {
-        None => false,
-        Some((_, DeValue::Boolean(twin))) => twin,
-        Some((span, _)) => {
-            document.report("twin is no boolean, expected true or false".to_owned(), span);
-            false
+/// Takes `twin` out of an arm as it was written; says where it is true.
+fn wants_twin(document: &mut Document<'_>, arm: &mut Spanned<DeValue<'_>>) -> Option<Range<usize>> {
+    let DeValue::Table(arm) = arm.get_mut() else { return None };
+    let (key, twin) = arm.remove_entry("twin")?;
+    match twin.get_ref() {
+        DeValue::Boolean(twin) => twin.then(|| key.span()),
+        _ => {
+            document.report("twin is no boolean, expected true or false", twin.span());
+            None
         }
     }
 }
 
-/// The same arm without pre-training.
-fn twin_of(arm: &Arm) -> Option<Arm> {
-    let AnyRecommender::LanguageModel(model) = &arm.recommender else { return None };
+/// The same arm without pre-training, or why there is none.
+fn twin_of(arm: &Arm) -> std::result::Result<Arm, String> {
+    let without = || "pretraining that the twin can leave out".to_owned();
+    let AnyRecommender::LanguageModel(model) = &arm.recommender else { return Err(without()) };
     let mut model = model.clone();
-    let pretraining = model.pretraining.as_mut().filter(|pretraining| !pretraining.skip)?;
-    pretraining.skip = true;
+    let pretraining = model.pretraining.as_mut().filter(|pretraining| !pretraining.skip);
+    pretraining.ok_or_else(without)?.skip = true;
+    if !model.adapts() {
+        return Err(format!(
+            "false: of paradigm {} nothing learns but in pre-training, so its twin never would",
+            model.paradigm.name()
+        ));
+    }
     let recommender = AnyRecommender::LanguageModel(model);
-    Some(Arm { name: format!("{}-twin", arm.name), recommender })
+    Ok(Arm { name: format!("{}-twin", arm.name), recommender, places: arm.places.clone() })
 }
 
 /// The settings of an arm that is a language model.
@@ -296,16 +318,37 @@ fn fill<'t>(own: Option<&mut DeValue<'t>>, shared: &DeValue<'t>) {
     }
 }
 
-/// Reads the parts of a language model one by one, so that each mistake is reported.
-fn check_parts<'t>(document: &mut Document<'t>, model: &DeTable<'t>) {
-    for (key, value) in model {
-        match key.get_ref().as_ref() {
-            "backbone" => drop(document.read::<AnyBackbone>(value.clone())),
-            "objective" => drop(document.read::<AnyObjective>(value.clone())),
-            "paradigm" => drop(document.read::<AnyParadigm>(value.clone())),
-            "training" => drop(document.read::<Training>(value.clone())),
-            // The whole is read afterwards and knows which other keys there are.
+/// Reads the parts of a language model, or of its pre-training, one by one, so that each mistake
+/// is reported; leaves out those that are wrong, so that others can be found in the whole, which is
+/// read afterwards.
+fn check_parts<'t>(document: &mut Document<'t>, model: &mut DeTable<'t>) {
+    let mut wrong = Vec::new();
+    for (key, value) in model.iter_mut() {
+        let before = document.problems.len();
+        match (key.get_ref().as_ref(), value.get_mut()) {
+            ("pretraining", DeValue::Table(part)) => {
+                check_parts(document, part);
+                continue;
+            }
+            ("auxiliary", DeValue::Array(items)) => {
+                for item in items.iter() {
+                    drop(document.read::<Auxiliary>(item.clone()));
+                }
+            }
+            ("backbone", _) => drop(document.read::<AnyBackbone>(value.clone())),
+            ("objective", _) => drop(document.read::<AnyObjective>(value.clone())),
+            ("paradigm", _) => drop(document.read::<AnyParadigm>(value.clone())),
+            ("training", _) => drop(document.read::<Training>(value.clone())),
+            ("elsewhere", _) => drop(document.read::<Elsewhere>(value.clone())),
+            ("features", _) => drop(document.read::<ItemFeatures>(value.clone())),
+            ("few-shot", _) => drop(document.read::<FewShot>(value.clone())),
             _ => {}
         }
+        if document.problems.len() > before {
+            wrong.push(key.get_ref().to_string());
+        }
+    }
+    for key in wrong {
+        model.remove(key.as_str());
     }
 }

@@ -14,6 +14,23 @@ pub struct Cost {
     /// The most memory at once, in bytes, the program and the data included; 0 where the system
     /// does not say.
     pub peak_memory: u64,
+    /// The memory when it began, in bytes: program, data and what was not given back of what ran
+    /// before in the same process. 0 where the system does not say.
+    #[serde(default)]
+    pub start_memory: u64,
+}
+
+impl Cost {
+    /// What two parts took, one after the other.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        Self {
+            seconds: self.seconds + next.seconds,
+            cpu_seconds: self.cpu_seconds + next.cpu_seconds,
+            peak_memory: self.peak_memory.max(next.peak_memory),
+            start_memory: self.start_memory,
+        }
+    }
 }
 
 /// Measures costs. Only the program knows the clock, so it gives the meter.
@@ -33,6 +50,11 @@ pub struct StageCost {
     pub stage: String,
     /// How many numbers learnt.
     pub trained_parameters: usize,
-    /// What it took; of a stage that was interrupted, its last part.
+    /// Passes over what is learnt from, those after the best one too; `None` of a recommender that
+    /// makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
+    /// What it took; of a stage that was interrupted, all its parts, each up to its last
+    /// checkpoint.
     pub cost: Cost,
 }

@@ -18,6 +18,7 @@ pub use cost::{Cost, Meter, StageCost};
 pub use event::{Event, Observer, Silent};
 pub use facts::{Categories, Facts, category_attributes, feature_attributes};
 pub use profiles::{Profiles, unknown_attribute};
+pub use resume::remove as remove_checkpoint;
 pub use schedule::Schedule;
 pub use settings::{Decay, Training};
 pub use trainer::{Outcome, Question, Trainer};

@@ -1,13 +1,16 @@
 //! Where an interrupted training goes on.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tastemaker_core::artifact::write_atomically;
 use tastemaker_nn::adamw::{AdamW, Moments};
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::parameters::Parameters;
 
+use super::Cost;
 use crate::{Error, Result};
 
 /// The version of the file; raised when its meaning changes.
@@ -68,6 +71,34 @@ pub(super) fn write(
     }
     let about = About { version: VERSION, run: run.to_owned(), progress: progress.clone() };
     Ok(Checkpoint { about, tensors }.write(path)?)
+}
+
+/// The file beside the checkpoint at `path` with what training took until then: what depends on
+/// the clock does not stand in the checkpoint, whose bytes are the same in every run.
+fn cost_file(path: &Path) -> PathBuf {
+    path.with_extension("costs.json")
+}
+
+/// Writes what training took up to the checkpoint at `path`.
+pub(super) fn write_cost(path: &Path, cost: Cost) -> Result<()> {
+    let text = serde_json::to_string(&cost).map_err(|error| Error::Serialise(error.to_string()))?;
+    Ok(write_atomically(&cost_file(path), |out| writeln!(out, "{text}"))?)
+}
+
+/// What training took up to the checkpoint at `path`, if that was measured.
+pub(super) fn read_cost(path: &Path) -> Option<Cost> {
+    serde_json::from_str(&fs_err::read_to_string(cost_file(path)).ok()?).ok()
+}
+
+/// Removes the checkpoint at `path` and what stands beside it, as far as they are there.
+pub fn remove(path: &Path) -> Result<()> {
+    for path in [path, &cost_file(path)] {
+        if path.exists() {
+            let failed = |source| tastemaker_core::Error::Write { path: path.to_owned(), source };
+            fs_err::remove_file(path).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts weights and moments back, if there is a checkpoint of this run at `path`.

@@ -40,6 +40,18 @@ impl Schedule {
         }
     }
 
+    /// Whether it counts in any of `epochs`.
+    pub fn ever_counts(&self, epochs: usize) -> bool {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a count"
+        )]
+        let first = (self.from * epochs as f64) as usize;
+        // It rises from 0 where it begins, so the epoch after that counts more.
+        (first..epochs.min(first.saturating_add(3))).any(|epoch| self.at(epoch, epochs) > 0.0)
+    }
+
     /// A number that cannot be used.
     pub fn problem(&self) -> Option<tastemaker_core::Error> {
         let setting = |name: &str, found: f64, expected: &str| tastemaker_core::Error::Setting {
@@ -71,5 +83,10 @@ mod tests {
             assert!((at(epoch) - expected).abs() < 1e-12, "{epoch}: {}", at(epoch));
         }
         assert!((Schedule::default().at(0, 1) - 1.0).abs() < 1e-12);
+        assert!(schedule.ever_counts(10));
+        // Nothing lies between the middles of the first and the second of two epochs.
+        assert!(!Schedule { from: 0.3, until: 0.7, ..schedule }.ever_counts(2));
+        assert!(!Schedule { weight: 0.0, ..schedule }.ever_counts(10));
+        assert!(!schedule.ever_counts(0));
     }
 }

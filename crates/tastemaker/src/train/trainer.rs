@@ -11,7 +11,8 @@ use tastemaker_nn::transformer::{Pass, Transformer};
 
 use super::resume::{self, Best, Progress, Weights};
 use super::{
-    Asked, Batch, BatchSize, Event, Facts, Observer, Schedule, Training, Window, Windows, pack,
+    Asked, Batch, BatchSize, Cost, Event, Facts, Meter, Observer, Schedule, Training, Window,
+    Windows, pack,
 };
 use crate::objectives::Objective;
 use crate::{Error, Result};
@@ -54,6 +55,10 @@ pub struct Outcome {
     pub best_epoch: usize,
     /// Its validation, if there was one to choose by.
     pub validation: Option<f64>,
+    /// Epochs that were trained.
+    pub epochs: usize,
+    /// What was taken up to the checkpoint that this went on from, if that was measured.
+    pub before: Option<Cost>,
 }
 
 /// What validates a model.
@@ -79,6 +84,8 @@ impl Trainer<'_> {
             Some((path, run)) => resume::read(path, run, parameters, &mut optimiser)?,
             None => None,
         };
+        let goes_on = self.checkpoint.filter(|_| resumed.is_some());
+        let before = goes_on.and_then(|(path, _)| resume::read_cost(path));
         let (mut progress, mut best) = resumed.unwrap_or_default();
         self.observer.observe(&Event::Started {
             epoch: progress.epochs,
@@ -92,19 +99,24 @@ impl Trainer<'_> {
             progress.steps = optimiser.steps();
             if let Some((path, run)) = self.checkpoint {
                 resume::write(path, run, &progress, (parameters, &optimiser, &best))?;
+                if let Some(cost) = self.observer.meter().map(Meter::read) {
+                    let cost = before.map_or(cost, |before| before.then(cost));
+                    resume::write_cost(path, cost)?;
+                }
             }
         }
         let Some(Best { epoch, value }) = progress.best else {
             return Err(Error::NeverValidated);
         };
         parameters.set(|name, _| Ok(&best[name]))?;
-        let stopped_early = progress.epochs < self.settings.epochs;
+        let epochs = progress.epochs;
+        let stopped_early = epochs < self.settings.epochs;
         self.observer.observe(&Event::Finished {
             best_epoch: epoch,
             validation: value,
             stopped_early,
         });
-        Ok(Outcome { best_epoch: epoch, validation: value })
+        Ok(Outcome { best_epoch: epoch, validation: value, epochs, before })
     }
 
     fn batch_size(&self) -> BatchSize {

@@ -10,7 +10,7 @@ pub use evaluating::evaluate;
 pub use matching::{Matched, TitleIndex};
 pub use recommending::{Listed, Recommendation, Whose, recommend};
 pub use report::{ArmReport, Cell, Costs, Report};
-pub use training::{StudyObserver, train};
+pub use training::{StudyObserver, check, train};
 
 use tastemaker_core::prepare::Prepared;
 use tastemaker_core::splits::{AnySplit, SplitSets};

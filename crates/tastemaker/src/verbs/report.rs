@@ -56,6 +56,10 @@ pub struct ArmReport {
 pub struct Costs {
     /// How many numbers learnt in the stage after pre-training in which most did.
     pub trained_parameters: usize,
+    /// Passes over what is learnt from, pre-training left out; `None` where they are not counted.
+    pub epochs: Option<f64>,
+    /// Passes of the pre-training, 0 where there was none.
+    pub pretraining_epochs: Option<f64>,
     /// Seconds by the clock, pre-training left out.
     pub seconds: f64,
     /// Seconds of all processors together, pre-training left out.
@@ -79,10 +83,20 @@ impl Costs {
             // The sum of nothing is −0.
             mean(&runs.iter().map(total).collect::<Vec<f64>>()) + 0.0
         };
+        let epochs = |before: bool| {
+            let of = |run: &Vec<StageCost>| -> Option<f64> {
+                let stages = run.iter().filter(|stage| is_before(stage) == before);
+                let epochs: Option<usize> = stages.map(|stage| stage.epochs).sum();
+                Some(epochs? as f64)
+            };
+            runs.iter().map(of).collect::<Option<Vec<f64>>>().map(|epochs| mean(&epochs))
+        };
         let stages = || runs.iter().flatten();
         let after = stages().filter(|stage| !is_before(stage));
         Some(Self {
             trained_parameters: after.map(|stage| stage.trained_parameters).max().unwrap_or(0),
+            epochs: epochs(false),
+            pretraining_epochs: epochs(true),
             seconds: of(|stage| stage.cost.seconds, false),
             cpu_seconds: of(|stage| stage.cost.cpu_seconds, false),
             pretraining_seconds: of(|stage| stage.cost.seconds, true),

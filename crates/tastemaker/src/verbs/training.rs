@@ -7,8 +7,8 @@ use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{Recommender, SeedTree, artifact};
 
 use super::report::Report;
-use crate::recommenders::FitContext;
-use crate::study::{Arm, EventLog, RunFolder, RunResult, Study, costs};
+use crate::recommenders::{FitContext, Given, Others};
+use crate::study::{Arm, EventLog, Problem, RunFolder, RunResult, Study, costs};
 use crate::train::{Observer, StageCost};
 use crate::{Error, Result};
 
@@ -26,15 +26,9 @@ pub trait StudyObserver: Observer {
 /// Runs that have ended are not repeated; a run that was interrupted goes on from its last epoch.
 /// The test targets are looked at once, when a run ends.
 pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<Report> {
-    let data = prepare(&study.dataset, &study.prepare)?;
-    let split = super::split(study, &data)?;
+    let (data, split) = read(study)?;
     observer.data(&data, &split);
-    for arm in &study.arm {
-        if let Some(problem) = arm.recommender.as_dyn().unsuitable(&data.dataset).into_iter().next()
-        {
-            return Err(problem);
-        }
-    }
+    suits(study, (&data, &split))?;
     let mut results = Vec::new();
     for arm in &study.arm {
         for &seed in &study.study.seeds {
@@ -43,6 +37,33 @@ pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<
         }
     }
     Report::new(study, (&data, &split), &results)
+}
+
+/// Reads the data of `study` and says whether every arm can learn from it.
+///
+/// # Errors
+/// [`Error::Study`] with every reason why one cannot.
+pub fn check(study: &Study) -> Result<()> {
+    let (data, split) = read(study)?;
+    suits(study, (&data, &split))
+}
+
+/// The study's data, prepared and divided.
+fn read(study: &Study) -> Result<(Prepared, SplitSets)> {
+    let data = prepare(&study.dataset, &study.prepare)?;
+    let split = super::split(study, &data)?;
+    Ok((data, split))
+}
+
+fn suits(study: &Study, (data, split): (&Prepared, &SplitSets)) -> Result<()> {
+    let others = Others::default();
+    let given = Given { data: &data.dataset, split, others: &others };
+    let of_arm = |arm: &Arm| -> Vec<Problem> {
+        let reasons = arm.recommender.as_dyn().unsuitable(&given);
+        reasons.iter().map(|reason| arm.problem(reason)).collect()
+    };
+    let problems: Vec<Problem> = study.arm.iter().flat_map(of_arm).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Error::Study(problems)) }
 }
 
 fn run(
@@ -111,7 +132,7 @@ fn fit(arm: &Arm, context: &FitContext<'_>, folder: &Path) -> Result<Box<dyn Rec
         && costs::read(folder)?.is_empty()
     {
         let (stage, cost) = ("fit".to_owned(), meter.read());
-        costs::write(folder, &[StageCost { stage, trained_parameters: 0, cost }])?;
+        costs::write(folder, &[StageCost { stage, trained_parameters: 0, epochs: None, cost }])?;
     }
     Ok(recommender)
 }

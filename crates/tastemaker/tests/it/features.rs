@@ -15,7 +15,8 @@ use tastemaker::nn::fused::Features;
 use tastemaker::nn::transformer::{FEATURES, TABLE, Transformer};
 use tastemaker::paradigms::{AnyParadigm, FinetuneFull, FinetunePartial, Learns, PromptFree};
 use tastemaker::recommenders::{
-    Elsewhere, FitContext, FitRecommender, ItemFeatures, LanguageModel, MODEL_FILE, Pretraining,
+    Elsewhere, FitContext, FitRecommender, Given, ItemFeatures, LanguageModel, MODEL_FILE, Others,
+    Pretraining,
 };
 use tastemaker::train::{Categories, Silent, Training};
 
@@ -120,15 +121,16 @@ fn items_that_nobody_met_in_training_are_ranked_by_their_features() {
     assert!(by_themselves.iter().all(|&place| place > 2), "{by_themselves:?} without features");
 }
 
-fn unsuitable(features: ItemFeatures) -> Vec<String> {
-    model(features).unsuitable(&colours().0).iter().map(ToString::to_string).collect()
+fn unsuitable(features: ItemFeatures, (data, split): (Dataset, SplitSets)) -> Vec<String> {
+    let given = Given { data: &data, split: &split, others: &Others::default() };
+    model(features).unsuitable(&given).iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn features_that_the_items_do_not_have_are_refused() {
     let none: Vec<String> = vec![];
-    assert_eq!(unsuitable(features(&["kind", "text"], true)), none);
-    assert_eq!(unsuitable(features(&[], true)), none);
+    assert_eq!(unsuitable(features(&["kind", "text"], true), colours()), none);
+    assert_eq!(unsuitable(features(&[], true), colours()), none);
     for (attributes, expected) in [
         (
             ["knid"],
@@ -137,12 +139,13 @@ fn features_that_the_items_do_not_have_are_refused() {
         (["number"], "no attribute \"number\" of items holds"),
         (["alone"], "no value is that of 2 items, as min-items says"),
     ] {
-        let found = unsuitable(features(&attributes, true));
+        let found = unsuitable(features(&attributes, true), colours());
         assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
     }
-    let bare = Dataset { catalog: Catalog::default(), ..colours().0 };
-    let found = model(features(&[], true)).unsuitable(&bare);
-    assert!(found[0].to_string().contains("no attributes with categories"), "{found:?}");
+    let (data, split) = colours();
+    let bare = Dataset { catalog: Catalog::default(), ..data };
+    let found = unsuitable(features(&[], true), (bare, split));
+    assert!(found[0].contains("no attributes with categories"), "{found:?}");
     let none_at_all = ItemFeatures { min_items: 0, ..ItemFeatures::default() };
     let found = model(none_at_all).problems();
     assert!(found[0].to_string().contains("min-items is 0, expected 1 or more"), "{found:?}");

@@ -18,7 +18,7 @@ use tastemaker::nn::adapters::{
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder};
 use tastemaker::nn::checkpoint::Checkpoint;
 use tastemaker::nn::transformer::Transformer;
-use tastemaker::objectives::{AnyObjective, Gbce, MaskedItems, NextSequence, S3Rec, Softmax};
+use tastemaker::objectives::{AnyObjective, Gbce, MaskedItems, Softmax};
 use tastemaker::paradigms::{
     AnyParadigm, FinetuneExtra, FinetuneFull, FinetunePartial, FixedPromptTuning, ItemPrompt,
     Learns, Pretrain, Prompt, PromptAndModelTuning, PromptFree, PromptTuning,
@@ -27,7 +27,7 @@ use tastemaker::recommenders::{
     ADAPTERS_FILE, Auxiliary, Elsewhere, FewShot, FitContext, FitRecommender, ItemFeatures,
     LanguageModel, MODEL_FILE, Pretraining,
 };
-use tastemaker::train::{Event, Observer, Schedule, Silent, Training};
+use tastemaker::train::{Cost, Event, Meter, Observer, Schedule, Silent, StageCost, Training};
 
 /// Every paradigm, with each thing that can be put in.
 fn paradigms() -> Vec<AnyParadigm> {
@@ -68,31 +68,31 @@ fn paradigms() -> Vec<AnyParadigm> {
     ]
 }
 
-fn soft_after() -> AnyAdapter {
+pub(super) fn soft_after() -> AnyAdapter {
     AnyAdapter::SoftPrompt(SoftPrompt { tokens: 2, inner_size: 0, place: Place::After })
 }
 
-fn personal(attributes: &[&str]) -> AnyAdapter {
+pub(super) fn personal(attributes: &[&str]) -> AnyAdapter {
     let attributes = attributes.iter().map(|name| (*name).to_owned()).collect();
     AnyAdapter::PersonalPrompt(PersonalPrompt { attributes, tokens: 2, inner_size: 8 })
 }
 
 /// Named tokens before and after the history.
-fn around() -> Prompt {
+pub(super) fn around() -> Prompt {
     let tokens =
         |place| AnyAdapter::SpecialTokens(SpecialTokens { place, ..SpecialTokens::default() });
     Prompt { pieces: vec![tokens(Place::Before), tokens(Place::After)] }
 }
 
 /// Hard and soft prompts, before and after the history.
-fn hybrid() -> Prompt {
+pub(super) fn hybrid() -> Prompt {
     let soft = SoftPrompt { tokens: 3, inner_size: 0, place: Place::Before };
     let mut pieces = around().pieces;
     pieces.splice(1..1, [AnyAdapter::SoftPrompt(soft), soft_after()]);
     Prompt { pieces }
 }
 
-fn data() -> (Dataset, SplitSets) {
+pub(super) fn data() -> (Dataset, SplitSets) {
     let item = |user: u32, i: u32| ItemId((user * 5 + i * (1 + user % 3)) % 30);
     let sequences = (0..48).map(|u| (0..9 + u % 4).map(|i| item(u, i)).collect::<Vec<_>>());
     let column = |name: &str, column| UserAttribute {
@@ -125,7 +125,7 @@ fn kinds() -> Column {
 }
 
 /// On an encoder if it sees both sides, else on a decoder.
-fn model(paradigm: AnyParadigm, both_sides: bool) -> LanguageModel {
+pub(super) fn model(paradigm: AnyParadigm, both_sides: bool) -> LanguageModel {
     model_on(if both_sides { "encoder" } else { "decoder" }, paradigm)
 }
 
@@ -265,6 +265,70 @@ fn stages_that_were_interrupted_end_in_the_same_bytes() {
     }
 }
 
+/// A clock that goes on by a second a step, and dies like [`Dies`].
+struct Clock {
+    dies: Dies,
+    seconds: std::sync::atomic::AtomicU32,
+}
+
+impl Clock {
+    fn new(steps: usize) -> Self {
+        Self { dies: Dies(steps.into()), seconds: 0.into() }
+    }
+}
+
+impl Observer for Clock {
+    fn observe(&self, event: &Event) {
+        self.dies.observe(event);
+        if let Event::Step { .. } = event {
+            self.seconds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    fn meter(&self) -> Option<&dyn Meter> {
+        Some(self)
+    }
+}
+
+impl Meter for Clock {
+    fn reset(&self) {
+        self.seconds.store(0, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Cost {
+        let seconds = self.seconds.load(std::sync::atomic::Ordering::Relaxed).into();
+        Cost { seconds, cpu_seconds: 2.0 * seconds, peak_memory: 5, start_memory: 3 }
+    }
+}
+
+#[test]
+fn the_costs_of_stages_that_were_interrupted_add_up() {
+    let soft = AnyAdapter::SoftPrompt(SoftPrompt::default());
+    let staged = PromptAndModelTuning { prompt: soft.into(), staged: true };
+    let model = model(AnyParadigm::PromptAndModelTuning(staged), false);
+    let costs = |folder: &Path| -> Vec<StageCost> {
+        let text = fs_err::read_to_string(folder.join("run/costs.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    // Three steps an epoch, two epochs a stage.
+    let cost = Cost { seconds: 6.0, cpu_seconds: 12.0, peak_memory: 5, start_memory: 3 };
+    for steps in [usize::MAX, 4, 10, 16] {
+        let folder = tempfile::tempdir().unwrap();
+        let killed = AssertUnwindSafe(|| fit(&model, folder.path(), &Clock::new(steps)));
+        assert_eq!(catch_unwind(killed).is_err(), steps < 18);
+        if steps < 18 {
+            fit(&model, folder.path(), &Clock::new(usize::MAX));
+        }
+        let costs = costs(folder.path());
+        assert_eq!(costs.len(), 3);
+        for stage in costs {
+            assert_eq!((stage.epochs, stage.cost), (Some(2), cost), "{} of {steps}", stage.stage);
+        }
+        let files = fs_err::read_dir(folder.path().join("run")).unwrap().count();
+        assert_eq!(files, 3, "checkpoints are left");
+    }
+}
+
 /// Counts steps and names stages.
 #[derive(Default)]
 struct Counts(std::sync::Mutex<(Vec<String>, usize)>);
@@ -315,98 +379,6 @@ fn few_shots_learn_from_few() {
     assert_eq!(steps(FewShot::Share(0.5)), 24);
     assert_eq!(steps(FewShot::Share(1.0)), 48);
     assert!((2..=3).contains(&steps(FewShot::Interactions(20))));
-}
-
-#[test]
-fn paradigms_that_cannot_be_are_refused_with_the_reason() {
-    let problems = |model: &LanguageModel| -> Vec<String> {
-        model.problems().iter().map(ToString::to_string).collect()
-    };
-    let with = |paradigm| problems(&model(paradigm, false));
-    let partial = |learns| AnyParadigm::FinetunePartial(FinetunePartial { learns });
-    let lora = || AnyAdapter::Lora(Lora::default());
-    let one = |found: Vec<String>, expected: &str| {
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains(expected), "{found:?}");
-    };
-    one(
-        with(partial(vec![Learns::Named("blocks.*".to_owned())])),
-        "learns is {\"named\":\"blocks.*\"}",
-    );
-    one(
-        with(partial(vec![Learns::Head])),
-        "expected something that the model has, which is block.*.",
-    );
-    one(
-        with(partial(vec![Learns::TopLayers(3)])),
-        "top-layers is 3, expected a number from 1 to 2",
-    );
-    one(with(AnyParadigm::PromptTuning(PromptTuning { prompt: lora().into() })), "prompt is lora");
-    prompts_that_cannot_be(&with);
-    one(
-        with(AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![], embeddings: false })),
-        "insert is []",
-    );
-    let twice = FinetuneFull { insert: vec![lora(), lora()] };
-    one(with(AnyParadigm::FinetuneFull(twice)), "an adapter is lora, expected one of each kind");
-    let mut alone = model(AnyParadigm::FinetuneFull(FinetuneFull::default()), false);
-    let mut wrong = alone.clone();
-    alone.pretraining = None;
-    one(problems(&alone), "paradigm finetune-full is without pretraining");
-    wrong.objective = AnyObjective::NextSequence(NextSequence::default());
-    wrong.backbone = AnyBackbone::Encoder(Encoder::default());
-    one(problems(&wrong), "objective is next-sequence, expected one that foretells items");
-    wrong.objective = AnyObjective::Softmax(Softmax::default());
-    one(problems(&wrong), "the backbone of objective softmax is encoder");
-    let schedule = Schedule { from: 0.5, until: 0.2, ..Schedule::default() };
-    let objective = AnyObjective::S3Rec(S3Rec::default());
-    let mut scheduled = model(AnyParadigm::Pretrain(Pretrain::default()), false);
-    scheduled.auxiliary = vec![Auxiliary { objective, schedule }];
-    one(problems(&scheduled), "until is 0.2, expected a share above `from`");
-    let bare = Dataset { catalog: Catalog::default(), ..data().0 };
-    let unsuitable: Vec<String> =
-        scheduled.unsuitable(&bare).iter().map(ToString::to_string).collect();
-    one(unsuitable, "objective s3-rec: the items have no attributes with categories");
-    let mut much = alone;
-    (much.paradigm, much.pretraining) =
-        (AnyParadigm::Pretrain(Pretrain::default()), Some(Pretraining::default()));
-    one(problems(&much), "paradigm pretrain is with pretraining");
-    let free = || AnyParadigm::PromptFree(PromptFree::default());
-    let mut untaught = model(free(), false);
-    untaught.pretraining = Some(Pretraining { skip: true, ..Pretraining::default() });
-    one(problems(&untaught), "paradigm prompt-free is without pre-training that foretells items");
-    let objective = Some(AnyObjective::S3Rec(S3Rec::default()));
-    untaught.pretraining = Some(Pretraining { objective, ..Pretraining::default() });
-    one(problems(&untaught), "paradigm prompt-free is without pre-training that foretells items");
-    much.pretraining = None;
-    much.few_shot = Some(FewShot::Share(0.0));
-    one(problems(&much), "few-shot is a share of 0");
-}
-
-fn prompts_that_cannot_be(with: &impl Fn(AnyParadigm) -> Vec<String>) {
-    let tuning = |pieces| AnyParadigm::PromptTuning(PromptTuning { prompt: Prompt { pieces } });
-    let both = |pieces| {
-        let prompt = Prompt { pieces };
-        AnyParadigm::PromptAndModelTuning(PromptAndModelTuning { prompt, staged: false })
-    };
-    let fixed = |prompt| AnyParadigm::FixedPromptTuning(FixedPromptTuning { prompt });
-    let long = SoftPrompt { tokens: 10, ..SoftPrompt::default() };
-    for (paradigm, expected) in [
-        (tuning(vec![]), "prompt is [], expected one or more of soft-prompt"),
-        (tuning(around().pieces), "prompt is special-tokens and nothing that learns"),
-        (both(around().pieces), "prompt is special-tokens and nothing that learns"),
-        (fixed(hybrid()), "prompt is soft-prompt, expected special-tokens"),
-        (fixed(personal(&["age"]).into()), "prompt is personal-prompt, expected special-tokens"),
-        (tuning(vec![soft_after(), soft_after()]), "an adapter is soft-prompt, expected one of"),
-        (tuning(vec![personal(&[])]), "attributes is [], expected one of the users' or more"),
-        (
-            tuning(vec![AnyAdapter::SoftPrompt(long)]),
-            "the number of a prompt's tokens is 10, expected 1 to 9, the backbone's max-length",
-        ),
-    ] {
-        let problems = with(paradigm);
-        assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
-    }
 }
 
 #[test]
@@ -478,25 +450,6 @@ fn what_was_saved_answers_as_what_was_trained() {
             assert!(lists(&*fit(&model, folder.path(), &Dies(0.into())), &queries) == trained);
         }
     }
-}
-
-#[test]
-fn attributes_that_the_users_lack_are_refused_before_training() {
-    let why = |attributes: &[&str], data: &Dataset| {
-        let prompt = personal(attributes).into();
-        let model = model(AnyParadigm::PromptTuning(PromptTuning { prompt }), false);
-        model.unsuitable(data).iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    let (data, _) = data();
-    assert_eq!(why(&["age", "gender"], &data), Vec::<String>::new());
-    let expected = "holds categories or numbers, only age, gender; did you mean \"gender\"?";
-    let found = why(&["age", "gneder"], &data);
-    assert!(found.len() == 1 && found[0].contains("no attribute \"gneder\""), "{found:?}");
-    assert!(found[0].contains(expected), "{found:?}");
-    assert!(why(&["motto"], &data)[0].contains("no attribute \"motto\" of the users"));
-    let nobody = Dataset { people: UserAttributes::default(), ..data };
-    let found = why(&["age"], &nobody);
-    assert!(found[0].contains("personal-prompt: the users have no attributes"), "{found:?}");
 }
 
 #[test]

@@ -168,3 +168,211 @@ name = "plain"
     let problems = resolve(&text.replace("twin = true", "twin = 1")).unwrap_err();
     assert!(problems[0].contains("twin is no boolean"), "{problems:?}");
 }
+
+/// Whether one of the problems begins with `place` and contains `what`.
+fn assert_has(problems: &[String], place: &str, what: &str) {
+    let is = |problem: &String| problem.starts_with(place) && problem.contains(what);
+    assert!(problems.iter().any(is), "{place} {what} is not in {problems:#?}");
+}
+
+#[test]
+fn what_does_not_fit_together_is_shown_at_its_setting() {
+    let text = r#"
+[study]
+name = "places"
+seeds = [1, 1]
+[dataset.demo]
+[training]
+epochs = 0
+[pretraining]
+objective = { s3-rec = {} }
+[[arm]]
+name = "encoder"
+[arm.recommender.language-model]
+backbone = { encoder = { heads = 3 } }
+objective = { masked-items = { probability = 7.0 } }
+[[arm]]
+name = "free"
+twin = true
+[arm.recommender.language-model]
+objective = { softmax = {} }
+few-shot = { users = 3 }
+paradigm = { prompt-free = {} }
+[[arm]]
+name = "partial"
+[arm.recommender.language-model]
+backbone = { encoder = {} }
+paradigm = { finetune-partial = { learns = [{ top-layers = 9 }] } }
+auxiliary = [{ objective = { bce = {} }, schedule = { weight = 0.0 } }]
+[arm.recommender.language-model.training]
+epochs = 3
+learning-rate = -1.0
+[[arm]]
+name = "knn"
+recommender = { item-knn = { neighbours = 0 } }
+[[arm]]
+name = "knn"
+recommender = { item-knn = {} }
+"#;
+    let problems = resolve(text).unwrap_err();
+    for (place, what) in [
+        ("a.toml:4:1:", "seeds are [1, 1]"),
+        ("a.toml:7:1:", "arm \"encoder\": epochs is 0"),
+        ("a.toml:13:1:", "embedding-size is 64"),
+        ("a.toml:14:32:", "probability is 7"),
+        ("a.toml:9:1:", "arm \"free\": paradigm prompt-free is without pre-training that"),
+        ("a.toml:20:1:", "arm \"free\": few-shot is set"),
+        ("a.toml:17:1:", "arm \"free\": twin is true, expected false: of paradigm prompt-free"),
+        ("a.toml:25:1:", "the backbone of objective softmax is encoder"),
+        ("a.toml:26:47:", "top-layers is 9"),
+        ("a.toml:27:55:", "weight is 0"),
+        ("a.toml:30:1:", "arm \"partial\": learning-rate is -1"),
+        ("a.toml:33:30:", "neighbours is 0"),
+        ("a.toml:35:1:", "two arms are called \"knn\""),
+    ] {
+        assert_has(&problems, place, what);
+    }
+}
+
+#[test]
+fn a_part_that_cannot_be_read_hides_no_other_mistake() {
+    let text = r#"
+[study]
+name = "parts"
+seeds = [1]
+[dataset.demo]
+[backbone]
+decoder = { heeds = 3 }
+[[arm]]
+name = "decoder"
+[arm.recommender.language-model]
+objective = { softmaxx = {} }
+backbone = { decoder = { heads = 3 } }
+scoring = "f32"
+auxiliary = [{ objective = { bcee = {} } }]
+pretraining = { objective = { s4-rec = {} }, training = { batch-size = 0 } }
+few-shot = { people = 3 }
+[[arm]]
+name = "other"
+[arm.recommender.language-model]
+few-shot = { users = 0 }
+[[arm]]
+name = "third"
+[arm.recommender.language-model]
+scorin = "int8"
+"#;
+    let problems = resolve(text).unwrap_err();
+    for (place, what) in [
+        ("a.toml:7:13:", "did you mean \"heads\"?"),
+        ("a.toml:11:15:", "did you mean \"softmax\"?"),
+        ("a.toml:12:1:", "embedding-size is 64, expected a multiple of 8 times heads"),
+        ("a.toml:14:30:", "did you mean \"bce\"?"),
+        ("a.toml:15:31:", "did you mean \"s3-rec\"?"),
+        ("a.toml:16:14:", "unknown variant `people`"),
+        ("a.toml:15:59:", "arm \"decoder\": batch-size is 0"),
+        ("a.toml:20:1:", "arm \"other\": few-shot is 0 users"),
+        ("a.toml:24:1:", "did you mean \"scoring\"?"),
+    ] {
+        assert_has(&problems, place, what);
+    }
+    // What two arms inherit is one mistake.
+    assert_eq!(problems.len(), 9, "{problems:#?}");
+}
+
+#[test]
+fn a_name_without_its_settings_is_refused_with_an_example() {
+    let with = |line: &str| resolve(&format!("{SMALL}{line}\n")).unwrap_err().join("\n");
+    for (line, expected) in [
+        ("paradigm = \"finetune-full\"", "for example { finetune-full = {} }"),
+        ("objective = \"softmx\"", "found the string \"softmx\""),
+        ("objective = \"softmx\"", "for example { softmax = {} }"),
+        ("backbone = 3", "invalid type: integer `3`, expected a name with its settings"),
+        ("backbone = {}", "found {}, expected a name with its settings, for example { decoder"),
+        ("objective = { softmax = {}, bce = {} }", "found the second name \"bce\""),
+        ("paradigm = { finetune-extra = { insert = [\"lora\"] } }", "for example { lora = {} }"),
+    ] {
+        let problems = with(line);
+        assert!(problems.starts_with("a.toml:12:"), "{line}: {problems}");
+        assert!(problems.contains(expected), "{line}: {expected} is not in {problems}");
+    }
+    let other = SMALL.replace("[dataset.demo]", "dataset = \"demo\"\nsplit = \"leave-last-out\"");
+    let problems =
+        resolve(&other.replace("[study]", "study = 3").replace("name", "#")).unwrap_err();
+    assert!(problems.iter().any(|p| p.contains("for example { demo = {} }")), "{problems:?}");
+    assert!(problems.iter().any(|p| p.contains("{ leave-last-out = {} }")), "{problems:?}");
+}
+
+#[test]
+fn what_the_data_lacks_is_reported_at_once_with_its_place_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.txt");
+    let lines = (1..20).map(|user| format!("{user} {user} 20 21 22 {}\n", user + 1));
+    fs_err::write(&path, lines.collect::<String>()).unwrap();
+    let text = format!(
+        r#"
+[study]
+name = "lacks"
+seeds = [1]
+[dataset.sequence-lines]
+path = {path:?}
+[[arm]]
+name = "times"
+[arm.recommender.language-model]
+backbone = {{ decoder = {{ views = ["gap"] }} }}
+[[arm]]
+name = "values"
+[arm.recommender.language-model]
+backbone = {{ decoder = {{ views = ["return"] }} }}
+objective = {{ return-conditioned = {{}} }}
+[[arm]]
+name = "attributes"
+twin = true
+[arm.recommender.language-model]
+paradigm = {{ finetune-full = {{}} }}
+pretraining = {{ objective = {{ s3-rec = {{}} }} }}
+few-shot = {{ users = 1000 }}
+[[arm]]
+name = "elsewhere"
+[arm.recommender.language-model]
+paradigm = {{ finetune-full = {{}} }}
+[arm.recommender.language-model.pretraining.elsewhere]
+dataset = {{ sequence-lines = {{ path = "nowhere.txt" }} }}
+[[arm]]
+name = "other"
+[arm.recommender.language-model]
+paradigm = {{ finetune-full = {{}} }}
+[arm.recommender.language-model.pretraining]
+objective = {{ s3-rec = {{}} }}
+elsewhere = {{ dataset = {{ sequence-lines = {{ path = {path:?} }} }} }}
+[[arm]]
+name = "texts"
+recommender = {{ bm25 = {{}} }}
+[[arm]]
+name = "large"
+recommender = {{ ease = {{ max-items = 3 }} }}
+"#
+    );
+    let study = resolve(&text).unwrap();
+    let problems = match tastemaker::check(&study) {
+        Err(Error::Study(problems)) => problems,
+        other => panic!("{other:?}"),
+    };
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for (place, what) in [
+        (
+            "a.toml:10:26:",
+            "arm \"times\": language-model cannot be used here: the backbone has views",
+        ),
+        ("a.toml:15:1:", "arm \"values\": language-model cannot be used here: objective return-"),
+        ("a.toml:21:17:", "arm \"attributes\": language-model cannot be used here: objective s3"),
+        ("a.toml:22:1:", "arm \"attributes\": few-shot is 1000 users, expected at most 19"),
+        ("a.toml:22:1:", "arm \"attributes-twin\": few-shot is 1000 users, expected at most 19"),
+        ("a.toml:27:45:", "nowhere.txt"),
+        ("a.toml:34:1:", "arm \"other\": language-model cannot be used here: objective s3-rec"),
+        ("a.toml:38:17:", "arm \"texts\": bm25 cannot be used here"),
+        ("a.toml:41:26:", "arm \"large\": ease cannot be used here"),
+    ] {
+        assert_has(&problems, place, what);
+    }
+    assert_eq!(problems.len(), 9, "{problems:#?}");
+}

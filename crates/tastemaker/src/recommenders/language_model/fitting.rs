@@ -8,12 +8,13 @@ use tastemaker_core::{SeedTree, UserId};
 use tastemaker_nn::transformer::{Sides, Transformer};
 
 use super::files::{CHECKPOINT_FILE, StageEnd};
-use super::{Auxiliary, FewShot, FitContext, LanguageModel, Trained};
+use super::{Auxiliary, FewShot, FitContext, LanguageModel, Trained, taught};
 use crate::objectives::AnyObjective;
 use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
 use crate::study::costs;
 use crate::train::{
     Event, Facts, Outcome, Profiles, Question, Schedule, StageCost, Trainer, Training, Windows,
+    remove_checkpoint,
 };
 use crate::{Error, Result};
 
@@ -85,8 +86,8 @@ impl Fitting<'_> {
 
     /// Removes what only an interrupted run needs.
     pub(super) fn remove_checkpoints(&self, folder: &Path) -> Result<()> {
-        let paths = self.plan.stages.iter().map(|stage| Self::checkpoint(&stage.name, folder));
-        paths.filter(|path| path.exists()).try_for_each(|path| remove(&path))
+        let mut stages = self.plan.stages.iter();
+        stages.try_for_each(|stage| remove_checkpoint(&Self::checkpoint(&stage.name, folder)))
     }
 
     /// A stage on the recommender's own task.
@@ -134,7 +135,7 @@ impl Fitting<'_> {
         if windows.is_empty() {
             return Err(Error::Core(tastemaker_core::Error::Unsuitable {
                 recommender: "language-model",
-                reason: "no user has two interactions in the training part".to_owned(),
+                reason: "no user has two interactions in a window of the training part".to_owned(),
             }));
         }
         let checkpoint = part.checkpoint.as_ref();
@@ -158,13 +159,13 @@ impl Fitting<'_> {
             crate::recommenders::validate(&recommender, context, k)
         };
         let recommends = part.objective.as_dyn().recommends();
-        let Outcome { best_epoch, validation } =
+        let Outcome { best_epoch, validation, epochs, before } =
             trainer.run(model, recommends.then_some(&validate))?;
         let (stage, trained_parameters) =
             (part.stage.name.clone(), model.parameters().n_learning());
         let cost = meter.map(|meter| {
-            let (stage, cost) = (stage.clone(), meter.read());
-            StageCost { stage, trained_parameters, cost }
+            let cost = before.map_or(meter.read(), |before| before.then(meter.read()));
+            StageCost { stage: stage.clone(), trained_parameters, epochs: Some(epochs), cost }
         });
         model.remove_for_objectives();
         Ok((StageEnd { stage, trained_parameters, best_epoch, validation }, cost))
@@ -173,8 +174,7 @@ impl Fitting<'_> {
     /// The split of which only a few users are learnt from.
     fn few(&self, few: FewShot) -> SplitSets {
         let FitContext { data, split, seeds, .. } = self.context;
-        let mut users: Vec<UserId> =
-            data.interactions.users().filter(|user| split.cuts(*user).train_end >= 2).collect();
+        let mut users: Vec<UserId> = taught(data, split).collect();
         users.shuffle(&mut seeds.child("few-shot").rng());
         let mut taken = vec![0; split.n_users()];
         let mut left = match few {
@@ -232,10 +232,4 @@ impl<'a> Part<'a> {
         model.choose(|name| self.stage.lets_learn(shape, name));
         Ok(())
     }
-}
-
-/// Removes a file that is no longer needed.
-pub(super) fn remove(path: &Path) -> Result<()> {
-    Ok(fs_err::remove_file(path)
-        .map_err(|source| tastemaker_core::Error::Write { path: path.to_owned(), source })?)
 }

@@ -4,29 +4,31 @@ mod features;
 mod files;
 mod fitting;
 mod pretraining;
+mod problems;
 mod trained;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Dataset, Recommender, artifact};
+use tastemaker_core::splits::SplitSets;
+use tastemaker_core::{Dataset, Recommender, UserId, artifact};
 use tastemaker_nn::adapters::AnyAdapter;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, View};
-use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, Transformer};
+use tastemaker_nn::transformer::{Sides, Transformer};
 
 use self::files::{read, write};
 use self::fitting::Fitting;
 use self::trained::{Trained, Viewed};
-use super::{FitContext, FitRecommender};
+use super::{FitContext, FitRecommender, Given};
 use crate::error::setting;
 use crate::objectives::{AnyObjective, Softmax};
-use crate::paradigms::{AnyParadigm, Pretrain, Stage, Task, TrainPlan};
+use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
 use crate::train::{Profiles, Schedule, Training, sixteenth, unknown_attribute};
 use crate::{Error, Result};
 
 pub use self::features::ItemFeatures;
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
-pub use self::pretraining::{Elsewhere, Pretraining};
+pub use self::pretraining::{Elsewhere, Others, Pretraining};
 
 /// Tokens after those of the items: the mask and the pseudo-mask.
 const SPECIAL_TOKENS: usize = 2;
@@ -197,11 +199,12 @@ impl LanguageModel {
             problems.push(setting("objective", name, expected));
         }
         let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
-        let needs = self.objectives().any(|o| o.as_dyn().prompted_return().is_some());
+        let needs = self.objectives().any(|(_, o)| o.as_dyn().prompted_return().is_some());
         if needs != views.has(View::Return) {
             let expected = if needs { "with view return" } else { "without view return" };
             let whose = format!("the backbone of objective {name}");
-            problems.push(setting(&whose, format!("with {:?}", Vec::from(views)), expected));
+            let found = format!("with {:?}", Vec::from(views));
+            problems.push(setting(&whose, found, expected).at("backbone.views"));
         }
         let shape = self.backbone.as_dyn().shape().ok();
         if shape.is_some_and(|shape| shape.has_encoder()) {
@@ -212,108 +215,95 @@ impl LanguageModel {
                 Sides::Causal => "a causal backbone: decoder",
             };
             let whose = format!("the backbone of objective {name}");
-            problems.push(setting(&whose, self.backbone.name(), expected));
+            problems.push(setting(&whose, self.backbone.name(), expected).at("backbone"));
         }
         problems
     }
 
     /// Which objectives cannot be asked of an encoder–decoder.
     fn unsuited_to_encoder_decoder(&self) -> Vec<Error> {
-        let before = self.pretraining.iter().flat_map(Pretraining::objectives);
-        let all = self.objectives().chain(before);
-        let unsuited = all.filter(|objective| !objective.as_dyn().suits_encoder_decoder());
-        let problem = |objective: &AnyObjective| {
+        let unsuited = self.all_objectives().filter(|(_, o)| !o.as_dyn().suits_encoder_decoder());
+        let problem = |(keys, objective): Keyed<'_>| {
             let expected = "one that asks its decoder to go on: \
                             bce, bpr, gbce, return-conditioned, sampled-softmax or softmax";
-            setting("an objective of an encoder-decoder", objective.name(), expected)
+            setting("an objective of an encoder-decoder", objective.name(), expected).at(&keys)
         };
         unsuited.map(problem).collect()
     }
 
     /// Every objective of the task itself.
-    fn objectives(&self) -> impl Iterator<Item = &AnyObjective> {
-        std::iter::once(&self.objective).chain(auxiliary(&self.auxiliary))
+    fn objectives(&self) -> impl Iterator<Item = Keyed<'_>> {
+        let own = ("objective".to_owned(), &self.objective);
+        std::iter::once(own).chain(auxiliary("auxiliary", &self.auxiliary))
+    }
+
+    /// Every objective, those of pre-training too.
+    fn all_objectives(&self) -> impl Iterator<Item = Keyed<'_>> {
+        self.objectives().chain(self.pretraining.iter().flat_map(Pretraining::objectives))
     }
 
     /// Why `objectives`, the features or the backbone's views cannot be asked about `data`.
     fn unsuited<'o>(
         &self,
-        objectives: impl Iterator<Item = &'o AnyObjective>,
-        data: &Dataset,
+        objectives: impl Iterator<Item = Keyed<'o>>,
+        (data, split): (&Dataset, &SplitSets),
     ) -> Vec<Error> {
-        let of_objective = |objective: &AnyObjective| {
+        let of_objective = |(keys, objective): Keyed<'o>| {
             let why = objective.as_dyn().unsuitable(data)?;
-            Some(format!("objective {}: {why}", objective.name()))
+            Some(unsuitable(&keys, format!("objective {}: {why}", objective.name())))
         };
-        let mut reasons: Vec<String> = objectives.filter_map(of_objective).collect();
-        let of_features = self.features.as_ref().and_then(|features| features.unsuitable(data));
-        reasons.extend(of_features.map(|why| format!("features: {why}")));
+        let mut problems: Vec<Error> = objectives.filter_map(of_objective).collect();
+        if let Some(features) = &self.features {
+            let why = features.unsuitable(data);
+            problems.extend(why.map(|why| unsuitable("features", format!("features: {why}"))));
+        }
         let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
         let of_time = views.iter().any(|view| view != View::Return);
         if of_time && data.interactions.all_times().is_none() {
-            reasons.push("the backbone has views of times, which the data lacks".to_owned());
+            let reason = "the backbone has views of times, which the data lacks".to_owned();
+            problems.push(unsuitable("backbone.views", reason));
         }
-        reasons.into_iter().map(unsuitable).collect()
+        if taught(data, split).next().is_none() {
+            let reason = "no user has two interactions in the training part".to_owned();
+            problems.push(unsuitable("", reason));
+        }
+        problems
     }
 
-    /// What of the paradigm and of what came before it does not fit together.
-    fn paradigm_problems(&self) -> Vec<Error> {
-        if let Some(problem) = self.paradigm.as_dyn().problem() {
-            return vec![problem];
-        }
-        let Ok(shape) = self.backbone.as_dyn().shape() else { return vec![] };
-        let plan = self.paradigm.as_dyn().plan(shape);
-        let more: &[&str] = if self.features.is_some() { &[FEATURES] } else { &[] };
-        let mut problems = plan.problems(shape, more);
-        let name = format!("paradigm {}", self.paradigm.name());
-        match &self.pretraining {
-            None if plan.is_pretrained() => problems.push(setting(
-                &name,
-                "without pretraining",
-                "pretraining = { … }, or { skip = true } for its un-pretrained twin",
-            )),
-            Some(_) if !plan.is_pretrained() => problems.push(setting(
-                &name,
-                "with pretraining",
-                "no pretraining, since it is all of this paradigm; another one adapts what it gives",
-            )),
-            _ => {}
-        }
-        if let Some(before) = &self.pretraining
-            && plan.stages.iter().all(|stage| stage.task == Task::Pretraining)
-            && (before.skip || before.objective.as_ref().is_some_and(|o| !o.as_dyn().recommends()))
-        {
-            problems.push(setting(
-                &name,
-                "without pre-training that foretells items",
-                "pretraining with an objective that recommends, since nothing is learnt afterwards",
-            ));
-        }
-        let table =
-            |stage: &Stage| stage.task == Task::Recommending && stage.lets_learn(shape, TABLE);
-        let elsewhere = self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some());
-        let own = self.features.as_ref().is_none_or(|features| features.own);
-        if elsewhere && own && !plan.stages.iter().any(table) {
-            problems.push(setting(
-                &name,
-                "with pre-training elsewhere",
-                "a paradigm that trains embeddings, since the items' embeddings begin anew; finetune-extra \
-                 does with embeddings = true; or features with own = false, so that they have none",
-            ));
-        }
-        let training = self.pretraining.as_ref().and_then(|before| before.training.as_ref());
-        let of_training = training.map(Training::problems).unwrap_or_default();
-        problems.extend(of_training.into_iter().map(Error::from));
+    /// [`LanguageModel::unsuited`] of everything that is learnt from the study's own data.
+    fn unsuited_here(&self, data: &Dataset, split: &SplitSets) -> Vec<Error> {
+        let here = self.pretraining.as_ref().filter(|b| !b.skip && b.elsewhere.is_none());
+        let before = here.into_iter().flat_map(Pretraining::objectives);
+        let mut problems = self.unsuited(self.objectives().chain(before), (data, split));
+        let unknown = self.attributes().and_then(|names| unknown_attribute(&names, data));
+        let why = unknown.map(|why| format!("personal-prompt: {why}"));
+        problems.extend(why.map(|why| unsuitable("paradigm", why)));
+        problems.extend(self.few_shot.and_then(|few| few.unsuited(data, split)));
         problems
     }
 }
 
-fn unsuitable(reason: String) -> Error {
-    tastemaker_core::Error::Unsuitable { recommender: "language-model", reason }.into()
+/// Why the data cannot be learnt from by the setting with these keys.
+fn unsuitable(keys: &str, reason: String) -> Error {
+    let recommender = "language-model";
+    Error::from(tastemaker_core::Error::Unsuitable { recommender, reason }).at(keys)
 }
 
-fn auxiliary(auxiliary: &[Auxiliary]) -> impl Iterator<Item = &AnyObjective> {
-    auxiliary.iter().map(|auxiliary| &auxiliary.objective)
+/// The users that teach anything: those with two interactions in the training part.
+fn taught(data: &Dataset, split: &SplitSets) -> impl Iterator<Item = UserId> {
+    data.interactions.users().filter(move |user| split.cuts(*user).train_end >= 2)
+}
+
+/// An objective, and the keys of its setting.
+type Keyed<'a> = (String, &'a AnyObjective);
+
+/// The objectives of `auxiliary`, which stands at `keys`.
+fn auxiliary<'a>(
+    keys: &'static str,
+    auxiliary: &'a [Auxiliary],
+) -> impl Iterator<Item = Keyed<'a>> {
+    let all = auxiliary.iter().enumerate();
+    all.map(move |(i, auxiliary)| (format!("{keys}.{i}.objective"), &auxiliary.objective))
 }
 
 /// SHA-256 of everything that a trained model follows from.
@@ -342,42 +332,59 @@ impl FewShot {
         };
         Some(setting("few-shot", found, expected))
     }
+
+    /// Why there are not so many in the data.
+    fn unsuited(self, data: &Dataset, split: &SplitSets) -> Option<Error> {
+        let users = taught(data, split).count();
+        let train_end = |user| split.cuts(user).train_end as usize;
+        let interactions: usize = taught(data, split).map(train_end).sum();
+        let (found, most) = match self {
+            Self::Users(n) if n > users => (n, users),
+            Self::Interactions(n) if n > interactions => (n, interactions),
+            _ => return None,
+        };
+        let (found, what) = match self {
+            Self::Users(_) => (format!("{found} users"), "users with two training interactions"),
+            _ => (format!("{found} interactions"), "training interactions"),
+        };
+        let expected = format!("at most {most}, for so many {what} the data has");
+        Some(setting("few-shot", found, expected))
+    }
 }
 
 impl FitRecommender for LanguageModel {
     fn problems(&self) -> Vec<Error> {
-        let mut problems: Vec<Error> = Vec::new();
-        problems.extend(self.backbone.as_dyn().shape().err().map(Error::from));
-        let before = self.pretraining.iter().flat_map(Pretraining::objectives);
-        let all = self.objectives().chain(before);
-        let checked = all.filter_map(|objective| objective.as_dyn().check().err());
-        problems.extend(checked.map(Error::from));
-        let before = self.pretraining.iter().flat_map(|pretraining| &pretraining.auxiliary);
-        let schedules = self.auxiliary.iter().chain(before).map(|auxiliary| auxiliary.schedule);
-        problems.extend(schedules.filter_map(|schedule| schedule.problem()).map(Error::from));
-        problems.extend(self.training.problems().into_iter().map(Error::from));
-        problems.extend(self.training.device.open().err().map(Error::from));
+        let mut problems = self.problems_of_parts();
         problems.extend(self.objective_problems());
         problems.extend(self.paradigm_problems());
-        problems.extend(self.few_shot.and_then(FewShot::problem));
-        problems.extend(self.features.as_ref().and_then(ItemFeatures::problem));
         problems
     }
 
-    fn unsuitable(&self, data: &Dataset) -> Vec<Error> {
-        // What is learnt before from other data is asked about that data once it is read.
-        let here = self.pretraining.as_ref().filter(|before| before.elsewhere.is_none());
-        let before = here.into_iter().flat_map(Pretraining::objectives);
-        let mut problems = self.unsuited(self.objectives().chain(before), data);
-        let unknown = self.attributes().and_then(|names| unknown_attribute(&names, data));
-        problems.extend(unknown.map(|why| unsuitable(format!("personal-prompt: {why}"))));
+    fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
+        let mut problems = self.unsuited_here(given.data, given.split);
+        let before = self.pretraining.as_ref().filter(|before| !before.skip);
+        if let Some(before) = before
+            && let Some(elsewhere) = &before.elsewhere
+        {
+            match given.others.read(elsewhere) {
+                Ok(other) => {
+                    let (data, split) = (&other.0.dataset, &other.1);
+                    let unsuited = self.unsuited(before.objectives(), (data, split));
+                    // What has no features cannot have them in common.
+                    if unsuited.is_empty() && problems.is_empty() {
+                        problems.extend(self.shared_features(data, given.data).err());
+                    }
+                    problems.extend(unsuited);
+                }
+                Err(problem) => problems.push(problem.at("pretraining.elsewhere")),
+            }
+        }
         problems
     }
 
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
-        if let Some(problem) =
-            self.problems().into_iter().chain(self.unsuitable(context.data)).next()
-        {
+        let unsuited = self.unsuited_here(context.data, context.split);
+        if let Some(problem) = self.problems().into_iter().chain(unsuited).next() {
             return Err(problem);
         }
         let mut settings = self.clone();

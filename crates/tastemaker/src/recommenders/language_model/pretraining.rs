@@ -1,6 +1,8 @@
 //! What a model has learnt before it is adapted.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::Dataset;
@@ -14,12 +16,14 @@ use tastemaker_nn::transformer::{FEATURES, TABLE, Transformer};
 
 use super::features::{ItemFeatures, shared};
 use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd, tensors};
-use super::fitting::{Ended, Fitting, Part, remove};
-use super::{Auxiliary, FitContext, SPECIAL_TOKENS, auxiliary, identity};
+use super::fitting::{Ended, Fitting, Part};
+use super::{
+    Auxiliary, FitContext, Keyed, LanguageModel, SPECIAL_TOKENS, auxiliary, identity, unsuitable,
+};
 use crate::objectives::AnyObjective;
 use crate::paradigms::Stage;
 use crate::study::{EventLog, costs};
-use crate::train::{Event, Observer, Training};
+use crate::train::{Event, Observer, Training, remove_checkpoint};
 use crate::{Error, Result};
 
 /// What a model has learnt before it is adapted. Arms with the same pre-training share the model.
@@ -70,6 +74,26 @@ impl Elsewhere {
     }
 }
 
+/// Other data than the study's, each read once, however many arms learn from it.
+#[derive(Debug, Default)]
+pub struct Others(RefCell<Vec<(Elsewhere, Other)>>);
+
+/// Data and how it is divided.
+type Other = Rc<(Prepared, SplitSets)>;
+
+impl Others {
+    /// The data of `elsewhere`.
+    pub(super) fn read(&self, elsewhere: &Elsewhere) -> Result<Other> {
+        let mut all = self.0.borrow_mut();
+        if let Some((_, other)) = all.iter().find(|(of, _)| of == elsewhere) {
+            return Ok(Rc::clone(other));
+        }
+        let other = Rc::new(elsewhere.read()?);
+        all.push((elsewhere.clone(), Rc::clone(&other)));
+        Ok(other)
+    }
+}
+
 /// Everything that a pre-trained model follows from, beside data, split and seed.
 #[derive(Serialize)]
 struct Pretrained<'a> {
@@ -84,8 +108,26 @@ struct Pretrained<'a> {
 
 impl Pretraining {
     /// Everything that is learnt.
-    pub(super) fn objectives(&self) -> impl Iterator<Item = &AnyObjective> {
-        self.objective.iter().chain(auxiliary(&self.auxiliary))
+    pub(super) fn objectives(&self) -> impl Iterator<Item = Keyed<'_>> {
+        let own = self.objective.iter().map(|own| ("pretraining.objective".to_owned(), own));
+        own.chain(auxiliary("pretraining.auxiliary", &self.auxiliary))
+    }
+}
+
+impl LanguageModel {
+    /// The features that the items of `there` have in common with those `here`, by number.
+    pub(super) fn shared_features(
+        &self,
+        there: &Dataset,
+        here: &Dataset,
+    ) -> Result<Vec<(usize, usize)>> {
+        let Some(features) = &self.features else { return Ok(vec![]) };
+        let shared = shared(&features.of(there), &features.of(here));
+        if shared.is_empty() {
+            let reason = format!("features: no value of {} is one of this data's", there.name);
+            return Err(unsuitable("pretraining.elsewhere", reason));
+        }
+        Ok(shared)
     }
 }
 
@@ -101,29 +143,15 @@ impl Fitting<'_> {
         };
         let (data, split) = elsewhere.read()?;
         let context = FitContext { data: &data.dataset, split: &split, ..*self.context };
-        self.check_elsewhere(pretraining, &data.dataset)?;
-        let features = self.shared_features(&data.dataset)?;
+        let unsuited = self.settings.unsuited(pretraining.objectives(), (&data.dataset, &split));
+        if let Some(problem) = unsuited.into_iter().next() {
+            return Err(problem);
+        }
+        let features = self.settings.shared_features(&data.dataset, self.context.data)?;
         let mut other = self.settings.fresh(&context)?;
         let ended = self.pretrain_on(&context, pretraining, &mut other, stage)?;
         transfer(&other, model, &features)?;
         Ok(Some(ended))
-    }
-
-    fn check_elsewhere(&self, pretraining: &Pretraining, data: &Dataset) -> Result<()> {
-        let problems = self.settings.unsuited(pretraining.objectives(), data);
-        problems.into_iter().next().map_or(Ok(()), Err)
-    }
-
-    /// The features that the items of `there` have in common with those here, by number.
-    fn shared_features(&self, there: &Dataset) -> Result<Vec<(usize, usize)>> {
-        let Some(features) = &self.settings.features else { return Ok(vec![]) };
-        let shared = shared(&features.of(there), &features.of(self.context.data));
-        if shared.is_empty() {
-            let reason = format!("features: no value of {} is one of this data's", there.name);
-            let recommender = "language-model";
-            return Err(tastemaker_core::Error::Unsuitable { recommender, reason }.into());
-        }
-        Ok(shared)
     }
 
     fn pretrain_on(
@@ -198,7 +226,7 @@ fn keep(folder: &Path, model: &Transformer, run: String, (end, cost): &Ended) ->
     }
     let (about, tensors) = ((run, end.clone()), tensors(model, Group::is_backbone)?);
     Checkpoint::<About> { about, tensors }.write(&folder.join(MODEL_FILE))?;
-    remove(&folder.join(CHECKPOINT_FILE))
+    remove_checkpoint(&folder.join(CHECKPOINT_FILE))
 }
 
 fn read(path: &Path, model: &Transformer, run: &str) -> Result<StageEnd> {

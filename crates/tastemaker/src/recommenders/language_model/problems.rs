@@ -1,0 +1,129 @@
+//! Which settings cannot be used, or not together.
+
+use tastemaker_nn::transformer::{FEATURES, TABLE};
+
+use super::{Auxiliary, FewShot, ItemFeatures, LanguageModel};
+use crate::Error;
+use crate::error::setting;
+use crate::paradigms::{Stage, Task, TrainPlan};
+use crate::train::{Schedule, Training};
+
+impl LanguageModel {
+    /// Everything that is wrong with a part, whatever the others are.
+    pub(crate) fn problems_of_parts(&self) -> Vec<Error> {
+        let mut problems: Vec<Error> = Vec::new();
+        let shape = self.backbone.as_dyn().shape();
+        problems.extend(shape.err().map(|error| Error::from(error).at("backbone")));
+        for (keys, objective) in self.all_objectives() {
+            problems.extend(objective.as_dyn().check().err().map(|e| Error::from(e).at(&keys)));
+        }
+        problems.extend(of_schedules("auxiliary", &self.auxiliary, &self.training));
+        problems.extend(of_training("training", &self.training));
+        let device = self.training.device.open();
+        problems.extend(device.err().map(|error| Error::from(error).at("training")));
+        if let Some(before) = &self.pretraining {
+            let training = before.training.as_ref().unwrap_or(&self.training);
+            problems.extend(of_schedules("pretraining.auxiliary", &before.auxiliary, training));
+            let own = before.training.iter();
+            problems.extend(own.flat_map(|own| of_training("pretraining.training", own)));
+        }
+        problems.extend(self.paradigm.as_dyn().problem().map(|problem| problem.at("paradigm")));
+        problems.extend(self.few_shot.and_then(FewShot::problem));
+        let of_features = self.features.as_ref().and_then(ItemFeatures::problem);
+        problems.extend(of_features.map(|problem| problem.at("features")));
+        problems
+    }
+
+    /// What of the paradigm and of what came before it does not fit together.
+    pub(super) fn paradigm_problems(&self) -> Vec<Error> {
+        let paradigm = self.paradigm.as_dyn();
+        let (None, Ok(shape)) = (paradigm.problem(), self.backbone.as_dyn().shape()) else {
+            return vec![];
+        };
+        let plan = paradigm.plan(shape);
+        let more: &[&str] = if self.features.is_some() { &[FEATURES] } else { &[] };
+        let of_plan = plan.problems(shape, more).into_iter().map(|problem| problem.at("paradigm"));
+        let mut problems: Vec<Error> = of_plan.collect();
+        let name = format!("paradigm {}", self.paradigm.name());
+        match &self.pretraining {
+            None if plan.is_pretrained() => {
+                let expected = "pretraining = { … }, or { skip = true } for its un-pretrained twin";
+                problems.push(setting(&name, "without pretraining", expected).at("paradigm"));
+            }
+            Some(_) if !plan.is_pretrained() => {
+                let expected = "no pretraining, since it is all of this paradigm; another one adapts what \
+                                it gives";
+                problems.push(setting(&name, "with pretraining", expected).at("pretraining"));
+            }
+            _ => {}
+        }
+        if !plan.adapts() {
+            problems.extend(self.unused(&name));
+        }
+        let table =
+            |stage: &Stage| stage.task == Task::Recommending && stage.lets_learn(shape, TABLE);
+        let elsewhere = self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some());
+        let own = self.features.as_ref().is_none_or(|features| features.own);
+        if elsewhere && own && !plan.stages.iter().any(table) {
+            let expected = "a paradigm that trains embeddings, since the items' embeddings begin anew; \
+                            finetune-extra does with embeddings = true; or features with own = false, so \
+                            that they have none";
+            problems.push(setting(&name, "with pre-training elsewhere", expected).at("paradigm"));
+        }
+        problems
+    }
+
+    /// Whether anything learns after pre-training.
+    pub(crate) fn adapts(&self) -> bool {
+        self.plan().as_ref().is_ok_and(TrainPlan::adapts)
+    }
+
+    /// What is said for nothing, or needed, where nothing learns after pre-training.
+    fn unused(&self, name: &str) -> Vec<Error> {
+        let mut problems = Vec::new();
+        if let Some(before) = &self.pretraining {
+            let expected =
+                "pretraining with an objective that recommends, since nothing is learnt afterwards";
+            let untaught = |keys| {
+                setting(name, "without pre-training that foretells items", expected).at(keys)
+            };
+            let recommends = before.objective.as_ref().is_none_or(|o| o.as_dyn().recommends());
+            if before.skip {
+                problems.push(untaught("pretraining.skip"));
+            } else if !recommends {
+                problems.push(untaught("pretraining.objective"));
+            }
+        }
+        let absent = |what: &str| format!("none: {name} learns nothing after pre-training{what}");
+        if self.few_shot.is_some() {
+            problems.push(setting("few-shot", "set", absent(", which sees all users")));
+        }
+        if !self.auxiliary.is_empty() {
+            let n = format!("{} objectives", self.auxiliary.len());
+            problems.push(setting("auxiliary", n, absent("; pretraining has an auxiliary too")));
+        }
+        problems
+    }
+}
+
+/// Numbers that cannot be used, by the keys of the training.
+fn of_training(keys: &str, training: &Training) -> Vec<Error> {
+    let problems = training.problems().into_iter();
+    problems.map(|problem| Error::from(problem).at(keys)).collect()
+}
+
+/// Schedules that cannot be, or by which an objective never counts.
+fn of_schedules(keys: &str, auxiliary: &[Auxiliary], training: &Training) -> Vec<Error> {
+    let problem = |schedule: Schedule| match schedule.problem() {
+        None if !schedule.ever_counts(training.epochs) => {
+            let found = format!("0 in each of {} epochs", training.epochs);
+            Some(setting("weight", found, "a schedule by which the objective counts at some time"))
+        }
+        problem => problem.map(Error::from),
+    };
+    let schedules = auxiliary.iter().enumerate();
+    let problems = schedules.filter_map(|(i, auxiliary)| {
+        Some(problem(auxiliary.schedule)?.at(&format!("{keys}.{i}.schedule")))
+    });
+    problems.collect()
+}
