@@ -9,8 +9,8 @@ use candle_core::{Device, Tensor, Var};
 use divan::{Bencher, black_box};
 use tastemaker_core::SeedTree;
 use tastemaker_nn::fused::{
-    Block, BlockShape, CatalogSoftmax, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
-    RANKED_ROWS, Style, View, multiply, multiply_add, rank,
+    Block, BlockKind, BlockShape, CatalogSoftmax, Dropout, Embedding, Int8Table, Intervals, Keeper,
+    Lanes, LayerNorm, Positions, RANKED_ROWS, Style, View, multiply, multiply_add, rank,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
@@ -62,11 +62,26 @@ fn shape(reads: bool) -> BlockShape {
 
 #[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
 fn block(bencher: Bencher<'_, '_>, backward: bool) {
-    let shape = shape(false);
+    both_of_block(bencher, backward, shape(false));
+}
+
+/// An HSTU's block with all that can be added to scores.
+#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
+fn hstu_block(bencher: Bencher<'_, '_>, backward: bool) {
+    let kind = BlockKind::Hstu { longest: 50 };
+    let (positions, intervals) = (Positions::Relative, true);
+    let style = Style { positions, intervals, kind, ..Style::default() };
+    both_of_block(bencher, backward, BlockShape { inner: 0, style, ..shape(false) });
+}
+
+fn both_of_block(bencher: Bencher<'_, '_>, backward: bool, shape: BlockShape) {
+    let times: Vec<f64> = (0..TOKENS).map(|i| (i * 86_400) as f64).collect();
+    let intervals = Arc::new(Intervals::new(&lanes(), Some(&times)));
     let n: usize = shape.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum();
     let (x, weights, lanes) = (variable(&[TOKENS, WIDTH]), variable(&[n]), lanes());
     both(bencher, backward, || {
         let block = Block::new(shape, lanes.clone(), Dropout::new(0.2, 7));
+        let block = block.timed(Some(intervals.clone()));
         x.apply_op2(&weights, block).expect("a block")
     });
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::fused::{
-    Activation, AttentionMask, BlockShape, Dropout, Features, FeedForward, Lanes, Norm, Positions,
-    SampledKind,
+    Activation, AttentionMask, BlockKind, BlockShape, Dropout, Features, FeedForward, Intervals,
+    Lanes, Norm, Positions, SampledKind,
 };
 
 /// `x` with dropout's mask for its activations.
@@ -82,16 +82,17 @@ pub fn features(own: &Tensor, table: &Tensor, of: &Features, rows: usize) -> Res
     own.index_add(&Tensor::from_vec::<_, u32>(to, n, device)?, &parts.broadcast_mul(&shares)?, 0)
 }
 
-/// A pre-norm transformer block; see [`crate::fused::Block`].
+/// A block; see [`crate::fused::Block`]. What is hidden from tokens beside what always is, and the
+/// time between them, are given where there is such a thing.
 pub fn block(
     shape: BlockShape,
     x: &Tensor,
     weights: &Tensor,
     lanes: &Arc<Lanes>,
-    hidden: Option<&AttentionMask>,
+    looks: (Option<&AttentionMask>, Option<&Intervals>),
     dropout: Dropout,
 ) -> Result<Tensor> {
-    reading_block(shape, (x, None), weights, lanes, hidden, dropout)
+    reading_block(shape, (x, None), weights, lanes, looks, dropout)
 }
 
 /// [`block`], which also reads an encoder's states, if there are any.
@@ -100,7 +101,7 @@ pub fn reading_block(
     (x, memory): (&Tensor, Option<(&Tensor, &Lanes)>),
     weights: &Tensor,
     lanes: &Arc<Lanes>,
-    hidden: Option<&AttentionMask>,
+    (hidden, intervals): (Option<&AttentionMask>, Option<&Intervals>),
     dropout: Dropout,
 ) -> Result<Tensor> {
     let mut start = 0;
@@ -118,20 +119,38 @@ pub fn reading_block(
     };
     let linear = |x: &Tensor, i: usize| x.matmul(&part[i].t()?)?.broadcast_add(&part[i + 1]);
     let (n, size) = (lanes.n_tokens(), shape.width / shape.heads);
-    let qkv = linear(&norm(x, 0)?, 2)?;
-    let qkv = heads(&qkv, (3, shape.heads))?;
-    let [mut q, mut k, v] = [qkv.get(0)?, qkv.get(1)?, qkv.get(2)?];
+    let mut qkv = linear(&norm(x, 0)?, 2)?;
+    let hstu = matches!(shape.style.kind, BlockKind::Hstu { .. });
+    if hstu {
+        qkv = qkv.silu()?;
+    }
+    let each = heads(&qkv, (qkv.dim(1)? / shape.width, shape.heads))?;
+    let [mut q, mut k, v] = [each.get(0)?, each.get(1)?, each.get(2)?];
     if shape.style.positions == Positions::Rotary {
         (q, k) = (turned(&q, lanes)?, turned(&k, lanes)?);
     }
-    let scores = (q.matmul(&k.t()?)? / (size as f64).sqrt())?;
-    let scores = match shape.style.positions {
-        Positions::Relative => scores.add(&distances(&part[12], lanes, shape.causal)?)?,
-        Positions::Learned | Positions::Rotary => scores,
+    let scale = if hstu { 1.0 } else { (size as f64).sqrt() };
+    let mut scores = (q.matmul(&k.t()?)? / scale)?;
+    if shape.style.positions == Positions::Relative {
+        scores = scores.add(&distances(&part[12], lanes, shape.causal)?)?;
+    }
+    if let Some(intervals) = intervals.filter(|_| shape.style.intervals) {
+        scores = scores.add(&apart(&part[21], lanes, intervals)?)?;
+    }
+    let mask = mask(lanes, shape.causal, hidden, x.device())?;
+    let looks = match shape.style.kind {
+        BlockKind::Transformer => softmax(&scores.broadcast_add(&mask)?)?,
+        BlockKind::Hstu { longest } => {
+            let sees = mask.ge(-1.0)?.to_dtype(scores.dtype())?;
+            (scores.silu()?.broadcast_mul(&sees)? / longest as f64)?
+        }
     };
-    let scores = scores.broadcast_add(&mask(lanes, shape.causal, hidden, x.device())?)?;
-    let attended =
-        softmax(&scores)?.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((n, shape.width))?;
+    let attended = looks.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((n, shape.width))?;
+    if hstu {
+        let gates = qkv.narrow(1, 3 * shape.width, shape.width)?;
+        let active = norm(&attended, 6)?.mul(&gates)?;
+        return x.add(&drop(&linear(&active, 4)?, dropout.at(0))?);
+    }
     let middle = x.add(&drop(&linear(&attended, 4)?, dropout.at(0))?)?;
     let middle = match memory {
         None => middle,
@@ -188,6 +207,21 @@ fn distances(table: &Tensor, lanes: &Lanes, causal: bool) -> Result<Tensor> {
     table.index_select(&buckets, 1)?.reshape((table.dim(0)?, n, n))
 }
 
+/// What the time between tokens adds to the scores: [heads, tokens, tokens], of meaning within a
+/// sequence only.
+fn apart(table: &Tensor, lanes: &Lanes, intervals: &Intervals) -> Result<Tensor> {
+    let n = lanes.n_tokens();
+    let (mut buckets, mut start) = (vec![0_u32; n * n], 0);
+    for (sequence, &length) in lanes.lengths().iter().enumerate() {
+        for (i, &bucket) in intervals.0.of(sequence)[..length * length].iter().enumerate() {
+            buckets[(start + i / length) * n + start + i % length] = u32::from(bucket);
+        }
+        start += length;
+    }
+    let buckets = Tensor::from_vec(buckets, n * n, table.device())?;
+    table.index_select(&buckets, 1)?.reshape((table.dim(0)?, n, n))
+}
+
 /// `x` [heads, tokens, size], each token turned by its place; see [`crate::fused::Positions`].
 fn turned(x: &Tensor, lanes: &Lanes) -> Result<Tensor> {
     let (_, n, size) = x.dims3()?;
@@ -216,7 +250,7 @@ fn mask(
     let mut start = 0;
     for (sequence, &length) in lanes.lengths().iter().enumerate() {
         for row in 0..length {
-            let sees = hidden.map(|mask| &mask.of(sequence)[row * length..]);
+            let sees = hidden.map(|mask| &mask.0.of(sequence)[row * length..]);
             for other in 0..if causal { row + 1 } else { length } {
                 if sees.is_none_or(|sees| sees[other]) {
                     mask[(start + row) * n + start + other] = 0.0;

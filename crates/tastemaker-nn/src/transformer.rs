@@ -17,11 +17,11 @@ use self::stack::Stack;
 pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};
 pub use self::table::{FEATURES, TABLE, Table};
-use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH};
+use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH, Prompted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
-    AttentionMask, Block, BlockWeights, Dropout, Embedding, Lanes, LayerNorm, Norm, Positions,
-    Precision, RmsNorm, RowSink,
+    AttentionMask, Block, BlockWeights, Dropout, Embedding, Intervals, Lanes, LayerNorm, Norm,
+    Positions, Precision, RmsNorm, RowSink, Style,
 };
 use crate::parameters::{Group, Init, Parameters};
 use crate::{Error, Result};
@@ -77,6 +77,8 @@ pub struct Input {
     /// is known of any. A personal prompt is made from it, around what an encoder reads from what is
     /// known there.
     pub profiles: Arc<[Vec<u32>]>,
+    /// The time of each token in seconds, not a number where unknown; all unknown if absent.
+    pub times: Option<Arc<[f64]>>,
     /// What the encoder of an encoder–decoder reads of each sequence before.
     pub encoded: Option<Arc<Input>>,
 }
@@ -91,6 +93,7 @@ impl Input {
             mask: None,
             views: vec![],
             profiles: Arc::default(),
+            times: None,
             encoded: None,
         }
     }
@@ -353,6 +356,7 @@ impl Transformer {
             return Err(Error::setting("a prompt", "beside an attention mask", "one of them"));
         }
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
+        let intervals = intervals(self.shape.style, input, prompted.as_ref())?;
         let shape = stack.block_shape(self.shape, sides);
         for (layer, site) in (0..stack.layers).zip((1..).step_by(stack.sites_a_block())) {
             if let Some(prompted) = &prompted {
@@ -362,6 +366,7 @@ impl Transformer {
             let (weights, sink) = self.packed(stack, layer, learns.contains(&true))?;
             let block = Block::new(shape, lanes.clone(), dropout.at(site));
             let block = block.learning(learns).sink(sink).masked(input.mask.clone());
+            let block = block.timed(intervals.clone());
             let block = block.recomputing(pass.recompute).precision(pass.precision);
             x = match memory {
                 None => block.apply(&x, &weights)?,
@@ -452,6 +457,29 @@ fn rows(table: &Tensor, tokens: Arc<[u32]>, sink: Option<RowSink>) -> Result<Ten
         None => rows,
     };
     Ok(rows.apply(table, &nowhere)?)
+}
+
+/// The time between the tokens of `input`, if blocks of this style look at it; that from and to
+/// the vectors before a sequence is unknown.
+fn intervals(
+    style: Style,
+    input: &Input,
+    prompted: Option<&Prompted>,
+) -> Result<Option<Arc<Intervals>>> {
+    if !style.intervals {
+        return Ok(None);
+    }
+    let (times, n) = (input.times.as_deref(), input.lanes.n_tokens());
+    if let Some(times) = times.filter(|times| times.len() != n) {
+        return Err(Error::setting("tokens' times", times.len(), format!("one a token ({n})")));
+    }
+    Ok(Some(Arc::new(match (prompted, times) {
+        (Some(prompted), Some(times)) => {
+            Intervals::new(&prompted.lanes, Some(&prompted.times(times)))
+        }
+        (Some(prompted), None) => Intervals::new(&prompted.lanes, None),
+        (None, times) => Intervals::new(&input.lanes, times),
+    })))
 }
 
 /// What the `i`-th view says of `n` tokens.

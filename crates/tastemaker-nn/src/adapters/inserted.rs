@@ -258,6 +258,18 @@ impl Prompted {
         gather(&[&piece.vectors, x], rows)
     }
 
+    /// The times of a batch's tokens with those of the prompts, which are unknown.
+    pub(crate) fn times(&self, mut times: &[f64]) -> Vec<f64> {
+        let mut all = Vec::new();
+        for &length in &self.lengths {
+            let (own, rest) = times.split_at(length);
+            all.extend(std::iter::repeat_n(f64::NAN, self.before).chain(own.iter().copied()));
+            all.extend(std::iter::repeat_n(f64::NAN, self.after));
+            times = rest;
+        }
+        all
+    }
+
     /// `x`, which has prompts, without them.
     pub(crate) fn remove(&self, x: &Tensor) -> Result<Tensor> {
         let rows = self.sequences().flat_map(|items| {

@@ -33,11 +33,11 @@ pub struct Lora {
 }
 
 /// A matrix of a block. Where a block also looks at an encoder's states, those of that attention
-/// are meant with those of attention.
+/// are meant with those of attention; one of an HSTU has the first two only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
-    /// Of queries, keys and values, one above the other.
+    /// Of queries, keys, values and, in an HSTU, gates, one above the other.
     Qkv,
     /// Of attention's output.
     AttentionOut,
@@ -85,6 +85,12 @@ impl Adapter for Lora {
         if self.targets.is_empty() || twice {
             let found = format!("{:?}", self.targets);
             return Err(Error::setting("targets", found, "one matrix or more, each once"));
+        }
+        let of_attention = |target| matches!(target, &Target::Qkv | &Target::AttentionOut);
+        if !shape.style.kind.has_feed_forward() && !self.targets.iter().all(of_attention) {
+            let found = format!("{:?}", self.targets);
+            let expected = "qkv and attention-out, the matrices that an HSTU's block has";
+            return Err(Error::setting("targets", found, expected));
         }
         Ok(())
     }

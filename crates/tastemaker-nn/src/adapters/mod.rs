@@ -22,7 +22,7 @@ mod special_tokens;
 mod vectors;
 
 pub use bottleneck::Bottleneck;
-pub(crate) use inserted::Inserted;
+pub(crate) use inserted::{Inserted, Prompted};
 pub use lora::{Lora, Target};
 pub use personal_prompt::PersonalPrompt;
 pub use place::Place;

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::Overrides;
+use super::shape::{Overrides, is_not};
 use super::{AnyBackbone, Backbone, Shape, Size, Views};
 use crate::Result;
-use crate::fused::{FeedForward, Norm, Positions, Style};
+use crate::fused::{BlockKind, FeedForward, Norm, Positions, Style};
 
 /// A causal transformer over tokens. What is absent follows from `size`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Decoder {
     pub feed_forward: FeedForward,
     /// How a token knows where it stands: `learned`, `relative` or `rotary`.
     pub positions: Positions,
+    /// Whether the time between two tokens adds to their score; for data with times.
+    #[serde(skip_serializing_if = "is_not")]
+    pub intervals: bool,
 }
 
 impl Backbone for Decoder {
@@ -57,6 +60,8 @@ impl Backbone for Decoder {
                 norm: self.norm,
                 feed_forward: self.feed_forward,
                 positions: self.positions,
+                intervals: self.intervals,
+                kind: BlockKind::Transformer,
             },
         })
     }
@@ -75,6 +80,7 @@ impl Backbone for Decoder {
             norm: self.norm,
             feed_forward: self.feed_forward,
             positions: self.positions,
+            intervals: self.intervals,
         }))
     }
 

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::Overrides;
+use super::shape::{Overrides, is_not};
 use super::{AnyBackbone, Backbone, Shape, Size, Views};
 use crate::Result;
-use crate::fused::{FeedForward, Norm, Positions, Style};
+use crate::fused::{BlockKind, FeedForward, Norm, Positions, Style};
 
 /// A bidirectional transformer that reads tokens, and a causal one over those that follow, each of
 /// whose blocks also looks at what the first has found. What is absent follows from `size`.
@@ -57,6 +57,10 @@ pub struct EncoderDecoder {
     pub feed_forward: FeedForward,
     /// How a token knows where it stands: `learned`, `relative` or `rotary`.
     pub positions: Positions,
+    /// Whether the time between two tokens adds to their score, in each half among its own; for data
+    /// with times.
+    #[serde(skip_serializing_if = "is_not")]
+    pub intervals: bool,
 }
 
 impl EncoderDecoder {
@@ -74,6 +78,8 @@ impl EncoderDecoder {
                 norm: self.norm,
                 feed_forward: self.feed_forward,
                 positions: self.positions,
+                intervals: self.intervals,
+                kind: BlockKind::Transformer,
             },
         })
     }
@@ -101,6 +107,7 @@ impl Backbone for EncoderDecoder {
             norm: self.norm,
             feed_forward: self.feed_forward,
             positions: self.positions,
+            intervals: self.intervals,
         }))
     }
 

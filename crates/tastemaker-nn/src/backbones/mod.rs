@@ -7,12 +7,14 @@ use crate::Result;
 mod decoder;
 mod encoder;
 mod encoder_decoder;
+mod hstu;
 mod shape;
 mod views;
 
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use encoder_decoder::EncoderDecoder;
+pub use hstu::Hstu;
 pub use shape::{Shape, Size};
 pub use views::{View, Views};
 
@@ -37,5 +39,7 @@ registry! {
         "encoder" => Encoder(Encoder),
         /// An encoder reads what was, a decoder looks at it and goes on (T5).
         "encoder-decoder" => EncoderDecoder(EncoderDecoder),
+        /// Causal gated attention without softmax, no feed-forward half (HSTU).
+        "hstu" => Hstu(Hstu),
     }
 }

@@ -31,7 +31,7 @@ pub struct Shape {
     pub heads: usize,
     /// Width of the residual stream, and of the embeddings.
     pub embedding_size: usize,
-    /// Width of the feed-forward layer.
+    /// Width of the feed-forward layer; 0 where there is none.
     pub inner_size: usize,
     /// The longest sequence; of longer ones the end is kept.
     pub max_length: usize,
@@ -54,6 +54,12 @@ pub(crate) struct Overrides {
     pub(crate) dropout: Option<f32>,
     pub(crate) views: Views,
     pub(crate) style: Style,
+}
+
+/// Whether a setting is off, which goes without saying.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(crate) fn is_not(setting: &bool) -> bool {
+    !setting
 }
 
 impl Size {
@@ -92,10 +98,10 @@ impl Shape {
             ("layers", self.layers),
             ("heads", self.heads),
             ("embedding-size", self.embedding_size),
-            ("inner-size", self.inner_size),
             ("max-length", self.max_length),
         ];
-        for (name, value) in positive {
+        let inner = self.style.kind.has_feed_forward().then_some(("inner-size", self.inner_size));
+        for (name, value) in positive.into_iter().chain(inner) {
             if value == 0 || value > 65_536 {
                 return Err(Error::setting(name, value, "a number from 1 to 65536"));
             }

@@ -1,16 +1,43 @@
 //! Scaled dot-product attention (Vaswani et al. 2017) over one sequence.
 
+mod silu;
+
+use super::INTERVALS;
 use super::matrix::{Part, Precision, View};
 use super::simd::{dot, exp, max, sum};
 
-/// How attention is divided, over queries, keys and values that stand in rows of three times the
-/// width.
+/// How attention is divided, over queries, keys and values that stand, in this order, in rows of
+/// `stride` numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct Heads {
     pub(crate) width: usize,
+    pub(crate) stride: usize,
     pub(crate) count: usize,
     pub(crate) causal: bool,
     pub(crate) precision: Precision,
+}
+
+/// What is added to the scores of a sequence, and what is hidden.
+#[derive(Clone, Copy)]
+pub(crate) struct Bias<'a> {
+    /// [length, length]: what each token sees; all, if absent.
+    pub(crate) mask: Option<&'a [bool]>,
+    /// [heads, distances] as [`super::relative::spread`] has them, or nothing.
+    pub(crate) distances: &'a [f32],
+    /// [length, length]: the bucket of the time between two tokens, or nothing.
+    pub(crate) buckets: &'a [u8],
+    /// [heads, buckets]: what is added for each, or nothing.
+    pub(crate) intervals: &'a [f32],
+}
+
+/// The gradients of what is added to scores, which are added to; nothing where none is wanted.
+pub(crate) struct BiasGradient<'a> {
+    /// Of [`Bias::distances`].
+    pub(crate) distances: &'a mut [f32],
+    /// Those of [`Bias::buckets`].
+    pub(crate) buckets: &'a [u8],
+    /// Of [`Bias::intervals`].
+    pub(crate) intervals: &'a mut [f32],
 }
 
 impl Heads {
@@ -44,37 +71,82 @@ impl Heads {
         &distances[self.at(distances, head, row)..]
     }
 
-    /// Attention of a sequence of `length` tokens: `qkv` [length, 3 width] → `out`
-    /// [length, width]; what each token looks at goes to `weights` [heads, length, length]. A
-    /// `mask` [length, length] says further what each token sees; `distances`, [heads, distances]
-    /// as [`super::relative::spread`] has them, or nothing, is added to scores.
+    /// Adds to the scores `seen` of the token at `row`, which are still to be multiplied with
+    /// `scale`, what there is to add; what is hidden falls far below.
+    #[inline(always)]
+    fn add_bias(
+        self,
+        (head, row, length): (usize, usize, usize),
+        bias: Bias<'_>,
+        scale: f32,
+        seen: &mut [f32],
+    ) {
+        for (score, added) in seen.iter_mut().zip(self.distances(bias.distances, head, row)) {
+            *score += added / scale;
+        }
+        if !bias.intervals.is_empty() {
+            let table = &bias.intervals[head * INTERVALS..][..INTERVALS];
+            for (score, &bucket) in seen.iter_mut().zip(&bias.buckets[row * length..]) {
+                *score += table[usize::from(bucket)] / scale;
+            }
+        }
+        if let Some(mask) = bias.mask {
+            for (score, sees) in seen.iter_mut().zip(&mask[row * length..]) {
+                // Far enough below for a weight of 0, near enough to stay a number.
+                *score = if *sees { *score } else { -1e30 };
+            }
+        }
+    }
+
+    /// The gradients of what [`Heads::add_bias`] adds, from those of the scores.
+    #[inline(always)]
+    fn add_bias_backward(
+        self,
+        (head, row, length): (usize, usize, usize),
+        d_scores: &[f32],
+        scale: f32,
+        d_bias: &mut BiasGradient<'_>,
+    ) {
+        let at = self.at(&*d_bias.distances, head, row);
+        for (sum, d_score) in d_bias.distances[at..].iter_mut().zip(d_scores) {
+            *sum += d_score / scale;
+        }
+        if !d_bias.intervals.is_empty() {
+            let table = &mut d_bias.intervals[head * INTERVALS..][..INTERVALS];
+            for (d_score, &bucket) in d_scores.iter().zip(&d_bias.buckets[row * length..]) {
+                table[usize::from(bucket)] += d_score / scale;
+            }
+        }
+    }
+
+    /// The queries, keys and values of a head in the rows of a sequence.
+    #[inline(always)]
+    fn views(self, rows: &[f32], head: usize) -> [View<'_>; 3] {
+        let at = |part: usize| part * self.width + head * self.size();
+        [0, 1, 2].map(|part| View::rows(&rows[at(part)..], self.stride))
+    }
+
+    /// Attention of a sequence of `length` tokens: `qkv` [length, stride] → `out`
+    /// [length, width]; what each token looks at goes to `weights` [heads, length, length].
     #[inline(always)]
     pub(crate) fn forward(
         self,
         length: usize,
         qkv: &[f32],
-        (mask, distances): (Option<&[bool]>, &[f32]),
+        bias: Bias<'_>,
         weights: &mut [f32],
         out: &mut [f32],
     ) {
         let (d, size, scale) = (self.width, self.size(), self.scale());
         let precision = self.precision;
         for (head, weights) in weights.chunks_exact_mut(length * length).enumerate() {
-            let [q, k, v] = [0, d, 2 * d].map(|part| View::rows(&qkv[part + head * size..], 3 * d));
+            let [q, k, v] = self.views(qkv, head);
             let (square, thin) = ((length, length, size), (length, size, length));
             let scores = self.part(Part::LowerProduct);
             precision.multiply(scores, (weights, length), square, q, k.transposed());
             for (row, weights) in weights.chunks_exact_mut(length).enumerate() {
                 let (seen, unseen) = weights.split_at_mut(self.sees(row, length));
-                for (weight, added) in seen.iter_mut().zip(self.distances(distances, head, row)) {
-                    *weight += added / scale;
-                }
-                if let Some(mask) = mask {
-                    for (weight, sees) in seen.iter_mut().zip(&mask[row * length..]) {
-                        // Far enough below for a weight of 0, near enough to stay a number.
-                        *weight = if *sees { *weight } else { -1e30 };
-                    }
-                }
+                self.add_bias((head, row, length), bias, scale, seen);
                 softmax(seen, scale);
                 unseen.fill(0.0);
             }
@@ -83,21 +155,21 @@ impl Heads {
         }
     }
 
-    /// The gradient of [`Heads::forward`] with respect to `qkv`, written to `d_qkv`, and that of
-    /// `distances`, which is added to; `scratch` holds one head's weights.
+    /// The gradient of [`Heads::forward`] with respect to `qkv`, written to `d_qkv`, and those of
+    /// what is added to scores; `scratch` holds one head's weights.
     #[inline(always)]
     pub(crate) fn backward(
         self,
         length: usize,
         (qkv, weights, out): (&[f32], &[f32], &[f32]),
         d_out: &[f32],
-        (d_qkv, d_distances): (&mut [f32], &mut [f32]),
+        (d_qkv, d_bias): (&mut [f32], &mut BiasGradient<'_>),
         scratch: &mut [f32],
     ) {
         let (d, size, scale) = (self.width, self.size(), self.scale());
         let (scratch, precision) = (&mut scratch[..length * length], self.precision);
         for (head, weights) in weights.chunks_exact(length * length).enumerate() {
-            let [q, k, v] = [0, d, 2 * d].map(|part| View::rows(&qkv[part + head * size..], 3 * d));
+            let [q, k, v] = self.views(qkv, head);
             let d_head = View::rows(&d_out[head * size..], d);
             let (square, thin) = ((length, length, size), (length, size, length));
             let scores = self.part(Part::LowerProduct);
@@ -108,20 +180,18 @@ impl Heads {
                 let common = dot(&d_out[at.clone()], &out[at]);
                 let (seen, unseen) = d_weights.split_at_mut(self.sees(row, length));
                 softmax_backward(seen, weights, common, scale);
-                let at = self.at(d_distances, head, row);
-                for (sum, d_score) in d_distances[at..].iter_mut().zip(&*seen) {
-                    *sum += d_score / scale;
-                }
+                self.add_bias_backward((head, row, length), seen, scale, d_bias);
                 unseen.fill(0.0);
             }
             let (lower, upper) = (self.part(Part::LowerFactor), self.part(Part::UpperFactor));
             let d_scores = View::rows(scratch, length);
             let weights = View::rows(weights, length).transposed();
-            precision.multiply(lower, (&mut d_qkv[head * size..], 3 * d), thin, d_scores, k);
+            let stride = self.stride;
+            precision.multiply(lower, (&mut d_qkv[head * size..], stride), thin, d_scores, k);
             let d_k = &mut d_qkv[d + head * size..];
-            precision.multiply(upper, (d_k, 3 * d), thin, d_scores.transposed(), q);
+            precision.multiply(upper, (d_k, stride), thin, d_scores.transposed(), q);
             let d_v = &mut d_qkv[2 * d + head * size..];
-            precision.multiply(upper, (d_v, 3 * d), thin, weights, d_head);
+            precision.multiply(upper, (d_v, stride), thin, weights, d_head);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod backward;
 mod cross;
+mod hstu;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,8 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use self::cross::Crossed;
-use super::attention::Heads;
+use super::attention::{Bias, Heads};
+use super::intervals::{INTERVALS, Intervals};
 use super::lanes::{Chunk, Lanes};
 use super::linear::{Pass, linear};
 use super::mask::AttentionMask;
@@ -20,14 +22,14 @@ use super::rotary::Rotation;
 use super::scratch::Scratch;
 use super::simd::{Dropout, exp, gelu, vectorised};
 use super::sink::{Sink, leave};
-use super::style::{FeedForward, Norm, Positions, Style};
+use super::style::{BlockKind, FeedForward, Norm, Positions, Style};
 use super::{norm, slice, tensor_like, with_slice};
 use crate::composite;
 
 pub(super) use backward::add_up;
 
 /// How many parameters a block can have.
-pub(crate) const PARAMETERS: usize = 21;
+pub(crate) const PARAMETERS: usize = 22;
 
 /// The numbers that fix a block's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub struct BlockShape {
     pub width: usize,
     /// Attention heads.
     pub heads: usize,
-    /// Width of the feed-forward layer.
+    /// Width of the feed-forward layer; 0 for a block without one.
     pub inner: usize,
     /// Whether a token sees only itself and what came before it.
     pub causal: bool,
@@ -48,28 +50,33 @@ pub struct BlockShape {
 
 impl BlockShape {
     /// The block's parameters, in the order in which they are packed, with their dimensions; one
-    /// that it does not have has no numbers. A linear layer's weight is [outputs, inputs].
+    /// that it does not have has no numbers. A linear layer's weight is [outputs, inputs]; the
+    /// outputs of `attention.qkv` are queries, keys, values and, in an HSTU, gates.
     pub fn parameters(self) -> [(&'static str, Vec<usize>); PARAMETERS] {
         let Self { width: d, inner, style, .. } = self;
         let shift = if style.norm == Norm::Layer { d } else { 0 };
-        let into = self.into();
-        let relative = style.positions == Positions::Relative;
+        let (into, row) = (self.into(), self.row());
+        let table = |there: bool, n: usize| if there { vec![self.heads, n] } else { vec![0] };
+        let (out, second) = match style.kind {
+            BlockKind::Transformer => (d, ["feed-forward-norm.weight", "feed-forward-norm.bias"]),
+            BlockKind::Hstu { .. } => (0, ["attended-norm.weight", "attended-norm.bias"]),
+        };
         let cross = |outputs: usize| if self.reads { outputs * d } else { 0 };
         let matrix = |outputs: usize| if self.reads { vec![outputs * d, d] } else { vec![0] };
         [
             ("attention-norm.weight", vec![d]),
             ("attention-norm.bias", vec![shift]),
-            ("attention.qkv.weight", vec![3 * d, d]),
-            ("attention.qkv.bias", vec![3 * d]),
+            ("attention.qkv.weight", vec![row, d]),
+            ("attention.qkv.bias", vec![row]),
             ("attention.out.weight", vec![d, d]),
             ("attention.out.bias", vec![d]),
-            ("feed-forward-norm.weight", vec![d]),
-            ("feed-forward-norm.bias", vec![shift]),
+            (second[0], vec![d]),
+            (second[1], vec![shift]),
             ("feed-forward.in.weight", vec![into, d]),
             ("feed-forward.in.bias", vec![into]),
             ("feed-forward.out.weight", vec![d, inner]),
-            ("feed-forward.out.bias", vec![d]),
-            ("attention.distance", if relative { vec![self.heads, BUCKETS] } else { vec![0] }),
+            ("feed-forward.out.bias", vec![out]),
+            ("attention.distance", table(style.positions == Positions::Relative, BUCKETS)),
             ("cross-attention-norm.weight", vec![cross(1)]),
             ("cross-attention-norm.bias", vec![if shift > 0 { cross(1) } else { 0 }]),
             ("cross-attention.query.weight", matrix(1)),
@@ -78,7 +85,13 @@ impl BlockShape {
             ("cross-attention.kv.bias", vec![cross(2)]),
             ("cross-attention.out.weight", matrix(1)),
             ("cross-attention.out.bias", vec![cross(1)]),
+            ("attention.interval", table(style.intervals, INTERVALS)),
         ]
+    }
+
+    /// Numbers in a row of queries, keys, values and, in an HSTU, gates.
+    fn row(self) -> usize {
+        self.style.kind.projections() * self.width
     }
 
     /// The rows of the first matrix of the feed-forward half.
@@ -109,6 +122,11 @@ impl BlockShape {
 /// `m = x + dropout(W_o attention(W_qkv norm(x)))`,
 /// `y = m + dropout(W_2 gelu(W_1 norm(m)))`,
 ///
+/// or, of the other kind, an HSTU (Zhai et al. 2024), with ⊙ the product number by number,
+///
+/// `q, k, v, u = silu(W_qkv norm(x))`,
+/// `y = x + dropout(W_o (norm(silu(q kᵀ) v / longest) ⊙ u))`,
+///
 /// as an operation on `x` [tokens, width] and the packed weights. The forward pass keeps what
 /// the backward pass needs, so the operation is used once.
 ///
@@ -129,6 +147,8 @@ pub struct Block {
     rotation: Option<Rotation>,
     /// The bucket of each distance, where distances matter.
     buckets: Vec<usize>,
+    /// The bucket of each interval, where they matter.
+    intervals: Option<Arc<Intervals>>,
     kept: Mutex<Vec<Vec<Kept>>>,
 }
 
@@ -136,7 +156,9 @@ pub struct Block {
 struct Kept {
     attention_stats: Vec<[f32; 2]>,
     attention_normal: Scratch,
+    /// Rows of queries, keys, values and, in an HSTU, gates.
     qkv: Scratch,
+    /// What each token looks at; in an HSTU the scores that say so.
     weights: Scratch,
     attended: Scratch,
     middle: Scratch,
@@ -200,6 +222,9 @@ vectorised! {
 /// Where the numbers for distances stand among a block's parameters.
 const DISTANCE: usize = 12;
 
+/// Where those for intervals stand.
+const INTERVAL: usize = 21;
+
 /// Where the matrices stand among a block's parameters; their biases follow them.
 const MATRICES: [usize; 7] = [2, 4, 8, 10, 15, 17, 19];
 
@@ -214,6 +239,7 @@ impl Block {
         Self {
             rotation,
             buckets,
+            intervals: None,
             shape,
             lanes,
             memory: None,
@@ -238,6 +264,12 @@ impl Block {
     #[must_use]
     pub fn reading(self, memory: Option<Arc<Lanes>>) -> Self {
         Self { memory, ..self }
+    }
+
+    /// Tells a block that looks at the time between tokens what it is.
+    #[must_use]
+    pub fn timed(self, intervals: Option<Arc<Intervals>>) -> Self {
+        Self { intervals, ..self }
     }
 
     /// Which of [`BlockShape::parameters`] learn. The gradients of the others are zeros that cost
@@ -269,7 +301,27 @@ impl Block {
 
     fn heads(&self, weights: &BlockWeights) -> Heads {
         let BlockShape { width, heads: count, causal, .. } = self.shape;
-        Heads { width, count, causal, precision: weights.matrices[0].precision() }
+        let (stride, precision) = (self.shape.row(), weights.matrices[0].precision());
+        Heads { width, stride, count, causal, precision }
+    }
+
+    /// What is added to the scores of a sequence; `distances` are spread.
+    fn bias<'a>(
+        &'a self,
+        sequence: usize,
+        weights: &'a BlockWeights,
+        distances: &'a [f32],
+    ) -> Bias<'a> {
+        Bias {
+            mask: self.mask.as_ref().map(|mask| mask.0.of(sequence)),
+            distances,
+            buckets: self.intervals_of(sequence),
+            intervals: &weights.part[INTERVAL],
+        }
+    }
+
+    fn intervals_of(&self, sequence: usize) -> &[u8] {
+        self.intervals.as_ref().map_or(&[], |intervals| intervals.0.of(sequence))
     }
 
     /// The block, differentiable. Where nothing learns, nothing is kept.
@@ -286,9 +338,10 @@ impl Block {
         (x, memory): (&Tensor, Option<&Tensor>),
         weights: &Tensor,
     ) -> Result<Tensor> {
-        let Self { shape, lanes, mask, dropout, .. } = self;
+        let Self { shape, lanes, mask, intervals, dropout, .. } = self;
         let memory = memory.zip(self.memory.as_deref());
-        composite::reading_block(*shape, (x, memory), weights, lanes, mask.as_deref(), *dropout)
+        let looks = (mask.as_deref(), intervals.as_deref());
+        composite::reading_block(*shape, (x, memory), weights, lanes, looks, *dropout)
     }
 
     fn check(&self, (x, memory): (&[f32], &[f32])) -> Result<()> {
@@ -296,8 +349,13 @@ impl Block {
         if x.len() != tokens * width {
             bail!("a block of {tokens} tokens × {width} got {} numbers", x.len());
         }
-        if self.mask.as_ref().is_some_and(|mask| !mask.fits(&self.lanes)) {
+        if self.mask.as_ref().is_some_and(|mask| !mask.0.fits(&self.lanes)) {
             bail!("an attention mask is for a batch of other sequences");
+        }
+        if self.shape.style.intervals
+            && self.intervals.as_ref().is_none_or(|intervals| !intervals.0.fits(&self.lanes))
+        {
+            bail!("a block that looks at intervals needs those of its batch");
         }
         self.check_memory(memory)
     }
@@ -360,19 +418,23 @@ impl Block {
     }
 
     fn room(&self, chunk: &Chunk) -> Kept {
-        let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
+        let (d, row, t) = (self.shape.width, self.shape.row(), chunk.tokens.len());
+        let (middle, active, slope) = match self.shape.style.kind {
+            BlockKind::Transformer => (d, self.shape.inner, self.shape.into()),
+            BlockKind::Hstu { .. } => (0, d, row),
+        };
         Kept {
             attention_stats: vec![[0.0; 2]; t],
             attention_normal: Scratch::new(t * d),
-            qkv: Scratch::new(t * 3 * d),
+            qkv: Scratch::new(t * row),
             weights: Scratch::new(self.attention_size(chunk)),
             attended: Scratch::new(t * d),
-            middle: Scratch::new(t * d),
+            middle: Scratch::new(t * middle),
             crossed: self.memory.as_ref().map(|memory| Crossed::new(self, memory, chunk)),
             forward_stats: vec![[0.0; 2]; t],
             forward_normal: Scratch::new(t * d),
-            active: Scratch::new(t * inner),
-            slope: Scratch::new(t * self.shape.into()),
+            active: Scratch::new(t * active),
+            slope: Scratch::new(t * slope),
         }
     }
 
@@ -385,25 +447,15 @@ impl Block {
         y: &mut [f32],
         kept: &mut Kept,
     ) {
-        let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
+        if !self.shape.style.kind.has_feed_forward() {
+            return self.hstu_forward(weights, chunk, x, y, kept);
+        }
+        let (t, part) = (chunk.tokens.len(), &weights.part);
         let norm = self.shape.style.norm;
         let (normal, stats) = (&mut kept.attention_normal, &mut kept.attention_stats);
         norm::styled(norm, x, (&part[0], &part[1]), normal, stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
-        let distances = relative::spread(&part[DISTANCE], &self.buckets);
-        self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
-            let qkv = &mut kept.qkv[tokens.start * 3 * d..tokens.end * 3 * d];
-            if let Some(rotation) = &self.rotation {
-                rotation.turn(d, qkv, false);
-            }
-            self.heads(weights).forward(
-                length,
-                qkv,
-                (self.mask.as_ref().map(|mask| mask.of(sequence)), &distances),
-                &mut kept.weights[scores],
-                &mut kept.attended[tokens.start * d..tokens.end * d],
-            );
-        });
+        self.attend(weights, chunk, kept);
         linear(&kept.attended, weights.linear(1), t, &mut kept.middle);
         self.drop_and_add(0, chunk, &mut kept.middle, x);
         if let Some(crossed) = &mut kept.crossed {
@@ -426,6 +478,31 @@ impl Block {
         }
         linear(&kept.active, weights.linear(3), t, y);
         self.drop_and_add(1, chunk, y, middle);
+    }
+
+    /// From the rows of queries, keys and values to what every token finds.
+    #[inline(always)]
+    fn attend(&self, weights: &BlockWeights, chunk: &Chunk, kept: &mut Kept) {
+        let (d, row) = (self.shape.width, self.shape.row());
+        let distances = relative::spread(&weights.part[DISTANCE], &self.buckets);
+        let heads = self.heads(weights);
+        let mut scratch = Scratch::new(self.squares(chunk, 0, 1));
+        self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
+            let qkv = &mut kept.qkv[tokens.start * row..tokens.end * row];
+            if let Some(rotation) = &self.rotation {
+                rotation.turn((d, row), qkv, false);
+            }
+            let bias = self.bias(sequence, weights, &distances);
+            let out = &mut kept.attended[tokens.start * d..tokens.end * d];
+            let weights = &mut kept.weights[scores];
+            match self.shape.style.kind {
+                BlockKind::Transformer => heads.forward(length, qkv, bias, weights, out),
+                BlockKind::Hstu { longest } => {
+                    let weights = (weights, &mut scratch[..]);
+                    heads.silu_forward((length, longest), qkv, bias, weights, out);
+                }
+            }
+        });
     }
 
     /// From the gradient of the active values, `d_active` [tokens, inner], those of a and b, written
@@ -466,8 +543,12 @@ impl Block {
         lengths.iter().map(|length| self.shape.heads * length * length).sum()
     }
 
-    fn longest(&self, chunk: &Chunk) -> usize {
-        self.lanes.lengths()[chunk.sequences.clone()].iter().copied().max().unwrap_or(0)
+    /// The numbers of so many squares of the chunk's longest sequence, in a transformer or in an
+    /// HSTU.
+    fn squares(&self, chunk: &Chunk, transformer: usize, hstu: usize) -> usize {
+        let lengths = &self.lanes.lengths()[chunk.sequences.clone()];
+        let n = if self.shape.style.kind.has_feed_forward() { transformer } else { hstu };
+        n * lengths.iter().copied().max().unwrap_or(0).pow(2)
     }
 
     /// `values = residual + dropout(values)`.

@@ -107,7 +107,7 @@ impl Activation {
 
     /// Puts the activations in the place of `values` and the derivatives in `slopes`.
     #[inline(always)]
-    fn apply(self, values: &mut [f32], slopes: &mut [f32]) {
+    pub(super) fn apply(self, values: &mut [f32], slopes: &mut [f32]) {
         for (value, slope) in values.iter_mut().zip(slopes) {
             (*value, *slope) = self.at(*value);
         }
@@ -221,7 +221,7 @@ impl Linear {
 
 /// `values *= factors`.
 #[inline(always)]
-fn times(values: &mut [f32], factors: &[f32]) {
+pub(super) fn times(values: &mut [f32], factors: &[f32]) {
     for (value, factor) in values.iter_mut().zip(factors) {
         *value *= factor;
     }

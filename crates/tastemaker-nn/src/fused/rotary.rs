@@ -24,13 +24,12 @@ impl Rotation {
         Self { pairs, turns: turns.collect() }
     }
 
-    /// Turns the queries and keys of a sequence, which stand in rows `qkv` of three times `width`;
-    /// or turns their gradients back.
+    /// Turns the queries and keys of a sequence, of `width` numbers each, which begin the `rows` of
+    /// `stride` numbers; or turns their gradients back.
     #[inline(always)]
-    pub(crate) fn turn(&self, width: usize, qkv: &mut [f32], back: bool) {
+    pub(crate) fn turn(&self, (width, stride): (usize, usize), rows: &mut [f32], back: bool) {
         let sign = if back { -1.0 } else { 1.0 };
-        for (row, turns) in qkv.chunks_exact_mut(3 * width).zip(self.turns.chunks_exact(self.pairs))
-        {
+        for (row, turns) in rows.chunks_exact_mut(stride).zip(self.turns.chunks_exact(self.pairs)) {
             for head in row[..2 * width].chunks_exact_mut(2 * self.pairs) {
                 let (first, second) = head.split_at_mut(self.pairs);
                 for ((x, y), [cos, sin]) in first.iter_mut().zip(second).zip(turns) {

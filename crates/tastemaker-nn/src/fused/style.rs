@@ -39,6 +39,36 @@ pub enum Positions {
     Rotary,
 }
 
+/// What a block is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockKind {
+    /// Attention by softmax, then a feed-forward half (Vaswani et al. 2017).
+    #[default]
+    Transformer,
+    /// Attention by silu, gated, and no other half (Zhai et al. 2024, HSTU).
+    Hstu {
+        /// What attention is divided by: the most tokens that a sequence has.
+        longest: usize,
+    },
+}
+
+impl BlockKind {
+    /// How many times as many rows as columns the first matrix of attention has: for queries, keys
+    /// and values and, in an HSTU, gates.
+    pub(crate) fn projections(self) -> usize {
+        match self {
+            Self::Transformer => 3,
+            Self::Hstu { .. } => 4,
+        }
+    }
+
+    /// Whether there is a feed-forward half.
+    pub(crate) fn has_feed_forward(self) -> bool {
+        self == Self::Transformer
+    }
+}
+
 /// The choices of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -49,4 +79,9 @@ pub struct Style {
     pub feed_forward: FeedForward,
     /// How a token knows where it stands.
     pub positions: Positions,
+    /// Whether the time between two tokens adds to their score, by a number a head for each
+    /// bucket of [`super::Intervals`].
+    pub intervals: bool,
+    /// What it is made of.
+    pub kind: BlockKind,
 }

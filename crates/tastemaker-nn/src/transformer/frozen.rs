@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::Input;
 use super::stack::{self, Stack};
+use super::{Input, intervals, viewed};
 use crate::adapters::Inserted;
 use crate::fused::{
     self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
@@ -135,7 +135,7 @@ impl Frozen {
             }
         };
         for (i, table) in self.views.iter().enumerate() {
-            let numbers = super::viewed(&input.views, i, n_tokens);
+            let numbers = viewed(&input.views, i, n_tokens);
             if numbers.len() != n_tokens {
                 return Err(Error::setting("a view's numbers", numbers.len(), "one a token"));
             }
@@ -161,6 +161,7 @@ impl Frozen {
         let mut x = self.embedded(stack, input)?;
         let prompted = self.inserted.prompted(input, stack.shape.causal)?;
         let prompted = prompted.filter(|_| stack.prompted);
+        let intervals = intervals(stack.shape.style, input, prompted.as_ref())?;
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
         let of_memory = memory.map_or(&[][..], |(memory, _)| memory);
         for (layer, weights) in stack.blocks.iter().enumerate() {
@@ -168,6 +169,7 @@ impl Frozen {
                 x = self.as_tensor(x, |x| self.inserted.prompts(own, prompted, layer, x))?;
             }
             let block = Block::new(stack.shape, lanes.clone(), Dropout::none());
+            let block = block.timed(intervals.clone());
             let block = block.reading(memory.map(|(_, lanes)| lanes.clone()));
             x = block.run((&x, of_memory), weights, false)?;
             let name = stack.stack.block(layer);

@@ -4,8 +4,9 @@ use candle_core::{Device, Result, Tensor, Var};
 use tastemaker_core::SeedTree;
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
-    Activation, AttentionMask, Block, BlockShape, CatalogSoftmax, Dropout, Embedding, FeedForward,
-    Lanes, LayerNorm, Linear, Norm, Positions, Precision, RmsNorm, SampledKind, SampledLoss, Style,
+    Activation, AttentionMask, Block, BlockKind, BlockShape, CatalogSoftmax, Dropout, Embedding,
+    FeedForward, Intervals, Lanes, LayerNorm, Linear, Norm, Positions, Precision, RmsNorm,
+    SampledKind, SampledLoss, Style,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
@@ -19,21 +20,69 @@ pub(crate) const SHAPE: BlockShape = BlockShape {
         norm: Norm::Layer,
         feed_forward: FeedForward::Gelu,
         positions: Positions::Learned,
+        intervals: false,
+        kind: BlockKind::Transformer,
     },
 };
 
+/// The other kind, with all that can be added to scores.
+const HSTU: BlockShape = BlockShape {
+    inner: 0,
+    style: Style {
+        positions: Positions::Relative,
+        intervals: true,
+        kind: BlockKind::Hstu { longest: 50 },
+        ..SHAPE.style
+    },
+    ..SHAPE
+};
+
 /// The usual choices, each other one alone, and all of them.
-pub(crate) fn styles() -> [Style; 6] {
+pub(crate) fn styles() -> Vec<Style> {
     let usual = SHAPE.style;
     let (norm, feed_forward, positions) = (Norm::Rms, FeedForward::Swiglu, Positions::Rotary);
-    [
+    let (relative, intervals) = (Positions::Relative, true);
+    vec![
         usual,
         Style { norm, ..usual },
         Style { feed_forward, ..usual },
         Style { positions, ..usual },
-        Style { positions: Positions::Relative, ..usual },
-        Style { norm, feed_forward, positions },
+        Style { positions: relative, ..usual },
+        Style { intervals, ..usual },
+        Style { norm, feed_forward, positions, intervals, ..usual },
+        Style { norm, feed_forward, positions: relative, intervals, ..usual },
     ]
+}
+
+/// Those of both kinds.
+fn all_styles() -> Vec<Style> {
+    let (norm, positions) = (Norm::Rms, Positions::Rotary);
+    let hstu = [
+        HSTU.style,
+        Style { positions: Positions::Learned, intervals: false, ..HSTU.style },
+        Style { norm, positions, ..HSTU.style },
+    ];
+    styles().into_iter().chain(hstu).collect()
+}
+
+/// The usual shape in this style.
+fn styled(style: Style) -> BlockShape {
+    if style.kind == BlockKind::Transformer {
+        BlockShape { style, ..SHAPE }
+    } else {
+        BlockShape { style, ..HSTU }
+    }
+}
+
+/// Intervals from seconds to years, some of them unknown.
+pub(crate) fn intervals(lanes: &Lanes) -> Arc<Intervals> {
+    let time = |i: usize| if i % 7 == 3 { f64::NAN } else { 3_f64.powf((i % 19) as f64) };
+    let times: Vec<f64> = (0..lanes.n_tokens()).map(time).collect();
+    Arc::new(Intervals::new(lanes, Some(&times)))
+}
+
+fn block(shape: BlockShape, lanes: &Arc<Lanes>, dropout: Dropout) -> Block {
+    Block::new(shape, lanes.clone(), dropout).timed(Some(intervals(lanes)))
 }
 
 /// Random numbers with a name, so that each test has its own and always the same.
@@ -82,10 +131,6 @@ pub(crate) fn agree(
     }
 }
 
-fn n_weights() -> usize {
-    weights_of(SHAPE)
-}
-
 pub(crate) fn weights_of(shape: BlockShape) -> usize {
     shape.parameters().iter().map(|(_, d)| d.iter().product::<usize>()).sum()
 }
@@ -94,15 +139,16 @@ pub(crate) fn weights_of(shape: BlockShape) -> usize {
 fn a_block_is_its_composite_with_and_without_dropout() {
     let lanes = lanes();
     let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
-    for style in styles() {
-        let weights = random("weights", &[weights_of(BlockShape { style, ..SHAPE })], 0.3);
+    for style in all_styles() {
+        let weights = random("weights", &[weights_of(styled(style))], 0.3);
         for (causal, share) in [(true, 0.0), (false, 0.0), (true, 0.3)] {
-            let (shape, dropout) = (BlockShape { causal, style, ..SHAPE }, Dropout::new(share, 9));
+            let (shape, dropout) = (BlockShape { causal, ..styled(style) }, Dropout::new(share, 9));
+            let looks = (None, Some(&*intervals(&lanes)));
             agree(
                 &format!("block {style:?}"),
                 &[&x, &weights],
-                || x.apply_op2(&weights, Block::new(shape, lanes.clone(), dropout)),
-                || composite::block(shape, &x, &weights, &lanes, None, dropout),
+                || x.apply_op2(&weights, block(shape, &lanes, dropout)),
+                || composite::block(shape, &x, &weights, &lanes, looks, dropout),
             );
         }
     }
@@ -112,49 +158,65 @@ fn a_block_is_its_composite_with_and_without_dropout() {
 fn a_masked_block_is_its_composite() {
     let lanes = lanes();
     let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
-    let weights = random("weights", &[n_weights()], 0.3);
     let mask = AttentionMask::new(&lanes, |sequence, token, other| {
         (sequence + token * 3 + other * 5) % 4 != 0
     });
     let mask = Arc::new(mask);
-    for causal in [true, false] {
-        let (shape, dropout) = (BlockShape { causal, ..SHAPE }, Dropout::new(0.1, 9));
-        let block = || Block::new(shape, lanes.clone(), dropout).masked(Some(mask.clone()));
+    for (shape, causal) in [(SHAPE, true), (SHAPE, false), (HSTU, true), (HSTU, false)] {
+        let weights = random("weights", &[weights_of(shape)], 0.3);
+        let (shape, dropout) = (BlockShape { causal, ..shape }, Dropout::new(0.1, 9));
+        let looks = (Some(&*mask), Some(&*intervals(&lanes)));
         agree(
             "masked block",
             &[&x, &weights],
-            || x.apply_op2(&weights, block()),
-            || composite::block(shape, &x, &weights, &lanes, Some(&mask), dropout),
+            || x.apply_op2(&weights, block(shape, &lanes, dropout).masked(Some(mask.clone()))),
+            || composite::block(shape, &x, &weights, &lanes, looks, dropout),
         );
     }
+    let weights = random("weights", &[weights_of(SHAPE)], 0.3);
     let other = Arc::new(AttentionMask::new(&Lanes::new(vec![3, 4]), |_, _, _| true));
-    let block = Block::new(SHAPE, lanes, Dropout::none()).masked(Some(other));
-    assert!(x.apply_op2(&weights, block).is_err());
+    let masked = block(SHAPE, &lanes, Dropout::none()).masked(Some(other));
+    assert!(x.apply_op2(&weights, masked).is_err());
+}
+
+#[test]
+fn a_block_that_looks_at_intervals_needs_those_of_its_batch() {
+    let lanes = lanes();
+    let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
+    let weights = random("weights", &[weights_of(HSTU)], 0.3);
+    let other = intervals(&Lanes::new(vec![3, 4]));
+    for intervals in [None, Some(other)] {
+        let block = Block::new(HSTU, lanes.clone(), Dropout::none()).timed(intervals);
+        let error = x.apply_op2(&weights, block).unwrap_err().to_string();
+        assert!(error.contains("needs those of its batch"), "{error}");
+    }
 }
 
 #[test]
 fn a_recomputing_block_has_the_same_bytes() {
     let lanes = lanes();
     let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
-    let weights = random("weights", &[n_weights()], 0.3);
-    let gradients = |recompute| {
-        let block = Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 3)).recomputing(recompute);
-        let y = x.apply_op2(&weights, block).unwrap();
-        let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-        [values(gradients.get(&x).unwrap()), values(gradients.get(&weights).unwrap())]
-    };
-    assert!(gradients(true) == gradients(false));
+    for shape in [SHAPE, HSTU] {
+        let weights = random("weights", &[weights_of(shape)], 0.3);
+        let gradients = |recompute| {
+            let block = block(shape, &lanes, Dropout::new(0.2, 3)).recomputing(recompute);
+            let y = x.apply_op2(&weights, block).unwrap();
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            [values(gradients.get(&x).unwrap()), values(gradients.get(&weights).unwrap())]
+        };
+        assert!(gradients(true) == gradients(false));
+    }
 }
 
 #[test]
 fn frozen_weights_have_no_gradient_and_the_others_keep_theirs() {
     let lanes = lanes();
     let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
-    for style in styles() {
-        let shape = BlockShape { style, ..SHAPE };
+    for style in all_styles() {
+        let shape = styled(style);
         let weights = random("weights", &[weights_of(shape)], 0.3);
         let gradient = |learns, x: &Tensor| {
-            let block = Block::new(shape, lanes.clone(), Dropout::new(0.2, 3)).learning(learns);
+            let block = block(shape, &lanes, Dropout::new(0.2, 3)).learning(learns);
             let y = x.apply_op2(&weights, block).unwrap();
             let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
             values(gradients.get(&weights).unwrap())
@@ -183,11 +245,11 @@ fn frozen_weights_have_no_gradient_and_the_others_keep_theirs() {
 fn bf16_is_near_f32_in_results_and_gradients() {
     let lanes = lanes();
     let x = random("x", &[lanes.n_tokens(), SHAPE.width], 1.0);
-    let weights = random("weights", &[n_weights()], 0.3);
     let table = random("table", &[300, SHAPE.width], 1.0);
     let targets: Vec<u32> = (0..lanes.n_tokens() as u32).map(|i| i * 7 % 300).collect();
-    let run = |precision| {
-        let block = Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 3)).precision(precision);
+    let run = |shape, precision| {
+        let weights = random("weights", &[weights_of(shape)], 0.3);
+        let block = block(shape, &lanes, Dropout::new(0.2, 3)).precision(precision);
         let y = x.apply_op2(&weights, block).unwrap();
         let loss = CatalogSoftmax::new(targets.clone(), 300).precision(precision);
         let loss = y.apply_op2(&table, loss).unwrap();
@@ -195,11 +257,13 @@ fn bf16_is_near_f32_in_results_and_gradients() {
         let of = |input: &Var| gradients.get(input).unwrap().clone();
         [loss, of(&x), of(&weights), of(&table)]
     };
-    let (full, rounded) = (run(Precision::F32), run(Precision::Bf16));
-    for (i, (full, rounded)) in full.iter().zip(&rounded).enumerate() {
-        let difference = difference(rounded, full);
-        assert!(difference > 1e-7, "{i}: nothing was rounded");
-        assert!(difference < 2e-2, "{i}: {difference}");
+    for shape in [SHAPE, HSTU] {
+        let (full, rounded) = (run(shape, Precision::F32), run(shape, Precision::Bf16));
+        for (i, (full, rounded)) in full.iter().zip(&rounded).enumerate() {
+            let (difference, kind) = (difference(rounded, full), shape.style.kind);
+            assert!(difference > 1e-7, "{kind:?}, {i}: nothing was rounded");
+            assert!(difference < 2e-2, "{kind:?}, {i}: {difference}");
+        }
     }
 }
 
@@ -320,10 +384,15 @@ fn sampled_losses_are_their_composites() {
 fn a_block_learns_along_its_difference_quotient() {
     let lanes = Arc::new(Lanes::new(vec![3, 5]));
     let x = random("x", &[8, SHAPE.width], 1.0);
-    let weights = random("weights", &[n_weights()], 0.3);
+    for shape in [SHAPE, HSTU] {
+        follows_its_difference_quotient(shape, &lanes, &x);
+    }
+}
+
+fn follows_its_difference_quotient(shape: BlockShape, lanes: &Arc<Lanes>, x: &Tensor) {
+    let weights = random("weights", &[weights_of(shape)], 0.3);
     let loss = |weights: &Tensor| {
-        let y =
-            x.apply_op2(weights, Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 5))).unwrap();
+        let y = x.apply_op2(weights, block(shape, lanes, Dropout::new(0.2, 5))).unwrap();
         (y.sqr().unwrap().sum_all().unwrap() * 0.5).unwrap()
     };
     let gradient = values(loss(&weights).backward().unwrap().get(&weights).unwrap());
@@ -348,17 +417,19 @@ fn one_thread_and_three_give_the_same_bytes() {
     let tokens: Arc<[u32]> = (0..lanes.n_tokens()).map(|i| (i * 7 % 1000) as u32).collect();
     let table = random("table", &[1000, 16], 0.5);
     let places = random("places", &[90, 16], 0.5);
-    let weights = random("weights", &[n_weights()], 0.3);
+    let weights = [SHAPE, HSTU].map(|shape| random("weights", &[weights_of(shape)], 0.3));
     let step = || -> Result<Vec<Vec<f32>>> {
         let x = table
             .apply_op2(&places, Embedding::new(tokens.clone(), &lanes, Dropout::new(0.2, 1)))?;
-        let x = x.apply_op2(&weights, Block::new(SHAPE, lanes.clone(), Dropout::new(0.2, 2)))?;
+        let x = x.apply_op2(&weights[0], block(SHAPE, &lanes, Dropout::new(0.2, 2)))?;
+        let x = x.apply_op2(&weights[1], block(HSTU, &lanes, Dropout::new(0.2, 3)))?;
         let loss = x.apply_op2(&table, CatalogSoftmax::new(tokens.to_vec(), 1000))?;
         let classes = tokens.iter().flat_map(|&t| [t, (t + 5) % 1000]).collect();
         let sampled = SampledLoss::new(SampledKind::Softmax, classes, tokens.len());
         let loss = loss.add(&x.apply_op2(&table, sampled)?)?;
         let gradients = loss.backward()?;
-        Ok([&table, &places, &weights].iter().map(|v| values(gradients.get(v).unwrap())).collect())
+        let all = [&table, &places, &weights[0], &weights[1]];
+        Ok(all.iter().map(|v| values(gradients.get(v).unwrap())).collect())
     };
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

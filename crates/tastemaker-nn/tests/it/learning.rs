@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adamw::AdamW;
-use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder};
+use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, Hstu};
 use tastemaker_nn::fused::{Lanes, Precision};
 use tastemaker_nn::transformer::{Input, Pass, Transformer};
 
 use crate::gradients::with_encoded;
 
-fn backbones() -> [AnyBackbone; 3] {
+fn backbones() -> [AnyBackbone; 4] {
     let (layers, embedding_size, max_length) = (Some(2), Some(32), Some(12));
     [
         AnyBackbone::Decoder(Decoder { layers, embedding_size, max_length, ..Decoder::default() }),
@@ -18,6 +18,13 @@ fn backbones() -> [AnyBackbone; 3] {
             embedding_size,
             max_length,
             ..EncoderDecoder::default()
+        }),
+        AnyBackbone::Hstu(Hstu {
+            layers,
+            embedding_size,
+            max_length,
+            intervals: true,
+            ..Hstu::default()
         }),
     ]
 }

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor, Var};
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{Block, BlockShape, Dropout, Lanes, Precision};
 
-use crate::fused::{SHAPE, agree, difference, random, styles, values, weights_of};
+use crate::fused::{SHAPE, agree, difference, intervals, random, styles, values, weights_of};
 
 const READS: BlockShape = BlockShape { reads: true, ..SHAPE };
 
@@ -26,7 +26,8 @@ fn inputs(shape: BlockShape) -> [Var; 3] {
 
 fn block(shape: BlockShape, dropout: Dropout) -> Block {
     let (memory, own) = lanes();
-    Block::new(shape, own, dropout).reading(Some(memory))
+    let intervals = intervals(&own);
+    Block::new(shape, own, dropout).reading(Some(memory)).timed(Some(intervals))
 }
 
 /// The gradients of x, of what is read and of the weights, zeros where there are none.
@@ -44,11 +45,12 @@ fn a_block_that_reads_is_its_composite_with_and_without_dropout() {
             let (shape, dropout) = (BlockShape { causal, style, ..READS }, Dropout::new(share, 9));
             let [x, memory, weights] = inputs(shape);
             let read = Some((memory.as_tensor(), &*memory_lanes));
+            let looks = (None, Some(&*intervals(&own)));
             agree(
                 &format!("reading block {style:?}"),
                 &[&x, &memory, &weights],
                 || x.apply_op3(&memory, &weights, block(shape, dropout)),
-                || composite::reading_block(shape, (&x, read), &weights, &own, None, dropout),
+                || composite::reading_block(shape, (&x, read), &weights, &own, looks, dropout),
             );
         }
     }

@@ -20,7 +20,8 @@ use crate::train::{Asked, BatchBuilder, Facts, Window};
 /// # What it does
 /// A small generator, with blocks of its own on the same embeddings, learns to foretell hidden
 /// items; one is drawn from what it foretells for each, and the model says of every place whether
-/// its item was replaced.
+/// its item was replaced. Only the generator is told views and times: that those of hidden items
+/// are unknown would tell the model which they are.
 ///
 /// # Formula
 /// `L_G` + `weight` · `L_D`, with `L_G` the generator's softmax cross-entropy over the hidden places

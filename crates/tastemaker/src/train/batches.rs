@@ -57,6 +57,10 @@ pub struct BatchBuilder {
     profile: Option<Vec<u32>>,
     /// For each sequence, what it is told of its user.
     profiles: Vec<Vec<u32>>,
+    /// The times of the items of that window, where they are looked at.
+    times_of_window: Option<Vec<f64>>,
+    /// The times of the tokens, where any is looked at.
+    times: Vec<f64>,
     /// What an encoder reads of each sequence before.
     encoded: Option<Box<BatchBuilder>>,
     /// Whole numbers of the objective's own.
@@ -81,6 +85,8 @@ impl BatchBuilder {
             views: vec![],
             profile: None,
             profiles: vec![],
+            times_of_window: None,
+            times: vec![],
             encoded: None,
             numbers: vec![],
             labels: vec![],
@@ -93,10 +99,11 @@ impl BatchBuilder {
         self.views.resize(views.len(), vec![]);
         (self.of_window, self.first) = (views, 0);
         self.profile = facts.profile(window).map(<[u32]>::to_vec);
+        self.times_of_window = facts.times(window).map(<[f64]>::to_vec);
     }
 
     /// The tokens of the sequences that follow begin at this place of the window, not at its first:
-    /// so views know of which item a token is. `None`: they are of no place.
+    /// so views and times know of which item a token is. `None`: they are of no place.
     pub fn begin_at(&mut self, place: Option<usize>) {
         self.first = place.unwrap_or(usize::MAX);
     }
@@ -116,6 +123,7 @@ impl BatchBuilder {
         let encoded = self.encoded.get_or_insert_with(|| Box::new(Self::new(self.n_items)));
         encoded.views.resize(self.of_window.len(), vec![]);
         (encoded.of_window, encoded.first) = (self.of_window.clone(), self.first);
+        encoded.times_of_window.clone_from(&self.times_of_window);
         encoded.profile.clone_from(&self.profile);
         encoded.begin(tokens);
     }
@@ -169,6 +177,15 @@ impl BatchBuilder {
             let of = |place: usize| of_window.get(self.first.saturating_add(place)).copied();
             views.extend(places.clone().map(|place| of(place).unwrap_or(0)));
         }
+        if let Some(times) = &self.times_of_window {
+            // When a hidden item was met is as unknown as when the next one will be.
+            let known = self.tokens[start..].iter().map(|&token| token < self.n_items);
+            let of = |place: usize| times.get(self.first.saturating_add(place)).copied();
+            let time = |(place, known): (usize, bool)| of(place).filter(|_| known);
+            let new = places.zip(known).map(|at| time(at).unwrap_or(f64::NAN));
+            self.times.resize(start, f64::NAN);
+            self.times.extend(new);
+        }
         start
     }
 
@@ -191,6 +208,7 @@ impl BatchBuilder {
         let mask = (!self.sees.is_empty()).then(|| Arc::new(AttentionMask::new(&lanes, sees)));
         let places = (!self.places.is_empty()).then_some(self.places);
         let views = self.views.into_iter().map(Arc::from).collect();
+        let times = self.times_of_window.is_some().then(|| self.times.into());
         Batch {
             input: Input {
                 tokens: self.tokens.into(),
@@ -198,6 +216,7 @@ impl BatchBuilder {
                 places,
                 mask,
                 views,
+                times,
                 profiles: self.profiles.into(),
                 encoded,
             },

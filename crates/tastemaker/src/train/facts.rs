@@ -25,6 +25,8 @@ pub struct Facts<'a> {
     /// Whether an encoder reads the beginning of a sequence and a decoder goes on.
     pub has_encoder: bool,
     views: Views,
+    /// Whether the backbone looks at the time between items.
+    intervals: bool,
     returns: Returns,
     profiles: Option<Profiles>,
     /// Made when they are first asked for: most objectives never do.
@@ -54,7 +56,18 @@ impl<'a> Facts<'a> {
             Returns::default()
         };
         let (categories, has_encoder, profiles) = (OnceLock::new(), shape.has_encoder(), None);
-        Self { data, split, n_items, max_length, has_encoder, views, returns, profiles, categories }
+        Self {
+            data,
+            split,
+            n_items,
+            max_length,
+            has_encoder,
+            views,
+            intervals: shape.style.intervals,
+            returns,
+            profiles,
+            categories,
+        }
     }
 
     /// The same with what a personal prompt is told of users.
@@ -86,6 +99,12 @@ impl<'a> Facts<'a> {
         let cut = |numbers: Vec<u32>| numbers[window.first..][..window.items.len()].to_vec();
         let all = numbers(self.views, n, interactions.times(window.user), of);
         all.into_iter().map(cut).collect()
+    }
+
+    /// The times of the items of `window`, where the backbone looks at them and the data has them.
+    pub fn times(&self, window: &Window<'_>) -> Option<&'a [f64]> {
+        let times = self.data.interactions.times(window.user).filter(|_| self.intervals)?;
+        Some(&times[window.first..][..window.items.len()])
     }
 
     fn all_categories(&self) -> &Categories {

@@ -27,7 +27,8 @@ fn data() -> (Dataset, SplitSets) {
     });
     let items = sequences.concat();
     let values = items.iter().enumerate().map(|(i, _)| [0.0, 1.0, 5.0][i % 3]).collect();
-    let interactions = Interactions::from_columns(offsets, items, None, Some(values));
+    let times = Some((0_u32..).map(f64::from).take(items.len()).collect());
+    let interactions = Interactions::from_columns(offsets, items, times, Some(values));
     let categories = (0..N_ITEMS).map(|i| vec![format!("a{}", i % 3), format!("b{}", i % 4)]);
     let column = Column::Categories(categories.collect());
     let catalog = Catalog::new(vec![Attribute { name: "kinds".to_owned(), column }], None);
@@ -487,4 +488,52 @@ fn an_encoder_reads_the_beginning_and_its_decoder_is_asked_for_the_rest() {
     let after = case.states(&Input { encoded, ..batch.input.clone() });
     assert!(before[..=at].iter().zip(&after).all(|(before, after)| before != after));
     assert!(before[at + 1..] == after[at + 1..]);
+}
+
+#[test]
+fn of_targets_and_of_what_is_hidden_no_time_is_told() {
+    let (data, split) = data();
+    let timed = Decoder { max_length: Some(9), intervals: true, ..Decoder::default() };
+    let shape = AnyBackbone::Decoder(timed).as_dyn().shape().unwrap();
+    let facts = Facts::new(&data, &split, shape);
+    let windows = Windows::new(&data, &split, 9);
+    let seeds = SeedTree::new(SEED);
+    for objective in objectives() {
+        let name = objective.name();
+        let order = windows.shuffled(&seeds);
+        let batch = pack(objective.as_dyn(), &order, &facts, &seeds, 1).remove(0);
+        let times = batch.input.times.as_deref().unwrap();
+        assert_eq!(times.len(), batch.input.tokens.len(), "{name}");
+        // The time of an item is its place in the data; which item stands there is another matter
+        // where objectives put in others.
+        let items = data.interactions.users().flat_map(|user| data.interactions.sequence(user));
+        let items: Vec<ItemId> = items.copied().collect();
+        let own = batch.input.tokens.iter().zip(times).filter(|(token, time)| {
+            assert!(time.is_nan() || **token < N_ITEMS, "{name}: the time of a hidden item");
+            let mut there = (0_u32..).zip(&items);
+            there.any(|(at, item)| (f64::from(at) - **time).abs() < 0.5 && item.0 == **token)
+        });
+        let known = times.iter().filter(|time| !time.is_nan()).count();
+        match name {
+            "next-sequence" => assert_eq!(known, 0),
+            // Items of others, in another order.
+            "s3-rec" | "rearranged-sequence" | "sequence-contrast" => assert!(known > 0, "{name}"),
+            _ => assert!(known > 0 && own.count() == known, "{name}"),
+        }
+    }
+    let untimed = Facts::new(&data, &split, self::shape());
+    let order = windows.shuffled(&seeds);
+    let softmax = Softmax::default();
+    assert!(pack(&softmax, &order, &untimed, &seeds, 1)[0].input.times.is_none());
+    // What an encoder reads has its times, and its decoder those of what it goes on with.
+    let both = EncoderDecoder { max_length: Some(9), intervals: true, ..EncoderDecoder::default() };
+    let shape = AnyBackbone::EncoderDecoder(both).as_dyn().shape().unwrap();
+    let facts = Facts::new(&data, &split, shape);
+    let batch = pack(&softmax, &order, &facts, &seeds, 1).remove(0);
+    let encoded = batch.input.encoded.unwrap();
+    let n = encoded.times.as_deref().unwrap().iter().filter(|time| !time.is_nan()).count();
+    assert_eq!(n, encoded.tokens.len());
+    for (token, time) in batch.input.tokens.iter().zip(batch.input.times.as_deref().unwrap()) {
+        assert_eq!(time.is_nan(), *token == N_ITEMS);
+    }
 }

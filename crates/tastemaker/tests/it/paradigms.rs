@@ -13,9 +13,9 @@ use tastemaker::core::{
 };
 use tastemaker::nn::adapters::{
     AnyAdapter, Bottleneck, Lora, PersonalPrompt, Place, Prefix, Projection, SoftPrompt,
-    SpecialTokens,
+    SpecialTokens, Target,
 };
-use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, Hstu};
 use tastemaker::nn::checkpoint::Checkpoint;
 use tastemaker::nn::transformer::Transformer;
 use tastemaker::objectives::{AnyObjective, Gbce, MaskedItems, Softmax};
@@ -94,7 +94,14 @@ pub(super) fn hybrid() -> Prompt {
 
 pub(super) fn data() -> (Dataset, SplitSets) {
     let item = |user: u32, i: u32| ItemId((user * 5 + i * (1 + user % 3)) % 30);
-    let sequences = (0..48).map(|u| (0..9 + u % 4).map(|i| item(u, i)).collect::<Vec<_>>());
+    let (mut offsets, mut items, mut times) = (vec![0], vec![], vec![]);
+    for user in 0..48 {
+        for i in 0..9 + user % 4 {
+            items.push(item(user, i));
+            times.push(f64::from(i * i) * 1000.0);
+        }
+        offsets.push(items.len());
+    }
     let column = |name: &str, column| UserAttribute {
         attribute: Attribute { name: name.to_owned(), column },
         sensitive: true,
@@ -112,7 +119,7 @@ pub(super) fn data() -> (Dataset, SplitSets) {
         hash: "rounds".to_owned(),
         users: (0..48).map(|u| u.to_string()).collect::<Vocabulary>(),
         items: (0..30).map(|i| i.to_string()).collect::<Vocabulary>(),
-        interactions: Interactions::from_sequences(sequences),
+        interactions: Interactions::from_columns(offsets, items, Some(times), None),
         catalog: Catalog::new(vec![Attribute { name: "kinds".to_owned(), column: kinds() }], None),
         ..Dataset::default()
     };
@@ -129,9 +136,12 @@ pub(super) fn model(paradigm: AnyParadigm, both_sides: bool) -> LanguageModel {
     model_on(if both_sides { "encoder" } else { "decoder" }, paradigm)
 }
 
-const BACKBONES: [&str; 3] = ["decoder", "encoder", "encoder-decoder"];
+const BACKBONES: [&str; 4] = ["decoder", "encoder", "encoder-decoder", "hstu"];
 
 fn model_on(backbone: &str, paradigm: AnyParadigm) -> LanguageModel {
+    if backbone == "hstu" {
+        return hstu(paradigm);
+    }
     let both_sides = backbone == "encoder";
     let (embedding_size, max_length, dropout) = (Some(16), Some(9), Some(0.1));
     let (backbone, objective) = if both_sides {
@@ -156,6 +166,19 @@ fn model_on(backbone: &str, paradigm: AnyParadigm) -> LanguageModel {
         _ => Some(Pretraining { objective: Some(first), ..Pretraining::default() }),
     };
     LanguageModel { backbone, objective, training, paradigm, pretraining, ..Default::default() }
+}
+
+/// The paradigm on an HSTU that looks at intervals, with `LoRA` of the matrices that it has.
+pub(super) fn hstu(mut paradigm: AnyParadigm) -> LanguageModel {
+    if let AnyParadigm::FinetuneExtra(FinetuneExtra { insert, .. }) = &mut paradigm
+        && let Some(AnyAdapter::Lora(lora)) = insert.first_mut()
+    {
+        lora.targets = vec![Target::Qkv, Target::AttentionOut];
+    }
+    let (embedding_size, max_length, dropout) = (Some(16), Some(9), Some(0.1));
+    let intervals = true;
+    let hstu = Hstu { embedding_size, max_length, dropout, intervals, ..Hstu::default() };
+    LanguageModel { backbone: AnyBackbone::Hstu(hstu), ..model(paradigm, false) }
 }
 
 fn fit(model: &LanguageModel, folder: &Path, observer: &dyn Observer) -> Box<dyn Recommender> {
@@ -417,7 +440,8 @@ fn a_personal_prompt_recommends_by_what_is_known_of_the_user_and_nothing_else() 
     let query = |user: Option<u32>| RecQuery { user: user.map(UserId), history, candidates: None };
     // Users 2 and 4 have the gender that 1 has not; of 7 and 14 none is known.
     let queries = [Some(1), Some(2), Some(4), Some(7), Some(14), None, Some(99)].map(query);
-    for backbone in BACKBONES {
+    // Our HSTU is told times of known users as well.
+    for backbone in BACKBONES.into_iter().filter(|backbone| *backbone != "hstu") {
         let prompt = personal(&["gender"]).into();
         let paradigm = AnyParadigm::PromptTuning(PromptTuning { prompt });
         let mut model = model_on(backbone, paradigm);
@@ -469,7 +493,8 @@ fn from_other_data_goes_over_what_is_not_about_its_items() {
     let extra = |embeddings| {
         AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![adapter.clone()], embeddings })
     };
-    for backbone in BACKBONES {
+    // The other data has no times, at which our HSTU looks.
+    for backbone in BACKBONES.into_iter().filter(|backbone| *backbone != "hstu") {
         let with = |paradigm| {
             let mut model = model_on(backbone, paradigm);
             model.pretraining.as_mut().unwrap().elsewhere = Some(elsewhere.clone());

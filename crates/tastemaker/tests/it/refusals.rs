@@ -13,7 +13,7 @@ use tastemaker::recommenders::{
 };
 use tastemaker::train::Schedule;
 
-use super::paradigms::{around, data, hybrid, model, personal, soft_after};
+use super::paradigms::{around, data, hstu, hybrid, model, personal, soft_after};
 
 #[test]
 fn paradigms_that_cannot_be_are_refused_with_the_reason() {
@@ -45,6 +45,10 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
         with(AnyParadigm::FinetuneExtra(FinetuneExtra { insert: vec![], embeddings: false })),
         "insert is []",
     );
+    let mut untargeted = hstu(AnyParadigm::Pretrain(Pretrain::default()));
+    untargeted.paradigm = AnyParadigm::FinetuneFull(FinetuneFull { insert: vec![lora()] });
+    untargeted.pretraining = Some(Pretraining::default());
+    one(problems(&untargeted), "expected qkv and attention-out, the matrices that an HSTU's block");
     let twice = FinetuneFull { insert: vec![lora(), lora()] };
     one(with(AnyParadigm::FinetuneFull(twice)), "an adapter is lora, expected one of each kind");
     let mut alone = model(AnyParadigm::FinetuneFull(FinetuneFull::default()), false);

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use rand::Rng;
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
-use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
+use tastemaker::core::splits::{EvalCase, LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder,
     Vocabulary,
 };
-use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, View, Views};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, Hstu, View, Views};
 use tastemaker::nn::fused::{Norm, Positions};
 use tastemaker::nn::transformer::Sides;
 use tastemaker::objectives::{
@@ -17,8 +17,8 @@ use tastemaker::objectives::{
     SampledSoftmax, Softmax,
 };
 use tastemaker::recommenders::{
-    AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, ItemFeatures, LanguageModel,
-    MODEL_FILE, Scoring,
+    AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, Given, ItemFeatures,
+    LanguageModel, MODEL_FILE, Others, Scoring,
 };
 use tastemaker::train::{Decay, Event, Observer, Silent, Training};
 
@@ -83,6 +83,13 @@ fn encoder_decoder(objective: AnyObjective, epochs: usize) -> LanguageModel {
     LanguageModel { backbone, ..model(objective, epochs) }
 }
 
+/// The same on an HSTU.
+fn hstu(objective: AnyObjective, epochs: usize) -> LanguageModel {
+    let (embedding_size, max_length, dropout) = (Some(32), Some(9), Some(0.1));
+    let hstu = Hstu { embedding_size, max_length, dropout, ..Hstu::default() };
+    LanguageModel { backbone: AnyBackbone::Hstu(hstu), ..model(objective, epochs) }
+}
+
 fn fit(
     model: &LanguageModel,
     (data, split): &(Dataset, SplitSets),
@@ -102,13 +109,27 @@ fn fit(
     AnyRecommender::LanguageModel(model.clone()).as_dyn().fit(&context).unwrap()
 }
 
-/// The share of users whose test item comes first.
-fn hits(recommender: &dyn Recommender, (data, split): &(Dataset, SplitSets)) -> f64 {
+/// The share of users whose test item comes first, if nobody says who they are.
+fn hits(recommender: &dyn Recommender, data: &(Dataset, SplitSets)) -> f64 {
+    hits_of(recommender, data, false)
+}
+
+fn hits_of(
+    recommender: &dyn Recommender,
+    (data, split): &(Dataset, SplitSets),
+    known: bool,
+) -> f64 {
     let ties = TieOrder::new(data.n_items(), &SeedTree::new(1));
     let options = RankOptions { n: 1, allow_seen: true, ties: &ties };
     let cases = split.cases(data, tastemaker::core::splits::Part::Test);
-    let query = |history| RecQuery { user: None, history, candidates: None };
-    let queries: Vec<RecQuery<'_>> = cases.iter().map(|case| query(case.history)).collect();
+    let queries: Vec<RecQuery<'_>> = cases
+        .iter()
+        .map(|&EvalCase { user, history, .. }| RecQuery {
+            user: known.then_some(user),
+            history,
+            candidates: None,
+        })
+        .collect();
     let lists = recommender.recommend(&queries, &options).unwrap();
     let right = lists.iter().zip(&cases).filter(|(list, case)| list.items == case.targets);
     right.count() as f64 / cases.len() as f64
@@ -139,6 +160,67 @@ fn every_objective_learns_how_the_rounds_go_on() {
         let name = objective.name();
         let share = hits(&*fit(&encoder_decoder(objective, 150), &data, None, &Silent), &data);
         assert!(share > 0.25, "{name} of an encoder-decoder: {share}");
+    }
+    let model = hstu(AnyObjective::Softmax(Softmax::default()), 150);
+    let share = hits(&*fit(&model, &data, None, &Silent), &data);
+    assert!(share > 0.25, "hstu: {share}");
+}
+
+/// Users who go on by one item after a minute and by seven after a day.
+fn hasty_and_slow() -> (Dataset, SplitSets) {
+    let mut rng = SeedTree::new(9).rng();
+    let (mut offsets, mut items, mut times) = (vec![0], vec![], vec![]);
+    for user in 0..200 {
+        let (mut item, mut time, mut slow) = (user * 5, 1e9, false);
+        for _ in 0..10 {
+            items.push(ItemId(item % N_ITEMS));
+            times.push(time);
+            item += if slow { 7 } else { 1 };
+            // How long it takes says what comes after the item that is met then.
+            slow = rng.random_bool(0.5);
+            time += if slow { 86_400.0 } else { 60.0 };
+        }
+        offsets.push(items.len());
+    }
+    let data = Dataset {
+        hash: "hasty and slow".to_owned(),
+        users: (0..200).map(|u| u.to_string()).collect::<Vocabulary>(),
+        items: (0..N_ITEMS).map(|i| i.to_string()).collect::<Vocabulary>(),
+        interactions: Interactions::from_columns(offsets, items, Some(times), None),
+        ..Dataset::default()
+    };
+    let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
+    (data, split)
+}
+
+#[test]
+fn what_intervals_say_is_foretold_by_those_who_look_at_them() {
+    let data = hasty_and_slow();
+    let softmax = || AnyObjective::Softmax(Softmax::default());
+    let (mut decoder, mut hstu) = (model(softmax(), 60), hstu(softmax(), 60));
+    let blind = hits_of(&*fit(&decoder, &data, None, &Silent), &data, true);
+    if let AnyBackbone::Decoder(decoder) = &mut decoder.backbone {
+        decoder.intervals = true;
+    }
+    if let AnyBackbone::Hstu(hstu) = &mut hstu.backbone {
+        hstu.intervals = true;
+    }
+    assert!(blind < 0.65, "there are two that may follow: {blind}");
+    for model in [decoder, hstu] {
+        let name = model.backbone.name();
+        let recommender = fit(&model, &data, None, &Silent);
+        let known = hits_of(&*recommender, &data, true);
+        assert!(known > 0.9, "{name}: {known}");
+        // Of a history that is given by hand no time is known.
+        let unknown = hits_of(&*recommender, &data, false);
+        assert!(unknown < 0.65, "{name}: {unknown}");
+        let (bare, split) = rounds(9, 9..10);
+        let given = Given { data: &bare, split: &split, others: &Others::default() };
+        let untimed: Vec<String> =
+            model.unsuitable(&given).iter().map(ToString::to_string).collect();
+        assert_eq!(untimed.len(), 1);
+        let reason = "the backbone looks at intervals between times, which the data lacks";
+        assert!(untimed[0].contains(reason), "{untimed:?}");
     }
 }
 
@@ -230,6 +312,7 @@ fn training_that_was_interrupted_ends_in_the_same_bytes() {
         (few, &even),
         (all, &even),
         (encoder_decoder(AnyObjective::Gbce(Gbce::default()), 5), &uneven),
+        (hstu(AnyObjective::Gbce(Gbce::default()), 5), &uneven),
     ] {
         let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fit(&model, data, Some(whole.path()), &Silent);
@@ -257,8 +340,9 @@ fn one_thread_and_three_train_the_same_bytes() {
     };
     let softmax = || AnyObjective::Softmax(Softmax::default());
     let features = Some(ItemFeatures::default());
-    let with_features = LanguageModel { features, ..model(softmax(), 2) };
-    for model in [model(softmax(), 2), with_features, encoder_decoder(softmax(), 2)] {
+    let featured = LanguageModel { features, ..model(softmax(), 2) };
+    let (both, hstu) = (encoder_decoder(softmax(), 2), hstu(softmax(), 2));
+    for model in [model(softmax(), 2), featured, both, hstu] {
         assert!(bytes(&model, 1) == bytes(&model, 3), "{model:?}");
     }
 }
@@ -292,13 +376,17 @@ fn an_objective_and_a_backbone_that_do_not_fit_are_refused() {
         objective: AnyObjective::MaskedItems(MaskedItems::default()),
         ..LanguageModel::default()
     };
-    let problems: Vec<String> = model.problems().iter().map(ToString::to_string).collect();
-    assert_eq!(
-        problems,
-        [
-            "the backbone of objective masked-items is decoder, expected a bidirectional backbone: encoder"
-        ]
-    );
+    let problems = |model: &LanguageModel| -> Vec<String> {
+        model.problems().iter().map(ToString::to_string).collect()
+    };
+    let refused = |backbone| {
+        format!(
+            "the backbone of objective masked-items is {backbone}, expected a bidirectional backbone: encoder"
+        )
+    };
+    assert_eq!(problems(&model), [refused("decoder")]);
+    let hstu = LanguageModel { backbone: AnyBackbone::Hstu(Hstu::default()), ..model };
+    assert_eq!(problems(&hstu), [refused("hstu")]);
 }
 
 /// Users who meet, after any item, mostly one of value 5 or mostly one of value 1.
@@ -335,7 +423,7 @@ fn asked_for_more_return_a_model_recommends_more_of_value() {
         match &mut model.backbone {
             AnyBackbone::Decoder(decoder) => decoder.views = Views::from(vec![View::Return]),
             AnyBackbone::EncoderDecoder(both) => both.views = Views::from(vec![View::Return]),
-            AnyBackbone::Encoder(_) => unreachable!(),
+            AnyBackbone::Encoder(_) | AnyBackbone::Hstu(_) => unreachable!(),
         }
         let recommender = fit(&model, &data, None, &Silent);
         let ties = TieOrder::new(data.0.n_items(), &SeedTree::new(1));

@@ -5,14 +5,15 @@ use std::sync::PoisonError;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::{Block, BlockWeights, DISTANCE, Kept, MATRICES, cross, forward};
+use super::{Block, BlockWeights, DISTANCE, INTERVAL, Kept, MATRICES, cross, forward};
+use crate::fused::attention::BiasGradient;
 use crate::fused::lanes::Chunk;
 use crate::fused::linear::{Pass, linear_backward};
 use crate::fused::norm;
 use crate::fused::relative;
 use crate::fused::scratch::Scratch;
 use crate::fused::simd::vectorised;
-use crate::fused::style::FeedForward;
+use crate::fused::style::{BlockKind, FeedForward};
 
 vectorised! {
     fn backward<'a>(
@@ -102,15 +103,18 @@ impl Block {
         (dx, needs_dx, d_memory): (&mut [f32], bool, Option<&mut [f32]>),
         (mut sum, add): (Option<&mut [f32]>, bool),
     ) {
+        if !self.shape.style.kind.has_feed_forward() {
+            return self.hstu_backward(weights, (chunk, kept), (x, dy), (dx, needs_dx), (sum, add));
+        }
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
         let into = self.shape.into();
-        // The numbers for distances stand last, but come in above the queries and keys.
-        let distances = |i: usize| i > 2 && self.learns[DISTANCE];
-        // Those of the half that reads an encoder's states stand last too, and come in below the
-        // feed-forward half.
+        // What is added to scores stands last, but comes in above the queries and keys.
+        let added = |i: usize| i > 2 && (self.learns[DISTANCE] || self.learns[INTERVAL]);
+        // What is of the half that reads an encoder's states stands last too, and comes in below
+        // the feed-forward half.
         let crosses = kept.crossed.is_some()
             && (d_memory.is_some() || self.learns[cross::PARAMETERS].contains(&true));
-        let below = |i: usize| needs_dx || distances(i) || self.learns[..i].contains(&true);
+        let below = |i: usize| needs_dx || added(i) || self.learns[..i].contains(&true);
         let learns_below = |i: usize| below(i) || (crosses && i >= 6);
         let part = &weights.part;
         let mut wide = Scratch::new(t * into.max(3 * d));
@@ -205,29 +209,7 @@ impl Block {
             return;
         }
         let d_qkv = &mut wide[..t * 3 * d];
-        let mut scratch = Scratch::new(self.longest(chunk).pow(2));
-        let learnt = if self.learns[DISTANCE] { self.shape.heads * self.buckets.len() } else { 0 };
-        let mut d_distances = Scratch::zeros(learnt);
-        self.for_each_sequence(chunk, |_, length, tokens, scores| {
-            let (one, three) =
-                (tokens.start * d..tokens.end * d, tokens.start * 3 * d..tokens.end * 3 * d);
-            let forward =
-                (&kept.qkv[three.clone()], &kept.weights[scores], &kept.attended[one.clone()]);
-            self.heads(weights).backward(
-                length,
-                forward,
-                &narrow[one],
-                (&mut d_qkv[three.clone()], &mut d_distances),
-                &mut scratch,
-            );
-            if let Some(rotation) = &self.rotation {
-                rotation.turn(d, &mut d_qkv[three], true);
-            }
-        });
-        if let Some(sum) = sum.as_deref_mut().filter(|_| self.learns[DISTANCE]) {
-            let of_distances = &mut sum[self.shape.ranges()[DISTANCE].clone()];
-            relative::gather(&d_distances, &self.buckets, of_distances);
-        }
+        self.attend_backward(weights, (chunk, kept), &narrow, d_qkv, &mut sum);
         linear_backward(
             (&kept.attention_normal, d_qkv),
             &weights.matrices[0],
@@ -245,6 +227,57 @@ impl Block {
                 learns_below(0).then_some(dx),
                 self.pair(&mut sum, 0),
             );
+        }
+    }
+
+    /// From the gradient `d_out` of what every token finds to those of queries, keys and values,
+    /// written to the rows `d_qkv`, and of what is added to scores.
+    #[inline(always)]
+    pub(super) fn attend_backward(
+        &self,
+        weights: &BlockWeights,
+        (chunk, kept): (&Chunk, &Kept),
+        d_out: &[f32],
+        d_qkv: &mut [f32],
+        sum: &mut Option<&mut [f32]>,
+    ) {
+        let (d, row, heads) = (self.shape.width, self.shape.row(), self.heads(weights));
+        let mut scratch = Scratch::new(self.squares(chunk, 1, 2));
+        let ranges = self.shape.ranges();
+        let learnt = |i: usize, n: usize| Scratch::zeros(if self.learns[i] { n } else { 0 });
+        let mut d_distances = learnt(DISTANCE, self.shape.heads * self.buckets.len());
+        let mut d_intervals = learnt(INTERVAL, ranges[INTERVAL].len());
+        self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
+            let (one, rows) =
+                (tokens.start * d..tokens.end * d, tokens.start * row..tokens.end * row);
+            let (qkv, scores) = (&kept.qkv[rows.clone()], &kept.weights[scores]);
+            let mut d_bias = BiasGradient {
+                distances: &mut d_distances,
+                buckets: self.intervals_of(sequence),
+                intervals: &mut d_intervals,
+            };
+            let (d_out, into) = (&d_out[one.clone()], (&mut d_qkv[rows.clone()], &mut d_bias));
+            match self.shape.style.kind {
+                BlockKind::Transformer => {
+                    let forward = (qkv, scores, &kept.attended[one]);
+                    heads.backward(length, forward, d_out, into, &mut scratch);
+                }
+                BlockKind::Hstu { longest } => {
+                    let (lengths, forward) = ((length, longest), (qkv, scores));
+                    heads.silu_backward(lengths, forward, d_out, into, &mut scratch);
+                }
+            }
+            if let Some(rotation) = &self.rotation {
+                rotation.turn((d, row), &mut d_qkv[rows], true);
+            }
+        });
+        let Some(sum) = sum.as_deref_mut() else { return };
+        if self.learns[DISTANCE] {
+            let of_distances = &mut sum[ranges[DISTANCE].clone()];
+            relative::gather(&d_distances, &self.buckets, of_distances);
+        }
+        if self.learns[INTERVAL] {
+            norm::add(&mut sum[ranges[INTERVAL].clone()], &d_intervals);
         }
     }
 

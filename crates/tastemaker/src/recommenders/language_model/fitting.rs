@@ -149,12 +149,12 @@ impl Fitting<'_> {
             observer: context.observer,
         };
         let sides = part.objective.as_dyn().sides();
-        let views = self.settings.views(context.data)?;
+        let told = self.settings.told(context.data)?;
         let validate = |model: &Transformer| {
             let model = model.frozen_seeing(sides, part.training.precision)?;
-            let (prompt, views) = (ItemPrompt::default(), views.clone());
+            let (prompt, told) = (ItemPrompt::default(), told.clone());
             let profiles = profiles.clone();
-            let recommender = Trained { model, sides, n_items, prompt, views, profiles };
+            let recommender = Trained { model, sides, n_items, prompt, told, profiles };
             let k = part.training.validation_k;
             crate::recommenders::validate(&recommender, context, k)
         };

@@ -18,7 +18,7 @@ use tastemaker_nn::transformer::{Sides, Transformer};
 
 use self::files::{read, write};
 use self::fitting::Fitting;
-use self::trained::{Trained, Viewed};
+use self::trained::{Told, Trained};
 use super::{FitContext, FitRecommender, Given};
 use crate::error::setting;
 use crate::objectives::{AnyObjective, Softmax};
@@ -153,11 +153,13 @@ impl LanguageModel {
         if self.backbone.as_dyn().is_bidirectional() { Sides::Both } else { Sides::Causal }
     }
 
-    /// What the backbone's views look at, if it has any.
-    fn views(&self, data: &Dataset) -> Result<Option<Viewed>> {
-        let views = self.backbone.as_dyn().shape()?.views;
-        Ok((!views.is_empty()).then(|| Viewed {
+    /// What the backbone is told beside items, if anything.
+    fn told(&self, data: &Dataset) -> Result<Option<Told>> {
+        let shape = self.backbone.as_dyn().shape()?;
+        let (views, intervals) = (shape.views, shape.style.intervals);
+        Ok((intervals || !views.is_empty()).then(|| Told {
             views,
+            intervals,
             interactions: Arc::new(data.interactions.clone()),
             prompted_return: self.objective.as_dyn().prompted_return().map_or(0, sixteenth),
         }))
@@ -212,7 +214,7 @@ impl LanguageModel {
         } else if objective.sides() != self.sides() {
             let expected = match objective.sides() {
                 Sides::Both => "a bidirectional backbone: encoder",
-                Sides::Causal => "a causal backbone: decoder",
+                Sides::Causal => "a causal backbone: decoder, hstu",
             };
             let whose = format!("the backbone of objective {name}");
             problems.push(setting(&whose, self.backbone.name(), expected).at("backbone"));
@@ -257,11 +259,17 @@ impl LanguageModel {
             let why = features.unsuitable(data);
             problems.extend(why.map(|why| unsuitable("features", format!("features: {why}"))));
         }
-        let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
-        let of_time = views.iter().any(|view| view != View::Return);
-        if of_time && data.interactions.all_times().is_none() {
-            let reason = "the backbone has views of times, which the data lacks".to_owned();
-            problems.push(unsuitable("backbone.views", reason));
+        let shape = self.backbone.as_dyn().shape().ok();
+        let of_time = shape.is_some_and(|shape| shape.views.iter().any(|v| v != View::Return));
+        let intervals = shape.is_some_and(|shape| shape.style.intervals);
+        for (has, what, key) in [
+            (of_time, "has views of", "backbone.views"),
+            (intervals, "looks at intervals between", "backbone.intervals"),
+        ] {
+            if has && data.interactions.all_times().is_none() {
+                let reason = format!("the backbone {what} times, which the data lacks");
+                problems.push(unsuitable(key, reason));
+            }
         }
         if taught(data, split).next().is_none() {
             let reason = "no user has two interactions in the training part".to_owned();
@@ -416,9 +424,9 @@ impl FitRecommender for LanguageModel {
             Scoring::Int8 => model.ranking_by_int8(n_items),
         };
         let (sides, prompt) = (self.sides(), self.paradigm.as_dyn().item_prompt());
-        let views = self.views(context.data)?;
+        let told = self.told(context.data)?;
         let profiles = fitting.profiles;
-        Ok(Box::new(Trained { model, sides, n_items, prompt, views, profiles }))
+        Ok(Box::new(Trained { model, sides, n_items, prompt, told, profiles }))
     }
 
     fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {

@@ -23,16 +23,18 @@ pub(super) struct Trained {
     pub(super) n_items: usize,
     /// How the model is shown a history.
     pub(super) prompt: ItemPrompt,
-    /// What the backbone's views look at, if it has any.
-    pub(super) views: Option<Viewed>,
+    /// What the backbone is told beside items, if anything.
+    pub(super) told: Option<Told>,
     /// What a personal prompt is told of users, if there is one.
     pub(super) profiles: Option<Profiles>,
 }
 
-/// What a backbone's views look at.
+/// What a backbone is told beside items.
 #[derive(Clone)]
-pub(super) struct Viewed {
+pub(super) struct Told {
     pub(super) views: Views,
+    /// Whether it looks at the time between items.
+    pub(super) intervals: bool,
     /// Known users' times.
     pub(super) interactions: Arc<Interactions>,
     /// The return that is asked for, at every place; 0 for none.
@@ -54,16 +56,22 @@ impl Trained {
         tokens
     }
 
-    /// What the backbone's views say of the tokens of each query. Of a history that is not the
-    /// beginning of a known user's, or that the prompt says twice, no time is known.
-    fn views(&self, queries: &[RecQuery<'_>], sequences: &[Vec<u32>]) -> Vec<Arc<[u32]>> {
-        let Some(Viewed { views, interactions, prompted_return }) = &self.views else {
-            return vec![];
+    /// The tokens of each query with what the model is told beside them. Of a history that is
+    /// not the beginning of a known user's, or that the prompt says twice, no time is known; nor is
+    /// that of the mask.
+    fn input(&self, queries: &[RecQuery<'_>], sequences: &[Vec<u32>]) -> Input {
+        let profiles = self.profiles.iter();
+        let profiles = profiles.flat_map(|of| queries.iter().map(|q| of.of(q.user).to_vec()));
+        let input = Input { profiles: profiles.collect(), ..Input::of(sequences) };
+        let Some(Told { views, intervals, interactions, prompted_return }) = &self.told else {
+            return input;
         };
         let mut all = vec![Vec::new(); views.iter().count()];
+        let mut all_times = Vec::new();
         for (query, tokens) in queries.iter().zip(sequences) {
             let n = query.history.len();
-            let user = query.user.filter(|user| {
+            let known = query.user.filter(|user| user.index() < interactions.n_users());
+            let user = known.filter(|user| {
                 self.prompt.repeat == 0 && interactions.sequence(*user).starts_with(query.history)
             });
             let times = user.and_then(|user| interactions.times(user)).map(|times| &times[..n]);
@@ -75,8 +83,15 @@ impl Trained {
                 all.extend(known);
                 all.resize(end, 0);
             }
+            if *intervals {
+                let known = times.map_or(&[][..], |times| &times[n.saturating_sub(items)..]);
+                let end = all_times.len() + tokens.len();
+                all_times.extend(known);
+                all_times.resize(end, f64::NAN);
+            }
         }
-        all.into_iter().map(Arc::from).collect()
+        let views = all.into_iter().map(Arc::from).collect();
+        Input { views, times: intervals.then(|| all_times.into()), ..input }
     }
 
     /// What the model finds after each history: [queries, width]. To an empty one a decoder finds
@@ -87,12 +102,7 @@ impl Trained {
         for &i in &empty {
             sequences[i].push(0);
         }
-        let views = self.views(queries, &sequences);
-        let profiles = self
-            .profiles
-            .iter()
-            .flat_map(|profiles| queries.iter().map(|query| profiles.of(query.user).to_vec()));
-        let input = Input { views, profiles: profiles.collect(), ..Input::of(&sequences) };
+        let input = self.input(queries, &sequences);
         let (mut hidden, width) = (self.states(input)?, self.model.width());
         for i in empty {
             hidden[i * width..(i + 1) * width].fill(0.0);
