@@ -10,7 +10,8 @@ use divan::{Bencher, black_box};
 use tastemaker_core::SeedTree;
 use tastemaker_nn::fused::{
     Block, BlockKind, BlockShape, CatalogSoftmax, Dropout, Embedding, Int8Table, Intervals, Keeper,
-    Lanes, LayerNorm, Positions, RANKED_ROWS, Style, View, multiply, multiply_add, rank,
+    Lanes, LayerNorm, MultiLabelLoss, Positions, RANKED_ROWS, Style, View, multiply, multiply_add,
+    rank,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
@@ -20,6 +21,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const WIDTH: usize = 64;
 const TOKENS: usize = 128 * 50;
 const ITEMS: u32 = 3417;
+/// The attributes of the items of Beauty.
+const LABELS: u32 = 1221;
 
 fn main() {
     divan::main();
@@ -105,6 +108,17 @@ fn catalog_softmax(bencher: Bencher<'_, '_>, backward: bool) {
     let (hidden, table) = (variable(&[TOKENS, WIDTH]), variable(&[ITEMS as usize, WIDTH]));
     both(bencher, backward, || {
         hidden.apply_op2(&table, CatalogSoftmax::new(tokens(), ITEMS as usize)).expect("a loss")
+    });
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
+fn multi_label_loss(bencher: Bencher<'_, '_>, backward: bool) {
+    let (x, table) = (variable(&[TOKENS, WIDTH]), variable(&[LABELS as usize, WIDTH]));
+    let labels: Vec<[u32; 5]> =
+        tokens().iter().map(|t| [0, 1, 2, 3, 4].map(|i| (t * 7 + i) % LABELS)).collect();
+    both(bencher, backward, || {
+        let loss = MultiLabelLoss::new(labels.iter().map(<[u32; 5]>::as_slice));
+        loss.apply(&x, &table).expect("a loss")
     });
 }
 

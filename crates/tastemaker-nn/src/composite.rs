@@ -10,7 +10,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::fused::{
     Activation, AttentionMask, BlockKind, BlockShape, Dropout, Features, FeedForward, Intervals,
-    Lanes, Norm, Positions, SampledKind,
+    Lanes, MultiLabelLoss, Norm, Positions, SampledKind,
 };
 
 /// `x` with dropout's mask for its activations.
@@ -319,6 +319,20 @@ pub fn sampled_loss(
             softplus(&behind)?.mean_all()
         }
     }
+}
+
+/// Binary cross-entropy of the labels of all rows, added up; see [`crate::fused::MultiLabelLoss`].
+pub fn multi_label_loss(x: &Tensor, table: &Tensor, loss: &MultiLabelLoss) -> Result<Tensor> {
+    let (rows, n) = (x.dim(0)?, table.dim(0)?);
+    let mut labels = vec![0.0_f32; rows * n];
+    for row in 0..rows {
+        for &label in loss.of(row) {
+            labels[row * n + label as usize] = 1.0;
+        }
+    }
+    let labels = Tensor::from_vec(labels, (rows, n), x.device())?;
+    let scores = x.matmul(&table.t()?)?;
+    softplus(&scores)?.sub(&scores.mul(&labels)?)?.sum_all()
 }
 
 /// log(1 + eˣ), without a number that is too large.

@@ -5,8 +5,8 @@ use tastemaker_core::SeedTree;
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
     Activation, AttentionMask, Block, BlockKind, BlockShape, CatalogSoftmax, Dropout, Embedding,
-    FeedForward, Intervals, Lanes, LayerNorm, Linear, Norm, Positions, Precision, RmsNorm,
-    SampledKind, SampledLoss, Style,
+    FeedForward, Intervals, Lanes, LayerNorm, Linear, MultiLabelLoss, Norm, Positions, Precision,
+    RmsNorm, SampledKind, SampledLoss, Style,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
@@ -381,6 +381,29 @@ fn sampled_losses_are_their_composites() {
 }
 
 #[test]
+fn a_multi_label_loss_is_its_composite() {
+    // More rows and labels than one task and one tile take, a partial one of each; rows without
+    // a label, and scores from which e to them would not be a number.
+    let (rows, n) = (300, 600);
+    let labels: Vec<Vec<u32>> =
+        (0..rows).map(|row| (0..row % 5).map(|i| (row * 7 + i * 131) % n).collect()).collect();
+    let loss = || MultiLabelLoss::new(labels.iter().map(Vec::as_slice));
+    for deviation in [0.5, 12.0] {
+        let x = random("x", &[rows as usize, 24], deviation);
+        let table = random("labels", &[n as usize, 24], deviation);
+        agree(
+            "multi-label",
+            &[&x, &table],
+            || loss().apply(&x, &table),
+            || composite::multi_label_loss(&x, &table, &loss()),
+        );
+    }
+    let x = random("x", &[rows as usize - 1, 24], 1.0);
+    let error = loss().apply(&x, &random("labels", &[n as usize, 24], 1.0)).unwrap_err();
+    assert!(error.to_string().contains("labels of 300 rows do not fit 299"), "{error}");
+}
+
+#[test]
 fn a_block_learns_along_its_difference_quotient() {
     let lanes = Arc::new(Lanes::new(vec![3, 5]));
     let x = random("x", &[8, SHAPE.width], 1.0);
@@ -427,6 +450,8 @@ fn one_thread_and_three_give_the_same_bytes() {
         let classes = tokens.iter().flat_map(|&t| [t, (t + 5) % 1000]).collect();
         let sampled = SampledLoss::new(SampledKind::Softmax, classes, tokens.len());
         let loss = loss.add(&x.apply_op2(&table, sampled)?)?;
+        let labels = MultiLabelLoss::new(tokens.chunks_exact(1));
+        let loss = loss.add(&labels.apply(&x, &table)?)?;
         let gradients = loss.backward()?;
         let all = [&table, &places, &weights[0], &weights[1]];
         Ok(all.iter().map(|v| values(gradients.get(v).unwrap())).collect())

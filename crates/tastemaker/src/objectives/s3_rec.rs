@@ -8,13 +8,13 @@ use tastemaker_core::{Dataset, Error, ItemId, suggest};
 use tastemaker_nn::adapters::Added;
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::composite::softplus;
-use tastemaker_nn::fused::SampledKind;
+use tastemaker_nn::fused::{MultiLabelLoss, SampledKind};
 use tastemaker_nn::parameters::Init;
 use tastemaker_nn::transformer::Sides;
 
 use super::Objective;
 use super::pieces::{
-    binary, check_share, check_weight, end, hidden, masked, stretch_of_another, with_negatives,
+    check_share, check_weight, end, hidden, masked, stretch_of_another, with_negatives,
 };
 use crate::Result;
 use crate::train::{Asked, BatchBuilder, Facts, Window, at, category_attributes};
@@ -132,17 +132,15 @@ impl S3Rec {
     ) -> Result<Tensor> {
         let columns: Vec<u32> =
             asked.facts.numbers(&self.attributes).into_iter().flatten().collect();
-        let n = columns.len();
-        let mut labels = vec![0.0_f32; targets.len() * n];
-        for (row, &target) in targets.iter().enumerate() {
-            let categories = asked.facts.categories(ItemId(target)).iter();
-            for column in categories.filter_map(|category| columns.binary_search(category).ok()) {
-                labels[row * n + column] = 1.0;
-            }
-        }
-        let labels = Tensor::from_vec(labels, (targets.len(), n), states.device())?;
+        let column = |category: &u32| columns.binary_search(category).ok();
+        let of_target = |&target: &u32| -> Vec<u32> {
+            let columns = asked.facts.categories(ItemId(target)).iter().filter_map(column);
+            columns.map(|column| u32::try_from(column).expect("a place among 32 bits")).collect()
+        };
+        let labels: Vec<Vec<u32>> = targets.iter().map(of_target).collect();
+        let loss = MultiLabelLoss::new(labels.iter().map(Vec::as_slice));
         let projected = states.matmul(asked.own(term))?;
-        binary(&projected.matmul(&asked.own("attributes").t()?)?, &labels)
+        Ok(loss.precision(asked.pass.precision).apply(&projected, asked.own("attributes"))?)
     }
 
     /// −log σ of how much better hidden items fit than one other each, added up.
