@@ -8,7 +8,7 @@ use tastemaker::core::splits::{LeaveLastOut, Part, Split};
 use tastemaker::core::{RankOptions, RecQuery, SeedTree, TieOrder};
 use tastemaker::eval::Evaluator;
 use tastemaker::eval::metrics::AnyMetric;
-use tastemaker::recommenders::{FitContext, FitRecommender, LanguageModel};
+use tastemaker::recommenders::{FitContext, FitRecommender, LanguageModel, Others};
 use tastemaker::train::{Silent, Training};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         seeds,
         checkpoints: None,
         pretrained: None,
+        others: &Others::default(),
         allow_seen: false,
         observer: &Silent,
     };

@@ -6,7 +6,7 @@ use tastemaker::core::sources::{Table, detect};
 use tastemaker::core::splits::{LeaveLastOut, Part, Split};
 use tastemaker::eval::Evaluator;
 use tastemaker::eval::metrics::{AnyMetric, HitRate, Ndcg};
-use tastemaker::recommenders::{FitContext, FitRecommender, MostPopular};
+use tastemaker::recommenders::{FitContext, FitRecommender, MostPopular, Others};
 use tastemaker::train::Silent;
 
 /// A file of the real data, or nothing, said loudly, where it is absent.
@@ -43,6 +43,7 @@ fn most_popular(name: &str) -> Option<[f64; 4]> {
         seeds,
         checkpoints: None,
         pretrained: None,
+        others: &Others::default(),
         allow_seen: false,
         observer: &Silent,
     };

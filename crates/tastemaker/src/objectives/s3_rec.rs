@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Dataset, Error, ItemId, suggest};
+use tastemaker_core::{Dataset, Error, ItemId};
 use tastemaker_nn::adapters::Added;
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::composite::softplus;
@@ -17,7 +17,9 @@ use super::pieces::{
     check_share, check_weight, end, hidden, masked, stretch_of_another, with_negatives,
 };
 use crate::Result;
-use crate::train::{Asked, BatchBuilder, Facts, Window, at, category_attributes};
+use crate::train::{
+    Asked, BatchBuilder, Facts, Window, at, category_attributes, unknown_attribute,
+};
 
 /// The four mutual-information objectives of S3-Rec, with the items' categories as attributes.
 ///
@@ -185,10 +187,8 @@ impl Objective for S3Rec {
 
     fn unsuitable(&self, data: &Dataset) -> Option<String> {
         let known = category_attributes(data);
-        if let Some(unknown) = self.attributes.iter().find(|name| !known.contains(&name.as_str())) {
-            let hint = suggest::hint(unknown, known.iter().copied());
-            let known = known.join(", ");
-            return Some(format!("no attribute {unknown:?} holds categories, only {known}{hint}"));
+        if let Some(why) = unknown_attribute(&self.attributes, &known, ("items", "categories")) {
+            return Some(why);
         }
         let needs = self.associated_attributes + self.masked_attributes > 0.0;
         (needs && known.is_empty()).then(|| {

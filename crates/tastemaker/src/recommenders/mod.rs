@@ -40,6 +40,8 @@ pub struct FitContext<'a> {
     pub checkpoints: Option<&'a Path>,
     /// The folder of pre-trained models, which runs share; `None` keeps nothing.
     pub pretrained: Option<&'a Path>,
+    /// Data beside the study's.
+    pub others: &'a Others,
     /// Whether validation ranks items of the history again, as the evaluation will.
     pub allow_seen: bool,
     /// Is told what happens.

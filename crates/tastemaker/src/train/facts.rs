@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use tastemaker_core::catalog::{Attribute, Column, words};
 use tastemaker_core::splits::SplitSets;
-use tastemaker_core::{Dataset, ItemId, UserId};
+use tastemaker_core::{Dataset, ItemId, UserId, suggest};
 use tastemaker_nn::backbones::{Shape, View, Views};
 
 use super::views::{Returns, numbers};
@@ -224,6 +224,21 @@ pub fn category_attributes(data: &Dataset) -> Vec<&str> {
 /// The names of the attributes of `data` that say a category or a word of any item.
 pub fn feature_attributes(data: &Dataset) -> Vec<&str> {
     names_of(data, |column| matches!(column, Column::Categories(_) | Column::Text(_)))
+}
+
+/// Why one of the `attributes` cannot be asked for, where only the `known` ones of `whose` hold
+/// `what`.
+pub fn unknown_attribute(
+    attributes: &[String],
+    known: &[&str],
+    (whose, what): (&str, &str),
+) -> Option<String> {
+    let unknown = attributes.iter().find(|name| !known.contains(&name.as_str()))?;
+    if known.is_empty() {
+        return Some(format!("the {whose} have no attributes with {what}"));
+    }
+    let (hint, known) = (suggest::hint(unknown, known.iter().copied()), known.join(", "));
+    Some(format!("no attribute {unknown:?} of {whose} holds {what}, only {known}{hint}"))
 }
 
 fn names_of(data: &Dataset, fits: impl Fn(&Column) -> bool) -> Vec<&str> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tastemaker_core::catalog::Column;
 use tastemaker_core::splits::SplitSets;
-use tastemaker_core::{Dataset, UserId, suggest};
+use tastemaker_core::{Dataset, UserId};
 
 /// Parts into which numbers are divided.
 const BINS: usize = 8;
@@ -87,20 +87,11 @@ fn bins(rows: &[Option<f64>], learnt: &[usize]) -> (usize, Vec<Vec<usize>>) {
     (bounds.len() + 1, rows.iter().map(|row| row.iter().map(number).collect()).collect())
 }
 
-/// Why no profiles can be made of these `attributes` of the users of `data`, if none can.
-pub fn unknown_attribute(attributes: &[String], data: &Dataset) -> Option<String> {
+/// The names of the attributes of the users of `data` that a profile can be made of.
+pub fn profile_attributes(data: &Dataset) -> Vec<&str> {
     let all = data.people.attributes().iter().map(|attribute| &attribute.attribute);
     let usable = all.filter(|attribute| !matches!(attribute.column, Column::Text(_)));
-    let known: Vec<&str> = usable.map(|attribute| attribute.name.as_str()).collect();
-    if known.is_empty() {
-        return Some("the users have no attributes with categories or numbers".to_owned());
-    }
-    let unknown = attributes.iter().find(|name| !known.contains(&name.as_str()))?;
-    let hint = suggest::hint(unknown, known.iter().copied());
-    let known = known.join(", ");
-    Some(format!(
-        "no attribute {unknown:?} of the users holds categories or numbers, only {known}{hint}"
-    ))
+    usable.map(|attribute| attribute.name.as_str()).collect()
 }
 
 #[cfg(test)]

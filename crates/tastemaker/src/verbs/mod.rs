@@ -16,7 +16,7 @@ use tastemaker_core::prepare::Prepared;
 use tastemaker_core::splits::{AnySplit, SplitSets};
 use tastemaker_core::{Recommender, SeedTree};
 
-use crate::recommenders::FitContext;
+use crate::recommenders::{FitContext, Others};
 use crate::study::{RunFolder, Study};
 use crate::train::Silent;
 use crate::{Error, Result};
@@ -71,6 +71,7 @@ impl Ended {
             seeds: SeedTree::new(seed),
             checkpoints: Some(folder.path()),
             pretrained: None,
+            others: &Others::default(),
             allow_seen: study.evaluate.allow_seen,
             observer: &Silent,
         };

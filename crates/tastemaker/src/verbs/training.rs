@@ -26,14 +26,15 @@ pub trait StudyObserver: Observer {
 /// Runs that have ended are not repeated; a run that was interrupted goes on from its last epoch.
 /// The test targets are looked at once, when a run ends.
 pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<Report> {
-    let (data, split) = read(study)?;
+    let ((data, split), others) = (read(study)?, Others::default());
     observer.data(&data, &split);
-    suits(study, (&data, &split))?;
+    let given = (&data, &split, &others);
+    suits(study, given)?;
     let mut results = Vec::new();
     for arm in &study.arm {
         for &seed in &study.study.seeds {
             let folder = RunFolder::of(out, study, arm, seed);
-            results.push((run(study, (arm, seed), (&data, &split), &folder, observer)?, folder));
+            results.push((run(study, (arm, seed), given, &folder, observer)?, folder));
         }
     }
     Report::new(study, (&data, &split), &results)
@@ -45,7 +46,7 @@ pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<
 /// [`Error::Study`] with every reason why one cannot.
 pub fn check(study: &Study) -> Result<()> {
     let (data, split) = read(study)?;
-    suits(study, (&data, &split))
+    suits(study, (&data, &split, &Others::default()))
 }
 
 /// The study's data, prepared and divided.
@@ -55,9 +56,11 @@ fn read(study: &Study) -> Result<(Prepared, SplitSets)> {
     Ok((data, split))
 }
 
-fn suits(study: &Study, (data, split): (&Prepared, &SplitSets)) -> Result<()> {
-    let others = Others::default();
-    let given = Given { data: &data.dataset, split, others: &others };
+/// The study's data, how it is divided, and data beside it.
+type Read<'a> = (&'a Prepared, &'a SplitSets, &'a Others);
+
+fn suits(study: &Study, (data, split, others): Read<'_>) -> Result<()> {
+    let given = Given { data: &data.dataset, split, others };
     let of_arm = |arm: &Arm| -> Vec<Problem> {
         let reasons = arm.recommender.as_dyn().unsuitable(&given);
         reasons.iter().map(|reason| arm.problem(reason)).collect()
@@ -69,7 +72,7 @@ fn suits(study: &Study, (data, split): (&Prepared, &SplitSets)) -> Result<()> {
 fn run(
     study: &Study,
     (arm, seed): (&Arm, u64),
-    (data, split): (&Prepared, &SplitSets),
+    (data, split, others): Read<'_>,
     folder: &RunFolder,
     observer: &dyn StudyObserver,
 ) -> Result<RunResult> {
@@ -96,6 +99,7 @@ fn run(
         seeds,
         checkpoints: Some(folder.path()),
         pretrained: Some(&pretrained),
+        others,
         allow_seen: study.evaluate.allow_seen,
         observer: &log,
     };

@@ -1,7 +1,7 @@
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::splits::{LeaveLastOut, Split};
 use tastemaker::core::{Dataset, Interactions, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
-use tastemaker::recommenders::{AnyRecommender, Bm25, Ease, FitContext, ItemKnn};
+use tastemaker::recommenders::{AnyRecommender, Bm25, Ease, FitContext, ItemKnn, Others};
 use tastemaker::train::Silent;
 
 #[derive(serde::Deserialize)]
@@ -48,6 +48,7 @@ fn scores(recommender: &AnyRecommender, golden: &Golden) -> tastemaker::Result<V
         seeds,
         checkpoints: None,
         pretrained: None,
+        others: &Others::default(),
         allow_seen: false,
         observer: &Silent,
     };

@@ -93,6 +93,7 @@ fn fit(
         seeds: SeedTree::new(3),
         checkpoints: folder,
         pretrained: folder,
+        others: &Others::default(),
         allow_seen: false,
         observer: &Silent,
     })
@@ -134,7 +135,7 @@ fn features_that_the_items_do_not_have_are_refused() {
     for (attributes, expected) in [
         (
             ["knid"],
-            "no attribute \"knid\" of items holds categories or text; kind, text, alone; did you mean \"kind\"?",
+            "no attribute \"knid\" of items holds categories or text, only kind, text, alone; did you mean \"kind\"?",
         ),
         (["number"], "no attribute \"number\" of items holds"),
         (["alone"], "no value is that of 2 items, as min-items says"),
@@ -272,7 +273,7 @@ fn a_transfer_of_which_nothing_remains_is_refused() {
     model.features = Some(features(&["kind"], false));
     let error = refused(&model);
     assert!(
-        error.contains("no attribute \"kind\" of items holds categories or text; text"),
+        error.contains("no attribute \"kind\" of items holds categories or text, only text"),
         "{error}"
     );
 }

@@ -25,7 +25,7 @@ use tastemaker::paradigms::{
 };
 use tastemaker::recommenders::{
     ADAPTERS_FILE, Auxiliary, Elsewhere, FewShot, FitContext, FitRecommender, ItemFeatures,
-    LanguageModel, MODEL_FILE, Pretraining,
+    LanguageModel, MODEL_FILE, Others, Pretraining,
 };
 use tastemaker::train::{Cost, Event, Meter, Observer, Schedule, Silent, StageCost, Training};
 
@@ -189,6 +189,7 @@ fn fit(model: &LanguageModel, folder: &Path, observer: &dyn Observer) -> Box<dyn
         seeds: SeedTree::new(3),
         checkpoints: Some(&folder.join("run")),
         pretrained: Some(&folder.join("pretrained")),
+        others: &Others::default(),
         allow_seen: false,
         observer,
     };
@@ -564,7 +565,7 @@ fn objectives_that_an_encoder_decoder_cannot_be_asked_are_refused_everywhere() {
             problems,
             [
                 "an objective of an encoder-decoder is masked-items, expected one that asks its decoder to go on: \
-                 bce, bpr, gbce, return-conditioned, sampled-softmax or softmax"
+                 bce, bpr, gbce, return-conditioned, sampled-softmax, softmax"
             ]
         );
     }

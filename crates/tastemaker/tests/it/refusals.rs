@@ -127,7 +127,7 @@ fn attributes_that_the_users_lack_are_refused_before_training() {
     let found = why(&["age", "gneder"], &data);
     assert!(found.len() == 1 && found[0].contains("no attribute \"gneder\""), "{found:?}");
     assert!(found[0].contains(expected), "{found:?}");
-    assert!(why(&["motto"], &data)[0].contains("no attribute \"motto\" of the users"));
+    assert!(why(&["motto"], &data)[0].contains("no attribute \"motto\" of users"));
     let nobody = Dataset { people: UserAttributes::default(), ..data };
     let found = why(&["age"], &nobody);
     assert!(found[0].contains("personal-prompt: the users have no attributes"), "{found:?}");

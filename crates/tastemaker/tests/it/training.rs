@@ -103,6 +103,7 @@ fn fit(
         seeds,
         checkpoints: folder,
         pretrained: folder,
+        others: &Others::default(),
         allow_seen: false,
         observer,
     };
@@ -360,6 +361,7 @@ fn a_checkpoint_of_another_run_is_refused() {
         seeds,
         checkpoints,
         pretrained: None,
+        others: &Others::default(),
         allow_seen: false,
         observer: &Silent,
     };

@@ -1,12 +1,12 @@
 //! Items known by their attributes.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{Dataset, suggest};
+use tastemaker_core::Dataset;
 use tastemaker_nn::fused::Features;
 
 use crate::Error;
 use crate::error::setting;
-use crate::train::{Categories, category_attributes, feature_attributes};
+use crate::train::{Categories, category_attributes, feature_attributes, unknown_attribute};
 
 /// What an item is known by beside itself, for what is read and for what is foretold alike.
 ///
@@ -62,12 +62,9 @@ impl ItemFeatures {
     /// Why the items of `data` cannot be known by them.
     pub(super) fn unsuitable(&self, data: &Dataset) -> Option<String> {
         let known = feature_attributes(data);
-        if let Some(unknown) = self.attributes.iter().find(|name| !known.contains(&name.as_str())) {
-            let hint = suggest::hint(unknown, known.iter().copied());
-            let known = if known.is_empty() { "none does".to_owned() } else { known.join(", ") };
-            return Some(format!(
-                "no attribute {unknown:?} of items holds categories or text; {known}{hint}"
-            ));
+        let whose = ("items", "categories or text");
+        if let Some(why) = unknown_attribute(&self.attributes, &known, whose) {
+            return Some(why);
         }
         if self.attributes.is_empty() && category_attributes(data).is_empty() {
             return Some("the items have no attributes with categories".to_owned());

@@ -23,7 +23,9 @@ use super::{FitContext, FitRecommender, Given};
 use crate::error::setting;
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
-use crate::train::{Profiles, Schedule, Training, sixteenth, unknown_attribute};
+use crate::train::{
+    Profiles, Schedule, Training, profile_attributes, sixteenth, unknown_attribute,
+};
 use crate::{Error, Result};
 
 pub use self::features::ItemFeatures;
@@ -150,7 +152,7 @@ impl LanguageModel {
 
     /// What a token of the backbone sees.
     fn sides(&self) -> Sides {
-        if self.backbone.as_dyn().is_bidirectional() { Sides::Both } else { Sides::Causal }
+        sides(&self.backbone)
     }
 
     /// What the backbone is told beside items, if anything.
@@ -190,47 +192,6 @@ impl LanguageModel {
     fn run(&self, context: &FitContext<'_>) -> Result<String> {
         // However it scores, it is the same model.
         identity(&Self { scoring: Scoring::default(), ..self.clone() }, context)
-    }
-
-    /// Why the recommender's own objective cannot be what a recommender learns.
-    fn objective_problems(&self) -> Vec<Error> {
-        let mut problems = Vec::new();
-        let (objective, name) = (self.objective.as_dyn(), self.objective.name());
-        if !objective.recommends() {
-            let expected = "one that foretells items; this one is for pretraining or auxiliary";
-            problems.push(setting("objective", name, expected));
-        }
-        let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
-        let needs = self.objectives().any(|(_, o)| o.as_dyn().prompted_return().is_some());
-        if needs != views.has(View::Return) {
-            let expected = if needs { "with view return" } else { "without view return" };
-            let whose = format!("the backbone of objective {name}");
-            let found = format!("with {:?}", Vec::from(views));
-            problems.push(setting(&whose, found, expected).at("backbone.views"));
-        }
-        let shape = self.backbone.as_dyn().shape().ok();
-        if shape.is_some_and(|shape| shape.has_encoder()) {
-            problems.extend(self.unsuited_to_encoder_decoder());
-        } else if objective.sides() != self.sides() {
-            let expected = match objective.sides() {
-                Sides::Both => "a bidirectional backbone: encoder",
-                Sides::Causal => "a causal backbone: decoder, hstu",
-            };
-            let whose = format!("the backbone of objective {name}");
-            problems.push(setting(&whose, self.backbone.name(), expected).at("backbone"));
-        }
-        problems
-    }
-
-    /// Which objectives cannot be asked of an encoder–decoder.
-    fn unsuited_to_encoder_decoder(&self) -> Vec<Error> {
-        let unsuited = self.all_objectives().filter(|(_, o)| !o.as_dyn().suits_encoder_decoder());
-        let problem = |(keys, objective): Keyed<'_>| {
-            let expected = "one that asks its decoder to go on: \
-                            bce, bpr, gbce, return-conditioned, sampled-softmax or softmax";
-            setting("an objective of an encoder-decoder", objective.name(), expected).at(&keys)
-        };
-        unsuited.map(problem).collect()
     }
 
     /// Every objective of the task itself.
@@ -283,12 +244,20 @@ impl LanguageModel {
         let here = self.pretraining.as_ref().filter(|b| !b.skip && b.elsewhere.is_none());
         let before = here.into_iter().flat_map(Pretraining::objectives);
         let mut problems = self.unsuited(self.objectives().chain(before), (data, split));
-        let unknown = self.attributes().and_then(|names| unknown_attribute(&names, data));
+        let whose = ("users", "categories or numbers");
+        let unknown = self
+            .attributes()
+            .and_then(|names| unknown_attribute(&names, &profile_attributes(data), whose));
         let why = unknown.map(|why| format!("personal-prompt: {why}"));
         problems.extend(why.map(|why| unsuitable("paradigm", why)));
         problems.extend(self.few_shot.and_then(|few| few.unsuited(data, split)));
         problems
     }
+}
+
+/// What a token of this backbone sees.
+fn sides(backbone: &AnyBackbone) -> Sides {
+    if backbone.as_dyn().is_bidirectional() { Sides::Both } else { Sides::Causal }
 }
 
 /// Why the data cannot be learnt from by the setting with these keys.

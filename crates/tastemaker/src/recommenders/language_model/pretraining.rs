@@ -141,9 +141,10 @@ impl Fitting<'_> {
         let Some(elsewhere) = &pretraining.elsewhere else {
             return self.pretrain_on(self.context, pretraining, model, stage).map(Some);
         };
-        let (data, split) = elsewhere.read()?;
-        let context = FitContext { data: &data.dataset, split: &split, ..*self.context };
-        let unsuited = self.settings.unsuited(pretraining.objectives(), (&data.dataset, &split));
+        let other = self.context.others.read(elsewhere)?;
+        let (data, split) = (&other.0, &other.1);
+        let context = FitContext { data: &data.dataset, split, ..*self.context };
+        let unsuited = self.settings.unsuited(pretraining.objectives(), (&data.dataset, split));
         if let Some(problem) = unsuited.into_iter().next() {
             return Err(problem);
         }

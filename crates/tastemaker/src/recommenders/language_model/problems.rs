@@ -1,10 +1,14 @@
 //! Which settings cannot be used, or not together.
 
-use tastemaker_nn::transformer::{FEATURES, TABLE};
+use serde::de::DeserializeOwned;
+use tastemaker_core::registry::Entry;
+use tastemaker_nn::backbones::{AnyBackbone, View};
+use tastemaker_nn::transformer::{FEATURES, Sides, TABLE};
 
-use super::{Auxiliary, FewShot, ItemFeatures, LanguageModel};
+use super::{Auxiliary, FewShot, ItemFeatures, Keyed, LanguageModel, sides};
 use crate::Error;
 use crate::error::setting;
+use crate::objectives::AnyObjective;
 use crate::paradigms::{Stage, Task, TrainPlan};
 use crate::train::{Schedule, Training};
 
@@ -32,6 +36,53 @@ impl LanguageModel {
         let of_features = self.features.as_ref().and_then(ItemFeatures::problem);
         problems.extend(of_features.map(|problem| problem.at("features")));
         problems
+    }
+
+    /// Why the recommender's own objective cannot be what a recommender learns.
+    pub(super) fn objective_problems(&self) -> Vec<Error> {
+        let mut problems = Vec::new();
+        let (objective, name) = (self.objective.as_dyn(), self.objective.name());
+        if !objective.recommends() {
+            let expected = "one that foretells items; this one is for pretraining or auxiliary";
+            problems.push(setting("objective", name, expected));
+        }
+        let views = self.backbone.as_dyn().shape().map(|shape| shape.views).unwrap_or_default();
+        let needs = self.objectives().any(|(_, o)| o.as_dyn().prompted_return().is_some());
+        if needs != views.has(View::Return) {
+            let expected = if needs { "with view return" } else { "without view return" };
+            let whose = format!("the backbone of objective {name}");
+            let found = format!("with {:?}", Vec::from(views));
+            problems.push(setting(&whose, found, expected).at("backbone.views"));
+        }
+        let shape = self.backbone.as_dyn().shape().ok();
+        if shape.is_some_and(|shape| shape.has_encoder()) {
+            problems.extend(self.unsuited_to_encoder_decoder());
+        } else if objective.sides() != self.sides() {
+            let expected = match objective.sides() {
+                Sides::Both => "a bidirectional backbone",
+                Sides::Causal => "a causal backbone",
+            };
+            let suits = |backbone: &AnyBackbone| {
+                let shape = backbone.as_dyn().shape();
+                sides(backbone) == objective.sides() && shape.is_ok_and(|s| !s.has_encoder())
+            };
+            let expected = format!("{expected}: {}", names_of(AnyBackbone::ENTRIES, suits));
+            let whose = format!("the backbone of objective {name}");
+            problems.push(setting(&whose, self.backbone.name(), expected).at("backbone"));
+        }
+        problems
+    }
+
+    /// Which objectives cannot be asked of an encoder–decoder.
+    fn unsuited_to_encoder_decoder(&self) -> Vec<Error> {
+        let unsuited = self.all_objectives().filter(|(_, o)| !o.as_dyn().suits_encoder_decoder());
+        let suits = |objective: &AnyObjective| objective.as_dyn().suits_encoder_decoder();
+        let problem = |(keys, objective): Keyed<'_>| {
+            let suited = names_of(AnyObjective::ENTRIES, suits);
+            let expected = format!("one that asks its decoder to go on: {suited}");
+            setting("an objective of an encoder-decoder", objective.name(), expected).at(&keys)
+        };
+        unsuited.map(problem).collect()
     }
 
     /// What of the paradigm and of what came before it does not fit together.
@@ -104,6 +155,16 @@ impl LanguageModel {
         }
         problems
     }
+}
+
+/// The names of those entries of a table which, with nothing set, are such.
+fn names_of<T: DeserializeOwned>(entries: &[Entry], are: impl Fn(&T) -> bool) -> String {
+    let usual = |name: &str| serde_json::from_value(serde_json::json!({ name: {} }));
+    let such = entries
+        .iter()
+        .map(|entry| entry.name)
+        .filter(|name| usual(name).is_ok_and(|entry| are(&entry)));
+    such.collect::<Vec<_>>().join(", ")
 }
 
 /// Numbers that cannot be used, by the keys of the training.
