@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
+use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Serialize;
@@ -22,7 +23,7 @@ pub struct Checkpoint<M> {
     /// What the tensors belong to.
     pub about: M,
     /// Dimensions and numbers, by name.
-    pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    pub tensors: Tensors,
 }
 
 impl<M: Serialize + DeserializeOwned> Checkpoint<M> {
@@ -46,12 +47,9 @@ impl<M: Serialize + DeserializeOwned> Checkpoint<M> {
     /// Reads a file that [`Checkpoint::write`] wrote.
     pub fn read(path: &Path) -> Result<Self> {
         let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
-        let bytes =
-            fs_err::read(path).map_err(|source| tastemaker_core::Error::read(path, source))?;
-        let whole = |error: safetensors::SafeTensorError| {
-            failed(format!("this is no whole safetensors file ({} bytes: {error})", bytes.len()))
-        };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(whole)?;
+        let bytes = read(path)?;
+        let metadata = SafeTensors::read_metadata(&bytes);
+        let (_, metadata) = metadata.map_err(|error| not_whole(path, &bytes, &error))?;
         let about = metadata
             .metadata()
             .as_ref()
@@ -63,17 +61,7 @@ impl<M: Serialize + DeserializeOwned> Checkpoint<M> {
             })?;
         let about = serde_json::from_str(about)
             .map_err(|error| failed(format!("the file's description cannot be read: {error}")))?;
-        let mut tensors = BTreeMap::new();
-        for (name, view) in SafeTensors::deserialize(&bytes).map_err(whole)?.tensors() {
-            if view.dtype() != Dtype::F32 {
-                return Err(failed(format!("tensor {name} is {:?}, expected F32", view.dtype())));
-            }
-            // The bytes need not be aligned for f32, so they are copied one number at a time.
-            let (numbers, _) = view.data().as_chunks::<4>();
-            let values = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            tensors.insert(name, (view.shape().to_vec(), values));
-        }
-        Ok(Self { about, tensors })
+        Ok(Self { about, tensors: tensors(path, &bytes)? })
     }
 
     /// The numbers of tensor `name`, which must have these dimensions.
@@ -87,4 +75,47 @@ impl<M: Serialize + DeserializeOwned> Checkpoint<M> {
             Some((_, values)) => Ok(values),
         }
     }
+}
+
+impl Checkpoint<()> {
+    /// Reads a file that another program wrote, whose numbers may have half the precision.
+    pub fn foreign(path: &Path) -> Result<Self> {
+        Ok(Self { about: (), tensors: tensors(path, &read(path)?)? })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    Ok(fs_err::read(path).map_err(|source| tastemaker_core::Error::read(path, source))?)
+}
+
+fn not_whole(path: &Path, bytes: &[u8], error: &safetensors::SafeTensorError) -> Error {
+    let problem = format!("this is no whole safetensors file ({} bytes: {error})", bytes.len());
+    Error::Checkpoint { path: path.to_owned(), problem }
+}
+
+/// Dimensions and numbers, by name.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+fn tensors(path: &Path, bytes: &[u8]) -> Result<Tensors> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| not_whole(path, bytes, &error))?;
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.tensors() {
+        // The bytes need not be aligned, so they are copied one number at a time.
+        let halves = || view.data().as_chunks::<2>().0.iter();
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => {
+                view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+            }
+            Dtype::F16 => halves().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            Dtype::BF16 => halves().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+            // Some models keep the numbers of places, which say nothing.
+            Dtype::I64 => continue,
+            other => {
+                let problem = format!("tensor {name} is {other:?}, expected F32, F16 or BF16");
+                return Err(Error::Checkpoint { path: path.to_owned(), problem });
+            }
+        };
+        tensors.insert(name, (view.shape().to_vec(), values));
+    }
+    Ok(tensors)
 }

@@ -13,6 +13,7 @@ mod error;
 pub mod fused;
 pub mod gradients;
 pub mod parameters;
+pub mod text;
 pub mod transformer;
 
 pub use device::Device;

@@ -27,7 +27,7 @@ pub(crate) fn forward(
     styled(Norm::Layer, x, (weight, bias), out, stats);
 }
 
-/// [`forward`] of either norm; a root-mean-square norm takes the mean to be 0.
+/// [`forward`] of either norm.
 #[inline(always)]
 pub(crate) fn styled(
     norm: Norm,
@@ -36,19 +36,54 @@ pub(crate) fn styled(
     out: &mut [f32],
     stats: &mut [[f32; 2]],
 ) {
-    let width = weight.len();
-    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(stats);
-    for ((x, out), stats) in rows {
-        let mean = if norm == Norm::Layer { sum(x) / width as f32 } else { 0.0 };
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = x - mean;
+    Norms { norm, epsilon: EPSILON, weight, bias }.apply(x, out, stats);
+}
+
+/// A norm of rows, with what it adds to the variance, its scale and its shift.
+#[derive(Clone, Copy)]
+pub(crate) struct Norms<'a> {
+    pub(crate) norm: Norm,
+    pub(crate) epsilon: f32,
+    pub(crate) weight: &'a [f32],
+    pub(crate) bias: &'a [f32],
+}
+
+impl Norms<'_> {
+    /// `out` = the norms of the rows of `x`; mean and reciprocal deviation of each row go to
+    /// `stats`. A root-mean-square norm takes the mean to be 0.
+    #[inline(always)]
+    pub(crate) fn apply(self, x: &[f32], out: &mut [f32], stats: &mut [[f32; 2]]) {
+        let width = self.weight.len();
+        let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width)).zip(stats);
+        for ((x, out), stats) in rows {
+            let mean = if self.norm == Norm::Layer { sum(x) / width as f32 } else { 0.0 };
+            for (out, x) in out.iter_mut().zip(x) {
+                *out = x - mean;
+            }
+            let scale = 1.0 / (dot(out, out) / width as f32 + self.epsilon).sqrt();
+            for ((out, weight), bias) in out.iter_mut().zip(self.weight).zip(self.bias) {
+                *out = *out * scale * weight + bias;
+            }
+            *stats = [mean, scale];
         }
-        let scale = 1.0 / (dot(out, out) / width as f32 + EPSILON).sqrt();
-        for ((out, weight), bias) in out.iter_mut().zip(weight).zip(bias) {
-            *out = *out * scale * weight + bias;
-        }
-        *stats = [mean, scale];
     }
+
+    /// The norms of the rows of `x`, written to `out`.
+    pub(crate) fn run(self, x: &[f32], out: &mut [f32]) {
+        let piece = ROWS * self.weight.len();
+        out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {
+            norms_all(self, x, out, &mut [[0.0; 2]; ROWS]);
+        });
+    }
+}
+
+vectorised! {
+    fn norms_all<'a>(
+        norms: Norms<'a>,
+        x: &'a [f32],
+        out: &'a mut [f32],
+        stats: &'a mut [[f32; 2]],
+    ) -> () = Norms::apply;
 }
 
 /// The gradients of [`forward`]: `dx` is added to, and so are those of weight and bias. What is
@@ -145,12 +180,8 @@ impl LayerNorm {
 
     /// The norms of the rows of `x`.
     pub(crate) fn run(x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-        let piece = ROWS * weight.len();
         let mut out = vec![0.0; x.len()];
-        out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {
-            let mut stats = [[0.0; 2]; ROWS];
-            forward_all(x, weight, bias, out, &mut stats);
-        });
+        Norms { norm: Norm::Layer, epsilon: EPSILON, weight, bias }.run(x, &mut out);
         out
     }
 }

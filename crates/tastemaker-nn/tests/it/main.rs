@@ -15,3 +15,5 @@ mod reading;
 // Model files: whole, refused, or as they were.
 mod adapters;
 mod checkpoints;
+// Pre-trained models over text.
+mod text;

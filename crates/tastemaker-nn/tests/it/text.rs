@@ -1,0 +1,146 @@
+use std::path::{Path, PathBuf};
+
+use candle_core::{D, Device, Tensor, Var};
+use tastemaker_nn::composite;
+use tastemaker_nn::fused::{
+    Activation, Lanes, PostNormBlock, PostNormShape, PostNormWeights, Precision, post_norm_blocks,
+};
+use tastemaker_nn::text::SentenceEncoder;
+
+use crate::fused::{difference, random, values};
+
+/// The folder of a pre-trained model, or `None`, said loudly, where there is none.
+#[expect(clippy::disallowed_methods, reason = "tests find the models through the environment")]
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn model(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var("TASTEMAKER_MODELS")
+        .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
+    let path = folder.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    let required = std::env::var("TASTEMAKER_REQUIRE_DATA").is_ok_and(|value| value == "1");
+    assert!(!required, "{} is not there and TASTEMAKER_REQUIRE_DATA=1", path.display());
+    eprintln!("SKIPPED: {} is not there; run scripts/fetch-models.sh", path.display());
+    None
+}
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    texts: Vec<String>,
+    tokens: Vec<Vec<u32>>,
+    embeddings: Vec<Vec<f32>>,
+}
+
+#[test]
+fn embeddings_are_those_of_sentence_transformers() {
+    let Some(folder) = model("all-minilm-l6-v2") else { return };
+    let golden: Golden = serde_json::from_str(include_str!("../golden/embeddings.json")).unwrap();
+    let encoder = SentenceEncoder::read(&folder, Precision::F32).unwrap();
+    assert_eq!((encoder.width(), encoder.longest()), (384, 256));
+    assert_eq!(encoder.tokenizer().encode(&golden.texts).unwrap(), golden.tokens);
+    let embeddings = encoder.encode(&golden.texts).unwrap();
+    for (text, (found, expected)) in
+        golden.texts.iter().zip(embeddings.chunks_exact(384).zip(&golden.embeddings))
+    {
+        let cosine: f64 =
+            found.iter().zip(expected).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        assert!((cosine - 1.0).abs() < 1e-6, "{text:?}: cosine {cosine}");
+        let furthest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(furthest < 2e-6, "{text:?}: a number is {furthest} away");
+    }
+    // Alone or beside others, the embedding of a text is the same.
+    let alone = encoder.encode(&golden.texts[1..2]).unwrap();
+    assert!(alone == embeddings[384..2 * 384]);
+}
+
+#[test]
+fn a_post_norm_block_is_its_composite() {
+    const SHAPE: PostNormShape = PostNormShape { width: 24, heads: 3, inner: 40, epsilon: 1e-5 };
+    let lanes = Lanes::new(vec![3, 1, 17, 150, 9, 30, 2]);
+    let n = lanes.n_tokens();
+    let layer = |name: &str, outputs: usize, inputs: usize| {
+        (random(name, &[outputs, inputs], 0.3), random(&format!("{name} bias"), &[outputs], 0.3))
+    };
+    let norm =
+        |name: &str| (random(name, &[24], 1.0), random(&format!("{name} shift"), &[24], 1.0));
+    let (qkv, out) = (layer("qkv", 72, 24), layer("out", 24, 24));
+    let (into, out_of) = (layer("into", 40, 24), layer("out of", 24, 40));
+    let norms = [norm("first"), norm("second")];
+    let x = random("x", &[n, 24], 1.0);
+
+    let linear = |x: &Tensor, (weight, bias): &(Var, Var), activation| {
+        composite::linear(x, weight, bias, activation).unwrap()
+    };
+    let heads = |x: &Tensor| x.reshape((n, 3, 8)).unwrap().transpose(0, 1).unwrap().contiguous();
+    let rows = linear(&x, &qkv, Activation::None);
+    let [q, k, v] = [0, 1, 2].map(|i| heads(&rows.narrow(1, i * 24, 24).unwrap()).unwrap());
+    let of: Vec<usize> =
+        lanes.lengths().iter().enumerate().flat_map(|(i, &length)| vec![i; length]).collect();
+    let mask: Vec<f32> =
+        (0..n * n).map(|i| if of[i / n] == of[i % n] { 0.0 } else { -1e30 }).collect();
+    let mask = Tensor::from_vec(mask, (n, n), &Device::Cpu).unwrap();
+    let scores = (q.matmul(&k.t().unwrap()).unwrap() / 8_f64.sqrt()).unwrap();
+    let scores = scores.broadcast_add(&mask).unwrap();
+    let powers = scores.broadcast_sub(&scores.max_keepdim(D::Minus1).unwrap()).unwrap();
+    let powers = powers.exp().unwrap();
+    let looks = powers.broadcast_div(&powers.sum_keepdim(D::Minus1).unwrap()).unwrap();
+    let found = looks.matmul(&v).unwrap().transpose(0, 1).unwrap().reshape((n, 24)).unwrap();
+    let sum = x.add(&linear(&found, &out, Activation::None)).unwrap();
+    let middle = composite::layer_norm(&sum, &norms[0].0, &norms[0].1).unwrap();
+    let active = linear(&middle, &into, Activation::Gelu);
+    let sum = middle.add(&linear(&active, &out_of, Activation::None)).unwrap();
+    let expected = composite::layer_norm(&sum, &norms[1].0, &norms[1].1).unwrap();
+
+    let both = |(a, b): &(Var, Var)| (values(a), values(b));
+    let weights = PostNormWeights {
+        qkv: both(&qkv),
+        out: both(&out),
+        attention_norm: both(&norms[0]),
+        into: both(&into),
+        out_of: both(&out_of),
+        feed_forward_norm: both(&norms[1]),
+    };
+    let block = PostNormBlock::new(SHAPE, weights, Precision::F32);
+    let mut found = values(&x);
+    post_norm_blocks(&[block], &lanes, &mut found);
+    let found = Tensor::from_vec(found, (n, 24), &Device::Cpu).unwrap();
+    assert!(difference(&found, &expected) < 2e-5, "{}", difference(&found, &expected));
+}
+
+#[test]
+fn a_folder_that_is_no_such_model_is_refused_with_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |expected: &str| {
+        let error = SentenceEncoder::read(folder.path(), Precision::F32).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    refused("config.json");
+    let config = |kind: &str, act: &str, heads: usize| {
+        let config = serde_json::json!({
+            "model_type": kind, "hidden_size": 8, "num_hidden_layers": 1, "hidden_act": act,
+            "num_attention_heads": heads, "intermediate_size": 16, "layer_norm_eps": 1e-12,
+            "max_position_embeddings": 16, "type_vocab_size": 2, "vocab_size": 10,
+        });
+        fs_err::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    };
+    config("t5", "gelu", 2);
+    refused("model_type is \"t5\", expected \"bert\"");
+    config("bert", "relu", 2);
+    refused("hidden_act is \"relu\", expected \"gelu\"");
+    config("bert", "gelu", 3);
+    refused("hidden_size 8 cannot be divided among 3 heads");
+    config("bert", "gelu", 2);
+    refused("model.safetensors");
+    fs_err::write(folder.path().join("model.safetensors"), b"no model").unwrap();
+    refused("this is no whole safetensors file (8 bytes");
+    let modules = r#"[{"path": "", "type": "sentence_transformers.models.Dense"}]"#;
+    fs_err::write(folder.path().join("modules.json"), modules).unwrap();
+    refused("module \"sentence_transformers.models.Dense\" cannot be run");
+    let modules = r#"[{"path": "p", "type": "sentence_transformers.models.Pooling"}]"#;
+    fs_err::write(folder.path().join("modules.json"), modules).unwrap();
+    fs_err::create_dir(folder.path().join("p")).unwrap();
+    let pooling = r#"{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}"#;
+    fs_err::write(folder.path().join("p/config.json"), pooling).unwrap();
+    refused("pooling is by \"max_tokens, mean_tokens\"");
+}
