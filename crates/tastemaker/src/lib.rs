@@ -10,6 +10,7 @@ pub mod objectives;
 pub mod paradigms;
 pub mod recommenders;
 pub mod study;
+pub mod text;
 pub mod train;
 mod verbs;
 

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::catalog::{Catalog, words as words_of};
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
-use tastemaker_core::{Error, ItemId, RankedList, RecQuery, Recommender};
+use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender};
 
-use super::{FitContext, FitRecommender, Given, check};
+use super::{FitContext, FitRecommender, Given, check, has_texts, without_texts};
 use crate::Result;
 
 /// Items whose texts are like those of the history (Robertson's BM25).
@@ -57,16 +57,13 @@ impl FitRecommender for Bm25 {
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
         let fitted = self.index(&context.data.catalog, context.data.n_items());
         if fitted.postings.is_empty() {
-            return Err(without_texts());
+            return Err(without_texts("bm25"));
         }
         Ok(Box::new(fitted))
     }
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<crate::Error> {
-        let catalog = &given.data.catalog;
-        let mut items = (0..).map(ItemId).take(given.data.n_items());
-        let has_texts = items.any(|item| words_of(&catalog.text(item)).next().is_some());
-        if has_texts { vec![] } else { vec![without_texts()] }
+        if has_texts(given.data) { vec![] } else { vec![without_texts("bm25")] }
     }
 
     fn problems(&self) -> Vec<crate::Error> {
@@ -74,11 +71,6 @@ impl FitRecommender for Bm25 {
         let last_items = check("last-items", self.last_items, 1..=1_000_000);
         k1.into_iter().chain(check("b", self.b, 0.0..=1.0)).chain(last_items).collect()
     }
-}
-
-fn without_texts() -> crate::Error {
-    let reason = "the items have no texts".to_owned();
-    Error::Unsuitable { recommender: "bm25", reason }.into()
 }
 
 impl Bm25 {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tastemaker_core::catalog::words;
 use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{Dataset, ItemId, Recommender, SeedTree, registry};
 use tastemaker_eval::Evaluator;
@@ -15,6 +16,7 @@ mod ease;
 mod item_knn;
 mod language_model;
 mod most_popular;
+mod text_similarity;
 
 pub use bm25::Bm25;
 pub use ease::Ease;
@@ -24,6 +26,7 @@ pub use language_model::{
     MODEL_FILE, Others, Pretraining, Scoring,
 };
 pub use most_popular::MostPopular;
+pub use text_similarity::TextSimilarity;
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by
 /// validation, which may choose.
@@ -94,6 +97,8 @@ registry! {
         "language-model" => LanguageModel(LanguageModel),
         /// The items met most often in the training part, the same for everybody.
         "most-popular" => MostPopular(MostPopular),
+        /// Items whose texts a pre-trained sentence encoder finds like those of the history.
+        "text-similarity" => TextSimilarity(TextSimilarity),
     }
 }
 
@@ -105,6 +110,17 @@ fn validate(recommender: &dyn Recommender, context: &FitContext<'_>, k: usize) -
     let evaluation =
         evaluator.evaluate(recommender, data, split, Part::Validation, &context.seeds)?;
     Ok(evaluation.summary.metrics[0].mean)
+}
+
+/// Whether a word is written about any item.
+fn has_texts(data: &Dataset) -> bool {
+    let mut items = (0..).map(ItemId).take(data.n_items());
+    items.any(|item| words(&data.catalog.text(item)).next().is_some())
+}
+
+fn without_texts(recommender: &'static str) -> crate::Error {
+    let reason = "the items have no texts".to_owned();
+    tastemaker_core::Error::Unsuitable { recommender, reason }.into()
 }
 
 /// The items of a history once each, by number.

@@ -65,12 +65,13 @@ impl Ended {
         if split.hash() != result.split_hash {
             return Err(problem("its data or split is not the one its result was made with"));
         }
+        let pretrained = folder.pretrained();
         let context = FitContext {
             data: &data.dataset,
             split: &split,
             seeds: SeedTree::new(seed),
             checkpoints: Some(folder.path()),
-            pretrained: None,
+            pretrained: pretrained.exists().then_some(&*pretrained),
             others: &Others::default(),
             allow_seen: study.evaluate.allow_seen,
             observer: &Silent,

@@ -13,5 +13,7 @@ mod paradigms;
 mod refusals;
 // Study files: resolved, refused, written back.
 mod studies;
+// Pre-trained models over text.
+mod text;
 // Objectives learn; training resumes and repeats to the byte.
 mod training;

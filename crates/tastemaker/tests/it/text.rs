@@ -1,0 +1,120 @@
+use std::path::{Path, PathBuf};
+
+use tastemaker::core::catalog::{Attribute, Catalog, Column};
+use tastemaker::core::splits::{LeaveLastOut, Split};
+use tastemaker::core::{Dataset, Interactions, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
+use tastemaker::nn::fused::Precision;
+use tastemaker::nn::text::SentenceEncoder;
+use tastemaker::recommenders::{FitContext, FitRecommender, Given, Others, TextSimilarity};
+use tastemaker::text::TextEmbeddings;
+use tastemaker::train::Silent;
+
+/// The folder of a pre-trained model, or `None`, said loudly, where there is none.
+#[expect(clippy::disallowed_methods, reason = "tests find the models through the environment")]
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn model(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var("TASTEMAKER_MODELS")
+        .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models"), PathBuf::from);
+    let path = folder.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    let required = std::env::var("TASTEMAKER_REQUIRE_DATA").is_ok_and(|value| value == "1");
+    assert!(!required, "{} is not there and TASTEMAKER_REQUIRE_DATA=1", path.display());
+    eprintln!("SKIPPED: {} is not there; run scripts/fetch-models.sh", path.display());
+    None
+}
+
+const TITLES: [Option<&str>; 6] = [
+    Some("Star Trek: The Motion Picture"),
+    Some("Star Wars"),
+    None,
+    Some("Pride and Prejudice"),
+    Some("Sense and Sensibility"),
+    Some("Alien"),
+];
+
+fn data() -> Dataset {
+    let column = Column::Text(TITLES.map(|title| title.map(str::to_owned)).into());
+    let title = Attribute { name: "title".to_owned(), column };
+    let sequence = |items: [u32; 4]| items.map(ItemId).to_vec();
+    Dataset {
+        users: (0..2).map(|user| user.to_string()).collect(),
+        items: (0..6).map(|item| item.to_string()).collect(),
+        interactions: Interactions::from_sequences([
+            sequence([0, 1, 2, 5]),
+            sequence([3, 4, 2, 1]),
+        ]),
+        catalog: Catalog::new(vec![title], Some("title")),
+        ..Dataset::default()
+    }
+}
+
+#[test]
+fn items_are_ranked_by_the_mean_cosine_to_the_end_of_the_history() {
+    let Some(model) = model("all-minilm-l6-v2") else { return };
+    let (data, seeds, folder) = (data(), SeedTree::new(1), tempfile::tempdir().unwrap());
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let context = FitContext {
+        data: &data,
+        split: &split,
+        seeds,
+        checkpoints: None,
+        pretrained: Some(folder.path()),
+        others: &Others::default(),
+        allow_seen: false,
+        observer: &Silent,
+    };
+    let recommender = TextSimilarity { model: model.clone(), last_items: 2 };
+    let given = Given { data: &data, split: &split, others: &Others::default() };
+    assert!(recommender.unsuitable(&given).is_empty());
+    let ties = TieOrder::new(6, &seeds);
+    let options = RankOptions { n: 6, allow_seen: true, ties: &ties };
+    // The last two: Sense and Sensibility is too long ago.
+    let history = [4, 0, 1].map(ItemId);
+    let query = RecQuery { user: None, history: &history, candidates: None };
+    let list = recommender.fit(&context).unwrap().recommend(&[query], &options).unwrap().remove(0);
+
+    let encoder = SentenceEncoder::read(&model, Precision::F32).unwrap();
+    let embeddings = encoder.encode(&TITLES.map(Option::unwrap_or_default)).unwrap();
+    let cosine = |a: usize, b: usize| -> f32 {
+        let row = |item: usize| &embeddings[item * 384..][..384];
+        row(a).iter().zip(row(b)).map(|(a, b)| a * b).sum()
+    };
+    for (item, score) in list.items.iter().zip(&list.scores) {
+        let item = item.index();
+        let expected =
+            if item == 2 { 0.0 } else { f32::midpoint(cosine(item, 0), cosine(item, 1)) };
+        assert!((score - expected).abs() < 1e-5, "item {item}: {score} and not {expected}");
+    }
+    let place = |item: u32| list.items.iter().position(|other| other.0 == item).unwrap();
+    assert!(place(5) < place(3) && place(5) < place(4), "{list:?}");
+
+    // They are kept, and read the next time: what stands in the file is what is found.
+    let kept: Vec<PathBuf> =
+        fs_err::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let first = TextEmbeddings::of_items(&data, &model, Some(folder.path())).unwrap();
+    assert_eq!(first, TextEmbeddings::of_items(&data, &model, None).unwrap());
+    let mut file = tastemaker::nn::checkpoint::Checkpoint::<String>::read(&kept[0]).unwrap();
+    file.tensors.get_mut("embeddings").unwrap().1[0] = 7.0;
+    file.write(&kept[0]).unwrap();
+    let again = TextEmbeddings::of_items(&data, &model, Some(folder.path())).unwrap();
+    assert!((again.of(ItemId(0))[0] - 7.0).abs() < f32::EPSILON);
+}
+
+#[test]
+fn a_model_that_is_not_there_and_items_without_texts_are_refused_before_anything_is_made() {
+    let seeds = SeedTree::new(1);
+    let bare = Dataset { catalog: Catalog::default(), ..data() };
+    let split = LeaveLastOut {}.split(&bare, &seeds).unwrap();
+    let given = Given { data: &bare, split: &split, others: &Others::default() };
+    let recommender = TextSimilarity { model: "nowhere".into(), ..TextSimilarity::default() };
+    let found: Vec<String> =
+        recommender.unsuitable(&given).iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("text-similarity cannot be used here: the items have no texts"));
+    assert!(found[1].contains("nowhere/config.json"), "{found:?}");
+    let none = TextSimilarity { last_items: 0, ..TextSimilarity::default() };
+    assert_eq!(none.problems().len(), 1);
+}
