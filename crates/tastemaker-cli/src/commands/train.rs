@@ -139,10 +139,11 @@ fn text(report: &Report) -> String {
 }
 
 /// What the columns of costs are called.
-const COSTS: [&str; 6] = ["trained", "epochs", "epochs before", "s", "s before", "MiB"];
+const COSTS: [&str; 7] =
+    ["trained", "epochs", "epochs before", "s", "s before", "MiB", "MiB before"];
 
 /// Numbers that learnt, epochs and those of pre-training before, seconds likewise, memory.
-fn costs(costs: Option<tastemaker::Costs>) -> [String; 6] {
+fn costs(costs: Option<tastemaker::Costs>) -> [String; 7] {
     let unknown = || "–".to_owned();
     let Some(costs) = costs else { return std::array::from_fn(|_| unknown()) };
     let epochs = |epochs: Option<f64>| match epochs {
@@ -157,5 +158,6 @@ fn costs(costs: Option<tastemaker::Costs>) -> [String; 6] {
         format!("{:.1}", costs.seconds),
         format!("{:.1}", costs.pretraining_seconds),
         (costs.peak_memory >> 20).to_string(),
+        (costs.pretraining_peak_memory >> 20).to_string(),
     ]
 }

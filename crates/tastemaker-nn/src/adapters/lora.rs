@@ -28,7 +28,7 @@ pub struct Lora {
     pub rank: usize,
     /// A change is scaled by this over the rank.
     pub alpha: f64,
-    /// The matrices that are changed.
+    /// The matrices that are changed; the usual list is all that a block has.
     pub targets: Vec<Target>,
 }
 
@@ -82,15 +82,18 @@ impl Adapter for Lora {
             return Err(Error::setting("alpha", self.alpha, "a number above 0"));
         }
         let twice = (1..self.targets.len()).any(|i| self.targets[..i].contains(&self.targets[i]));
+        let named = |target: &Target| serde_json::json!(target).to_string();
+        let found = self.targets.iter().map(named).collect::<Vec<_>>().join(", ");
         if self.targets.is_empty() || twice {
-            let found = format!("{:?}", self.targets);
+            let found = format!("[{found}]");
             return Err(Error::setting("targets", found, "one matrix or more, each once"));
         }
         let of_attention = |target| matches!(target, &Target::Qkv | &Target::AttentionOut);
-        if !shape.style.kind.has_feed_forward() && !self.targets.iter().all(of_attention) {
-            let found = format!("{:?}", self.targets);
-            let expected = "qkv and attention-out, the matrices that an HSTU's block has";
-            return Err(Error::setting("targets", found, expected));
+        let is_usual = self.targets == Self::default().targets;
+        let has_all = is_usual || self.targets.iter().all(of_attention);
+        if !shape.style.kind.has_feed_forward() && !has_all {
+            let expected = "[\"qkv\", \"attention-out\"] or one of them, the matrices that an HSTU's block has";
+            return Err(Error::setting("targets", format!("[{found}]"), expected));
         }
         Ok(())
     }

@@ -66,8 +66,10 @@ pub struct Costs {
     pub cpu_seconds: f64,
     /// Seconds by the clock of the pre-training, which arms may share.
     pub pretraining_seconds: f64,
-    /// The most memory at once in any stage, in bytes.
+    /// The most memory at once, in bytes, pre-training left out.
     pub peak_memory: u64,
+    /// The most memory at once in the pre-training, in bytes.
+    pub pretraining_peak_memory: u64,
 }
 
 impl Costs {
@@ -91,16 +93,18 @@ impl Costs {
             };
             runs.iter().map(of).collect::<Option<Vec<f64>>>().map(|epochs| mean(&epochs))
         };
-        let stages = || runs.iter().flatten();
-        let after = stages().filter(|stage| !is_before(stage));
+        let stages = |before: bool| runs.iter().flatten().filter(move |s| is_before(s) == before);
+        let peak = |before| stages(before).map(|stage| stage.cost.peak_memory).max().unwrap_or(0);
+        let trained = stages(false).map(|stage| stage.trained_parameters).max();
         Some(Self {
-            trained_parameters: after.map(|stage| stage.trained_parameters).max().unwrap_or(0),
+            trained_parameters: trained.unwrap_or(0),
             epochs: epochs(false),
             pretraining_epochs: epochs(true),
             seconds: of(|stage| stage.cost.seconds, false),
             cpu_seconds: of(|stage| stage.cost.cpu_seconds, false),
             pretraining_seconds: of(|stage| stage.cost.seconds, true),
-            peak_memory: stages().map(|stage| stage.cost.peak_memory).max().unwrap_or(0),
+            peak_memory: peak(false),
+            pretraining_peak_memory: peak(true),
         })
     }
 }

@@ -13,7 +13,7 @@ use tastemaker::core::{
 };
 use tastemaker::nn::adapters::{
     AnyAdapter, Bottleneck, Lora, PersonalPrompt, Place, Prefix, Projection, SoftPrompt,
-    SpecialTokens, Target,
+    SpecialTokens,
 };
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, Hstu};
 use tastemaker::nn::checkpoint::Checkpoint;
@@ -168,13 +168,8 @@ fn model_on(backbone: &str, paradigm: AnyParadigm) -> LanguageModel {
     LanguageModel { backbone, objective, training, paradigm, pretraining, ..Default::default() }
 }
 
-/// The paradigm on an HSTU that looks at intervals, with `LoRA` of the matrices that it has.
-pub(super) fn hstu(mut paradigm: AnyParadigm) -> LanguageModel {
-    if let AnyParadigm::FinetuneExtra(FinetuneExtra { insert, .. }) = &mut paradigm
-        && let Some(AnyAdapter::Lora(lora)) = insert.first_mut()
-    {
-        lora.targets = vec![Target::Qkv, Target::AttentionOut];
-    }
+/// The paradigm on an HSTU that looks at intervals.
+pub(super) fn hstu(paradigm: AnyParadigm) -> LanguageModel {
     let (embedding_size, max_length, dropout) = (Some(16), Some(9), Some(0.1));
     let intervals = true;
     let hstu = Hstu { embedding_size, max_length, dropout, intervals, ..Hstu::default() };

@@ -1,7 +1,7 @@
 use tastemaker::core::Dataset;
 use tastemaker::core::catalog::Catalog;
 use tastemaker::core::people::UserAttributes;
-use tastemaker::nn::adapters::{AnyAdapter, Lora, SoftPrompt};
+use tastemaker::nn::adapters::{AnyAdapter, Lora, SoftPrompt, Target};
 use tastemaker::nn::backbones::{AnyBackbone, Encoder};
 use tastemaker::objectives::{AnyObjective, Bce, NextSequence, S3Rec, Softmax};
 use tastemaker::paradigms::{
@@ -46,9 +46,14 @@ fn paradigms_that_cannot_be_are_refused_with_the_reason() {
         "insert is []",
     );
     let mut untargeted = hstu(AnyParadigm::Pretrain(Pretrain::default()));
-    untargeted.paradigm = AnyParadigm::FinetuneFull(FinetuneFull { insert: vec![lora()] });
+    let targets = vec![Target::FeedForwardIn];
+    let insert = vec![AnyAdapter::Lora(Lora { targets, ..Lora::default() })];
+    untargeted.paradigm = AnyParadigm::FinetuneFull(FinetuneFull { insert });
     untargeted.pretraining = Some(Pretraining::default());
-    one(problems(&untargeted), "expected qkv and attention-out, the matrices that an HSTU's block");
+    one(
+        problems(&untargeted),
+        "targets is [\"feed-forward-in\"], expected [\"qkv\", \"attention-out\"]",
+    );
     let twice = FinetuneFull { insert: vec![lora(), lora()] };
     one(with(AnyParadigm::FinetuneFull(twice)), "an adapter is lora, expected one of each kind");
     let mut alone = model(AnyParadigm::FinetuneFull(FinetuneFull::default()), false);

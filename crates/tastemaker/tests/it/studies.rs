@@ -41,7 +41,7 @@ fn every_study_in_the_repository_resolves_and_reads_back_as_itself() {
         );
         n += 1;
     }
-    assert!(n >= 12, "{n} studies");
+    assert!(n >= 24, "{n} studies");
 }
 
 #[test]

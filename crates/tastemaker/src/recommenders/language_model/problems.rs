@@ -51,7 +51,7 @@ impl LanguageModel {
         if needs != views.has(View::Return) {
             let expected = if needs { "with view return" } else { "without view return" };
             let whose = format!("the backbone of objective {name}");
-            let found = format!("with {:?}", Vec::from(views));
+            let found = format!("with views {}", serde_json::json!(Vec::from(views)));
             problems.push(setting(&whose, found, expected).at("backbone.views"));
         }
         let shape = self.backbone.as_dyn().shape().ok();
@@ -63,8 +63,9 @@ impl LanguageModel {
                 Sides::Causal => "a causal backbone",
             };
             let suits = |backbone: &AnyBackbone| {
-                let shape = backbone.as_dyn().shape();
-                sides(backbone) == objective.sides() && shape.is_ok_and(|s| !s.has_encoder())
+                let reads = backbone.as_dyn().shape().is_ok_and(|shape| shape.has_encoder());
+                sides(backbone) == objective.sides()
+                    && (!reads || objective.suits_encoder_decoder())
             };
             let expected = format!("{expected}: {}", names_of(AnyBackbone::ENTRIES, suits));
             let whose = format!("the backbone of objective {name}");
