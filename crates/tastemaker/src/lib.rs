@@ -14,6 +14,9 @@ pub mod text;
 pub mod train;
 mod verbs;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 pub use error::{Error, Result};
 pub use tastemaker_core as core;
 pub use tastemaker_eval as eval;
@@ -35,4 +38,24 @@ pub fn tables() -> Vec<(&'static str, &'static [core::registry::Entry])> {
         ("sources", core::sources::AnySource::ENTRIES),
         ("splits", core::splits::AnySplit::ENTRIES),
     ]
+}
+
+/// The settings of the entry `name` of the table of `kind`, as they are where nothing is said; `None`
+/// where something must be said.
+pub fn usual_settings(kind: &str, name: &str) -> Option<serde_json::Value> {
+    fn of<T: Serialize + DeserializeOwned>(name: &str) -> Option<serde_json::Value> {
+        let entry: T = serde_json::from_value(serde_json::json!({ name: {} })).ok()?;
+        serde_json::to_value(&entry).ok()?.get(name).cloned()
+    }
+    match kind {
+        "adapters" => of::<nn::adapters::AnyAdapter>(name),
+        "backbones" => of::<nn::backbones::AnyBackbone>(name),
+        "metrics" => of::<eval::metrics::AnyMetric>(name),
+        "objectives" => of::<objectives::AnyObjective>(name),
+        "paradigms" => of::<paradigms::AnyParadigm>(name),
+        "recommenders" => of::<recommenders::AnyRecommender>(name),
+        "sources" => of::<core::sources::AnySource>(name),
+        "splits" => of::<core::splits::AnySplit>(name),
+        _ => None,
+    }
 }

@@ -235,9 +235,16 @@ fn the_reference_page_is_what_the_tables_say() {
         "# Reference: what a study can name\n\nMade from the tables; `UPDATE_DOCS=1 cargo test -p tastemaker-cli` makes it anew.\n",
     );
     for (kind, entries) in tastemaker::tables() {
-        writeln!(page, "\n## {kind}\n\n| name | what it is |\n|---|---|").unwrap();
+        writeln!(page, "\n## {kind}\n\n| name | what it is | settings, as they are where nothing is said |\n|---|---|---|").unwrap();
         for entry in entries {
-            writeln!(page, "| `{}` | {} |", entry.name, entry.summary).unwrap();
+            let settings = match tastemaker::usual_settings(kind, entry.name) {
+                Some(settings) if settings.as_object().is_some_and(|all| !all.is_empty()) => {
+                    format!("`{}`", inline(&settings))
+                }
+                Some(_) => "–".to_owned(),
+                None => "some must be said".to_owned(),
+            };
+            writeln!(page, "| `{}` | {} | {settings} |", entry.name, entry.summary).unwrap();
         }
     }
     let path = workspace().join("docs/reference/tables.md");
@@ -248,6 +255,23 @@ fn the_reference_page_is_what_the_tables_say() {
         fs_err::write(&path, &page).unwrap();
     }
     assert_eq!(fs_err::read_to_string(&path).unwrap_or_default(), page, "run with UPDATE_DOCS=1");
+}
+
+/// A table's settings as they are written in a study file, in one line.
+fn inline(settings: &serde_json::Value) -> String {
+    let pairs = settings.as_object().into_iter().flatten();
+    pairs.map(|(key, value)| format!("{key} = {}", written(value))).collect::<Vec<_>>().join(", ")
+}
+
+fn written(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(all) if all.is_empty() => "{}".to_owned(),
+        serde_json::Value::Object(_) => format!("{{ {} }}", inline(value)),
+        serde_json::Value::Array(all) => {
+            format!("[{}]", all.iter().map(written).collect::<Vec<_>>().join(", "))
+        }
+        value => value.to_string(),
+    }
 }
 
 #[test]
