@@ -95,6 +95,11 @@ impl Movielens {
     /// The file with the ratings and its layout.
     fn ratings(&self) -> Result<(PathBuf, Layout)> {
         const EXPECTED: &str = "u.data, ratings.dat or ratings.csv";
+        if !self.path.exists() {
+            let problem =
+                format!("does not exist, expected a folder with {EXPECTED}, or one of them");
+            return Err(Error::file(&self.path, problem));
+        }
         if !self.path.is_dir() {
             let layout = Layout::of(&self.path);
             let layout =

@@ -166,6 +166,21 @@ fn valid_files_are_read() {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_said_not_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    for case in cases() {
+        let path = folder.path().join(case.0);
+        let read = prepare::prepare(&case.2(&path), &PrepareOptions::default());
+        let error = read.unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+        let all: Vec<String> = causes.map(ToString::to_string).collect();
+        let said = all.join(": ");
+        let is_said = said.contains("does not exist") || said.contains("No such file");
+        assert!(is_said && said.contains(&*folder.path().to_string_lossy()), "{}: {said}", case.0);
+    }
+}
+
+#[test]
 fn the_corpus_goes_through_every_reader() {
     let folder = valid_folder();
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/corpus");
