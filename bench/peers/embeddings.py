@@ -17,32 +17,12 @@ import gzip
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-HOME = ROOT / "target" / "peers-text"
-
-
-def environment():
-    python = HOME / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", HOME], check=True)
-        install = [python, "-m", "pip", "install", "-q", "-r", HERE / "requirements-text.txt"]
-        subprocess.run(install, check=True)
-    return python
-
-
-def ours():
-    command = ["cargo", "bench", "-p", "tastemaker-nn", "--bench", "embeddings", "--no-run"]
-    command += ["--message-format", "json"]
-    lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    messages = [json.loads(line) for line in lines.stdout.splitlines()]
-    return next(message["executable"] for message in messages if message.get("executable"))
+from peers import ROOT, bench, environment, run
 
 
 def theirs(model, path):
@@ -69,7 +49,7 @@ def main():
     parser.add_argument("--model", default=str(ROOT / "models" / "all-minilm-l6-v2"))
     parser.add_argument("--python", help="an environment with sentence-transformers")
     arguments = parser.parse_args()
-    python = arguments.python or environment()
+    python = arguments.python or environment("peers-text", "requirements-text.txt")
     opened = gzip.open if arguments.items.endswith(".gz") else open
     with opened(arguments.items, "rt", encoding="utf-8") as lines:
         rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -79,18 +59,15 @@ def main():
         file.write("\n".join(texts))
         file.flush()
         sides = {
-            "tastemaker f32": [ours(), "--times", arguments.model, file.name, "1"],
+            "tastemaker f32": [bench("embeddings"), "--times", arguments.model, file.name, "1"],
             "sentence-transformers": [python, __file__, "--theirs", arguments.model, file.name],
         }
-        environ = {**os.environ, "RAYON_NUM_THREADS": str(arguments.threads)}
-        environ |= {"OMP_NUM_THREADS": str(arguments.threads)}
+        threads = str(arguments.threads)
+        variables = {"RAYON_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
         rates = {side: [] for side in sides}
         for _ in range(arguments.rounds):
             for side, command in sides.items():
-                done = subprocess.run(
-                    command, check=True, stdout=subprocess.PIPE, text=True, env=environ
-                )
-                answer = json.loads(done.stdout.splitlines()[-1])
+                answer = run(command, variables)
                 rates[side].append(answer["texts"] / answer["seconds"][0])
     medians = {side: statistics.median(all) for side, all in rates.items()}
     print(f"{len(texts)} texts, a mean of {statistics.mean(map(len, texts)):.0f} characters\n")

@@ -10,48 +10,17 @@ peak memory of the process.
 
 import argparse
 import glob
-import json
-import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-HOME = ROOT / "target" / "peers"
-
-
-def environment():
-    """The Python of the peers' own environment."""
-    python = HOME / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", HOME], check=True)
-        install = [python, "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt"]
-        subprocess.run(install, check=True)
-    return python
-
-
-def ours():
-    """The bench of the steps, built."""
-    command = ["cargo", "bench", "-p", "tastemaker-nn", "--bench", "steps", "--no-run"]
-    command += ["--message-format", "json"]
-    lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    messages = [json.loads(line) for line in lines.stdout.splitlines()]
-    return next(message["executable"] for message in messages if message.get("executable"))
+from peers import HERE, bench, environment, run
 
 
 def machine():
     cpu = Path("/proc/cpuinfo").read_text()
     name = next(line.split(":")[1].strip() for line in cpu.splitlines() if "model name" in line)
     return name, "avx512_bf16" in cpu
-
-
-def run(command, variables):
-    answer = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables}
-    )
-    return json.loads(answer.stdout.splitlines()[-1])
 
 
 def sides(python, arguments, has_bf16):
@@ -61,9 +30,9 @@ def sides(python, arguments, has_bf16):
     libraries = glob.glob("/usr/lib/*/libtcmalloc_minimal.so.4")
     tcmalloc = {"LD_PRELOAD": libraries[0]} if libraries else None
     variables = {"RAYON_NUM_THREADS": str(arguments.threads)}
-    yield "tastemaker f32", [ours(), "f32"], variables
+    yield "tastemaker f32", [bench("steps"), "f32"], variables
     if has_bf16:
-        yield "tastemaker bf16", [ours(), "bf16"], variables
+        yield "tastemaker bf16", [bench("steps"), "bf16"], variables
     yield "torch eager", torch + threads, {}
     if tcmalloc is None:
         print("tcmalloc is not installed (Debian: libtcmalloc-minimal4); left out", file=sys.stderr)
@@ -85,7 +54,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     name, has_bf16 = machine()
-    all_sides = list(sides(environment(), arguments, has_bf16))
+    all_sides = list(sides(environment("peers", "requirements.txt"), arguments, has_bf16))
     print(f"{name}, {arguments.threads} threads; {arguments.rounds} × {arguments.steps} steps\n")
     print("| shape | side | median ms | 10 to 90 % | ratio to ours | peak memory MB |")
     print("|---|---|---|---|---|---|")
