@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 
 use crate::suggest::did_you_mean;
 
@@ -89,6 +89,11 @@ macro_rules! registry {
             }
         }
     };
+}
+
+/// The entry `name` of a table as it is where nothing is said; `None` where something must be said.
+pub fn usual<T: DeserializeOwned>(name: &str) -> Option<T> {
+    serde_json::from_value(serde_json::json!({ name: {} })).ok()
 }
 
 /// Reads one of `entries` with its settings, `{ ndcg = { k = 10 } }`; what is written otherwise is

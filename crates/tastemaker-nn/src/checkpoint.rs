@@ -61,7 +61,7 @@ impl<M: Serialize + DeserializeOwned> Checkpoint<M> {
             })?;
         let about = serde_json::from_str(about)
             .map_err(|error| failed(format!("the file's description cannot be read: {error}")))?;
-        Ok(Self { about, tensors: tensors(path, &bytes)? })
+        Ok(Self { about, tensors: tensors(path, &bytes, false)? })
     }
 
     /// The numbers of tensor `name`, which must have these dimensions.
@@ -78,13 +78,14 @@ impl<M: Serialize + DeserializeOwned> Checkpoint<M> {
 }
 
 impl Checkpoint<()> {
-    /// Reads a file that another program wrote, whose numbers may have half the precision.
-    pub fn foreign(path: &Path) -> Result<Self> {
-        Ok(Self { about: (), tensors: tensors(path, &read(path)?)? })
+    /// What stands in the `bytes` of the file at `path`, which another program wrote and whose
+    /// numbers may have half the precision.
+    pub fn foreign(path: &Path, bytes: &[u8]) -> Result<Self> {
+        Ok(Self { about: (), tensors: tensors(path, bytes, true)? })
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(fs_err::read(path).map_err(|source| tastemaker_core::Error::read(path, source))?)
 }
 
@@ -96,7 +97,8 @@ fn not_whole(path: &Path, bytes: &[u8], error: &safetensors::SafeTensorError) ->
 /// Dimensions and numbers, by name.
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-fn tensors(path: &Path, bytes: &[u8]) -> Result<Tensors> {
+/// The tensors of a file; one that is not `foreign` holds f32 alone.
+fn tensors(path: &Path, bytes: &[u8], foreign: bool) -> Result<Tensors> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| not_whole(path, bytes, &error))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.tensors() {
@@ -106,12 +108,13 @@ fn tensors(path: &Path, bytes: &[u8]) -> Result<Tensors> {
             Dtype::F32 => {
                 view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
             }
-            Dtype::F16 => halves().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-            Dtype::BF16 => halves().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+            Dtype::F16 if foreign => halves().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            Dtype::BF16 if foreign => halves().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
             // Some models keep the numbers of places, which say nothing.
-            Dtype::I64 => continue,
+            Dtype::I64 if foreign => continue,
             other => {
-                let problem = format!("tensor {name} is {other:?}, expected F32, F16 or BF16");
+                let expected = if foreign { "F32, F16 or BF16" } else { "F32" };
+                let problem = format!("tensor {name} is {other:?}, expected {expected}");
                 return Err(Error::Checkpoint { path: path.to_owned(), problem });
             }
         };

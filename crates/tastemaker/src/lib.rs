@@ -16,6 +16,8 @@ mod verbs;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tastemaker_core::registry::{Entry, usual};
 
 pub use error::{Error, Result};
 pub use tastemaker_core as core;
@@ -26,36 +28,37 @@ pub use verbs::{
     Whose, check, evaluate, recommend, train,
 };
 
-/// Every table, by the name of its kind.
-pub fn tables() -> Vec<(&'static str, &'static [core::registry::Entry])> {
-    vec![
-        ("adapters", nn::adapters::AnyAdapter::ENTRIES),
-        ("backbones", nn::backbones::AnyBackbone::ENTRIES),
-        ("metrics", eval::metrics::AnyMetric::ENTRIES),
-        ("objectives", objectives::AnyObjective::ENTRIES),
-        ("paradigms", paradigms::AnyParadigm::ENTRIES),
-        ("recommenders", recommenders::AnyRecommender::ENTRIES),
-        ("sources", core::sources::AnySource::ENTRIES),
-        ("splits", core::splits::AnySplit::ENTRIES),
+/// A kind, its entries, and the settings of one of them where nothing is said.
+type Table = (&'static str, &'static [Entry], fn(&str) -> Option<Value>);
+
+fn all_tables() -> [Table; 8] {
+    fn settings<T: Serialize + DeserializeOwned>(name: &str) -> Option<Value> {
+        serde_json::to_value(usual::<T>(name)?).ok()?.get(name).cloned()
+    }
+    macro_rules! table {
+        ($kind:literal, $any:ty) => {
+            ($kind, <$any>::ENTRIES, settings::<$any>)
+        };
+    }
+    [
+        table!("adapters", nn::adapters::AnyAdapter),
+        table!("backbones", nn::backbones::AnyBackbone),
+        table!("metrics", eval::metrics::AnyMetric),
+        table!("objectives", objectives::AnyObjective),
+        table!("paradigms", paradigms::AnyParadigm),
+        table!("recommenders", recommenders::AnyRecommender),
+        table!("sources", core::sources::AnySource),
+        table!("splits", core::splits::AnySplit),
     ]
+}
+
+/// Every table, by the name of its kind.
+pub fn tables() -> Vec<(&'static str, &'static [Entry])> {
+    all_tables().map(|(kind, entries, _)| (kind, entries)).into()
 }
 
 /// The settings of the entry `name` of the table of `kind`, as they are where nothing is said; `None`
 /// where something must be said.
-pub fn usual_settings(kind: &str, name: &str) -> Option<serde_json::Value> {
-    fn of<T: Serialize + DeserializeOwned>(name: &str) -> Option<serde_json::Value> {
-        let entry: T = serde_json::from_value(serde_json::json!({ name: {} })).ok()?;
-        serde_json::to_value(&entry).ok()?.get(name).cloned()
-    }
-    match kind {
-        "adapters" => of::<nn::adapters::AnyAdapter>(name),
-        "backbones" => of::<nn::backbones::AnyBackbone>(name),
-        "metrics" => of::<eval::metrics::AnyMetric>(name),
-        "objectives" => of::<objectives::AnyObjective>(name),
-        "paradigms" => of::<paradigms::AnyParadigm>(name),
-        "recommenders" => of::<recommenders::AnyRecommender>(name),
-        "sources" => of::<core::sources::AnySource>(name),
-        "splits" => of::<core::splits::AnySplit>(name),
-        _ => None,
-    }
+pub fn usual_settings(kind: &str, name: &str) -> Option<Value> {
+    all_tables().into_iter().find(|(known, ..)| *known == kind)?.2(name)
 }

@@ -83,17 +83,17 @@ impl Adapter for Lora {
         }
         let twice = (1..self.targets.len()).any(|i| self.targets[..i].contains(&self.targets[i]));
         let named = |target: &Target| serde_json::json!(target).to_string();
-        let found = self.targets.iter().map(named).collect::<Vec<_>>().join(", ");
+        let found =
+            || format!("[{}]", self.targets.iter().map(named).collect::<Vec<_>>().join(", "));
         if self.targets.is_empty() || twice {
-            let found = format!("[{found}]");
-            return Err(Error::setting("targets", found, "one matrix or more, each once"));
+            return Err(Error::setting("targets", found(), "one matrix or more, each once"));
         }
         let of_attention = |target| matches!(target, &Target::Qkv | &Target::AttentionOut);
         let is_usual = self.targets == Self::default().targets;
         let has_all = is_usual || self.targets.iter().all(of_attention);
         if !shape.style.kind.has_feed_forward() && !has_all {
             let expected = "[\"qkv\", \"attention-out\"] or one of them, the matrices that an HSTU's block has";
-            return Err(Error::setting("targets", format!("[{found}]"), expected));
+            return Err(Error::setting("targets", found(), expected));
         }
         Ok(())
     }

@@ -1,12 +1,11 @@
 //! Softmax cross-entropy over a whole catalog, without ever holding the logits of a batch.
 
-use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
-
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+use std::ops::Range;
 
 use super::matrix::{Panels, Part, Precision, View, multiply_packed};
+use super::pending::Pending;
 use super::scratch::Scratch;
 use super::simd::{exp, vectorised};
 use super::sink::{Sink, leave};
@@ -41,7 +40,7 @@ pub struct CatalogSoftmax {
     precision: Precision,
     sink: Option<Sink>,
     table_learns: bool,
-    gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
+    gradients: Pending<(Vec<f32>, Vec<f32>)>,
 }
 
 /// A part of the catalog that one task goes through.
@@ -91,7 +90,7 @@ impl CatalogSoftmax {
             precision: Precision::F32,
             sink: None,
             table_learns: true,
-            gradients: Mutex::default(),
+            gradients: Pending::default(),
         }
     }
 
@@ -398,7 +397,7 @@ impl CustomOp2 for CatalogSoftmax {
         }
         let (loss, d_hidden, d_table) =
             self.run(slice(hidden, hidden_layout)?, slice(table, table_layout)?, width);
-        *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = Some((d_hidden, d_table));
+        self.gradients.keep((d_hidden, d_table));
         #[expect(clippy::cast_possible_truncation, reason = "a loss needs no more digits")]
         Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
     }
@@ -410,10 +409,7 @@ impl CustomOp2 for CatalogSoftmax {
         _result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let kept = self.gradients.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((mut d_hidden, mut d_table)) = kept else {
-            bail!("a loss's backward pass follows one forward pass");
-        };
+        let (mut d_hidden, mut d_table) = self.gradients.take()?;
         scale(&mut d_hidden, gradient.to_scalar()?);
         scale(&mut d_table, gradient.to_scalar()?);
         let d_table =

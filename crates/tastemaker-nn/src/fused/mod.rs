@@ -29,6 +29,7 @@ mod matrix;
 mod multi_label;
 mod norm;
 mod pairs;
+mod pending;
 mod post_norm;
 mod ranking;
 mod relative;

@@ -1,15 +1,14 @@
 //! Binary cross-entropy of many labels a row, without ever holding the logits of a batch.
 
-use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
-
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+use std::ops::Range;
 
 use super::block::add_up;
 use super::catalog_softmax::scale;
 use super::linear::Pass;
 use super::matrix::{Panels, Part, Precision, View, multiply_packed};
+use super::pending::Pending;
 use super::scratch::Scratch;
 use super::simd::{WIDTH, exp, vectorised};
 use super::{slice, tensor_like};
@@ -36,7 +35,7 @@ pub struct MultiLabelLoss {
     /// Where each row's labels end.
     ends: Vec<usize>,
     precision: Precision,
-    gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
+    gradients: Pending<(Vec<f32>, Vec<f32>)>,
 }
 
 /// A few labels' rows of the table, packed for both passes.
@@ -62,7 +61,7 @@ impl MultiLabelLoss {
             labels.extend_from_slice(row);
             ends.push(labels.len());
         }
-        Self { labels, ends, precision: Precision::F32, gradients: Mutex::default() }
+        Self { labels, ends, precision: Precision::F32, gradients: Pending::default() }
     }
 
     /// Rounds the factors of the products to `precision`.
@@ -202,7 +201,7 @@ impl CustomOp2 for MultiLabelLoss {
             );
         }
         let (loss, dx, d_table) = self.run(slice(x, x_layout)?, slice(table, table_layout)?, width);
-        *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = Some((dx, d_table));
+        self.gradients.keep((dx, d_table));
         #[expect(clippy::cast_possible_truncation, reason = "a loss needs no more digits")]
         Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
     }
@@ -214,10 +213,7 @@ impl CustomOp2 for MultiLabelLoss {
         _result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let kept = self.gradients.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((mut dx, mut d_table)) = kept else {
-            bail!("a loss's backward pass follows one forward pass");
-        };
+        let (mut dx, mut d_table) = self.gradients.take()?;
         scale(&mut dx, gradient.to_scalar()?);
         scale(&mut d_table, gradient.to_scalar()?);
         Ok((Some(tensor_like(dx, x)?), Some(tensor_like(d_table, table)?)))

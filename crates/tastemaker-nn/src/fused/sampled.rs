@@ -1,11 +1,10 @@
 //! Losses against sampled negatives.
 
-use std::sync::{Mutex, PoisonError};
-
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::catalog_softmax::{add_scaled, scale};
+use super::pending::Pending;
 use super::simd::{dot, exp, max, vectorised};
 use super::{RowGradients, RowSink, slice, tensor_like};
 use crate::composite;
@@ -35,14 +34,14 @@ pub struct SampledLoss {
     classes: Vec<u32>,
     rows: usize,
     sink: Option<RowSink>,
-    gradients: Mutex<Option<(Vec<f32>, RowGradients)>>,
+    gradients: Pending<(Vec<f32>, RowGradients)>,
 }
 
 impl SampledLoss {
     /// The loss of `rows` rows, whose `classes` are, row after row, the target and then its
     /// negatives.
     pub fn new(kind: SampledKind, classes: Vec<u32>, rows: usize) -> Self {
-        Self { kind, classes, rows, sink: None, gradients: Mutex::default() }
+        Self { kind, classes, rows, sink: None, gradients: Pending::default() }
     }
 
     /// Leaves the gradient of the table's rows in `sink`.
@@ -192,7 +191,7 @@ impl CustomOp2 for SampledLoss {
         }
         let (loss, d_hidden, d_table) =
             self.run(slice(hidden, hidden_layout)?, slice(table, table_layout)?, width);
-        *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = Some((d_hidden, d_table));
+        self.gradients.keep((d_hidden, d_table));
         #[expect(clippy::cast_possible_truncation, reason = "a loss needs no more digits")]
         Ok((CpuStorage::F32(vec![loss as f32]), Shape::from(())))
     }
@@ -204,10 +203,7 @@ impl CustomOp2 for SampledLoss {
         _result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let kept = self.gradients.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((mut d_hidden, mut d_table)) = kept else {
-            bail!("a loss's backward pass follows one forward pass");
-        };
+        let (mut d_hidden, mut d_table) = self.gradients.take()?;
         scale(&mut d_hidden, gradient.to_scalar()?);
         d_table.scale(gradient.to_scalar()?);
         let of_table = match &self.sink {

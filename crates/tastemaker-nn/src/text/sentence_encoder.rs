@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tastemaker_core::artifact;
 
 use super::TextTokenizer;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{self, Checkpoint};
 use crate::fused::{
     Dropout, Embedding, Lanes, Norm, Norms, PostNormBlock, PostNormShape, PostNormWeights,
     Precision, post_norm_blocks,
@@ -98,7 +98,8 @@ impl SentenceEncoder {
         let most = config.max_position_embeddings;
         let longest = own.max_seq_length.unwrap_or(most).min(most);
         let path = folder.join("model.safetensors");
-        let file = Weights::read(&path)?;
+        let bytes = checkpoint::read(&path)?;
+        let file = Weights::of_file(&path, &bytes)?;
         let (width, norm) = (config.hidden_size, "embeddings.LayerNorm");
         let tokens = file.of("embeddings.word_embeddings.weight", &[config.vocab_size, width])?;
         let mut places = file.of("embeddings.position_embeddings.weight", &[most, width])?.to_vec();
@@ -122,7 +123,12 @@ impl SentenceEncoder {
             blocks: blocks.collect::<Result<_>>()?,
             pooling,
             is_normalised,
-            hash: format!("{}-{longest}-{precision:?}", hash(&[&path, &tokenizer])?),
+            hash: [
+                artifact::sha256(&bytes),
+                artifact::sha256_file(&tokenizer)?,
+                format!("{longest}-{precision:?}"),
+            ]
+            .join("-"),
         };
         if encoder.tokenizer.n_tokens() > config.vocab_size {
             let (found, of) = (encoder.tokenizer.n_tokens(), config.vocab_size);
@@ -295,17 +301,6 @@ fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .map_err(|error| Error::Checkpoint { path: path.to_owned(), problem: error.to_string() })
 }
 
-/// SHA-256 of the files at `paths`, one after the other.
-fn hash(paths: &[&Path]) -> Result<String> {
-    let mut all = Vec::new();
-    for path in paths {
-        all.extend(
-            fs_err::read(path).map_err(|source| tastemaker_core::Error::read(path, source))?,
-        );
-    }
-    Ok(artifact::sha256(&all))
-}
-
 /// The tensors of a model file.
 struct Weights<'a> {
     path: &'a Path,
@@ -315,8 +310,8 @@ struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    fn read(path: &'a Path) -> Result<Self> {
-        let file = Checkpoint::foreign(path)?;
+    fn of_file(path: &'a Path, bytes: &[u8]) -> Result<Self> {
+        let file = Checkpoint::foreign(path, bytes)?;
         let has = file.tensors.keys().any(|name| name.starts_with("bert."));
         Ok(Self { path, file, prefix: if has { "bert." } else { "" } })
     }

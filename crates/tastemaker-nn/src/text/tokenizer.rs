@@ -5,6 +5,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use tokenizers::{Tokenizer, TruncationParams};
 
+use crate::checkpoint;
 use crate::{Error, Result};
 
 /// The tokenizer of a model, from its `tokenizer.json`.
@@ -20,8 +21,7 @@ impl TextTokenizer {
     /// Reads a `tokenizer.json`, for a model that reads at most `longest` tokens.
     pub fn read(path: &Path, longest: usize) -> Result<Self> {
         let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
-        let bytes =
-            fs_err::read(path).map_err(|source| tastemaker_core::Error::read(path, source))?;
+        let bytes = checkpoint::read(path)?;
         let mut inner = Tokenizer::from_bytes(&bytes)
             .map_err(|error| failed(format!("this is no tokenizer.json: {error}")))?;
         let truncation = TruncationParams { max_length: longest, ..TruncationParams::default() };

@@ -15,5 +15,7 @@ mod reading;
 // Model files: whole, refused, or as they were.
 mod adapters;
 mod checkpoints;
+// Where pre-trained models are.
+mod models;
 // Pre-trained models over text.
 mod text;

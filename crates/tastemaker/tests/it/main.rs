@@ -13,6 +13,9 @@ mod paradigms;
 mod refusals;
 // Study files: resolved, refused, written back.
 mod studies;
+// Where pre-trained models are, as for the crate below.
+#[path = "../../../tastemaker-nn/tests/it/models.rs"]
+mod models;
 // Pre-trained models over text.
 mod text;
 // Objectives learn; training resumes and repeats to the byte.

@@ -1,7 +1,7 @@
 //! Which settings cannot be used, or not together.
 
 use serde::de::DeserializeOwned;
-use tastemaker_core::registry::Entry;
+use tastemaker_core::registry::{Entry, usual};
 use tastemaker_nn::backbones::{AnyBackbone, View};
 use tastemaker_nn::transformer::{FEATURES, Sides, TABLE};
 
@@ -160,11 +160,10 @@ impl LanguageModel {
 
 /// The names of those entries of a table which, with nothing set, are such.
 fn names_of<T: DeserializeOwned>(entries: &[Entry], are: impl Fn(&T) -> bool) -> String {
-    let usual = |name: &str| serde_json::from_value(serde_json::json!({ name: {} }));
     let such = entries
         .iter()
         .map(|entry| entry.name)
-        .filter(|name| usual(name).is_ok_and(|entry| are(&entry)));
+        .filter(|name| usual(name).is_some_and(|entry| are(&entry)));
     such.collect::<Vec<_>>().join(", ")
 }
 
