@@ -16,7 +16,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::simd::vectorised;
-use kernel_bf16::{Native, Pairs};
+use kernel_bf16::{Line, Native, Pairs};
 
 /// What the factors of a matrix product are rounded to. Its sums are f32, and so is all else: the
 /// weights that learn, norms, softmax and the residual stream.
@@ -72,7 +72,7 @@ pub(crate) struct Panels {
     precision: Precision,
     /// The numbers, unless the machine multiplies them in pairs.
     values: Vec<f32>,
-    pairs: Vec<u32>,
+    pairs: Vec<Line>,
     rows: usize,
     columns: usize,
 }
@@ -83,6 +83,10 @@ impl Panels {
         let mut panels = Self::default();
         panels.pack(precision, matrix, shape);
         panels
+    }
+
+    fn pairs(&self) -> &[u32] {
+        bytemuck::cast_slice(&self.pairs)
     }
 
     /// What its products' factors are rounded to.
@@ -264,7 +268,7 @@ fn with_rounded(a: View<'_>, (rows, columns): (usize, usize), f: impl FnOnce(Vie
 /// Calls `f` with the pairs of a left factor.
 fn with_pairs(native: Native, a: View<'_>, shape: (usize, usize), f: impl FnOnce(Pairs<'_>)) {
     thread_local! {
-        static SCRATCH: RefCell<Vec<u32>> = RefCell::default();
+        static SCRATCH: RefCell<Vec<Line>> = RefCell::default();
     }
     SCRATCH.with_borrow_mut(|scratch| f(native.pairs(scratch, a, shape)));
 }

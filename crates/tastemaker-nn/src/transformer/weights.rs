@@ -97,8 +97,9 @@ impl Transformer {
 
     /// The numbers of a block's weights, one parameter after the other.
     pub(super) fn packed_values(&self, stack: &Stack, layer: usize) -> Result<Vec<f32>> {
-        let mut packed = Vec::new();
-        for part in self.of_block(stack, layer)? {
+        let parts = self.of_block(stack, layer)?;
+        let mut packed = Vec::with_capacity(parts.iter().map(Tensor::elem_count).sum());
+        for part in parts {
             fused::with_slice(&part.to_device(&Device::Cpu)?, |part| {
                 packed.extend_from_slice(part);
                 Ok(())

@@ -1,15 +1,21 @@
 //! The product of bf16 factors, for processors that multiply them in pairs.
 //!
 //! A *pair* holds two neighbours along the inner dimension, the first in the lower half. The
-//! instruction multiplies the pairs of sixteen columns with one pair of the left factor and adds
-//! both products to sixteen f32 sums.
+//! instruction of AVX512-BF16 multiplies the pairs of sixteen columns with one pair of the left
+//! factor and adds both products to sixteen f32 sums; that of AMX does so for sixteen rows and
+//! sixteen pairs along the inner dimension at once.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod software;
+mod tiles;
 
 use std::ops::Range;
+
+use bytemuck::{Pod, Zeroable};
 
 use super::{Panels, Part, View, inner_parts};
 
@@ -37,6 +43,17 @@ pub(super) use avx512::Avx512Bf16 as Native;
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) use software::Software as Native;
 
+/// Sixteen pairs where a line of the cache begins.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub(super) struct Line([u32; LANES]);
+
+/// The first `n` pairs of `lines`, which become as long as it takes.
+fn room(lines: &mut Vec<Line>, n: usize) -> &mut [u32] {
+    lines.resize(n.div_ceil(LANES), Line::default());
+    &mut bytemuck::cast_slice_mut(lines)[..n]
+}
+
 /// An instruction that multiplies pairs, and those that make them.
 pub(super) trait PairProducts: Copy {
     /// Sixteen f32 sums.
@@ -60,11 +77,11 @@ pub(super) trait PairProducts: Copy {
     /// The same pair sixteen times.
     fn splat(self, pair: u32) -> Self::Pairs;
 
-    /// Numbers, rounded, as they follow each other.
-    fn neighbours(self, numbers: &[f32; NUMBERS]) -> Self::Pairs;
+    /// The first numbers, rounded, as they follow each other; zeros where there are too few.
+    fn neighbours(self, numbers: &[f32]) -> Self::Pairs;
 
-    /// A pair of each number of `first` and its counterpart in `second`, rounded.
-    fn counterparts(self, first: &[f32; LANES], second: &[f32; LANES]) -> Self::Pairs;
+    /// A pair of each of the first numbers of both, rounded; zeros where there are too few.
+    fn counterparts(self, first: &[f32], second: &[f32]) -> Self::Pairs;
 
     /// The pairs of `a` and of `b` in turn.
     fn zip(self, a: Self::Pairs, b: Self::Pairs) -> [Self::Pairs; 2];
@@ -92,44 +109,35 @@ pub(super) struct Product<'a> {
     pub(super) part: Part,
 }
 
-/// The first `N` of `values`, filled up with zeros.
-#[inline(always)]
-fn filled<const N: usize>(values: &[f32]) -> [f32; N] {
-    values.first_chunk().copied().unwrap_or_else(|| {
-        let mut filled = [0.0; N];
-        filled[..values.len()].copy_from_slice(values);
-        filled
-    })
-}
-
 /// The part of `values` from `start` on that there is.
 #[inline(always)]
 fn from(values: &[f32], start: usize) -> &[f32] {
     &values[start.min(values.len())..]
 }
 
-/// The two lines, of `count`, that make the `pair`-th pairs; an odd count's last has none beside it.
+/// The line `line` of `count`, of `n` numbers and `stride` apart; nothing beyond the last.
 #[inline(always)]
-fn two_lines(
-    values: &[f32],
-    pair: usize,
-    count: usize,
-    (n, stride): (usize, usize),
-) -> [&[f32]; 2] {
-    [2 * pair, 2 * pair + 1]
-        .map(|line| if line < count { &values[line * stride..][..n] } else { &[] })
+fn line(values: &[f32], line: usize, count: usize, (n, stride): (usize, usize)) -> &[f32] {
+    if line < count { &values[line * stride..][..n] } else { &[] }
 }
 
-/// Packs a right factor: [panels, pairs along the inner dimension, WIDTH], filled up with zeros.
+/// Packs a right factor: [panels, pairs along the inner dimension, `N` registers], filled up with
+/// zeros, the inner dimension to a multiple of `depth` pairs.
 #[inline(always)]
-fn pack<P: PairProducts>(with: P, panels: &mut Vec<u32>, b: View<'_>, shape: (usize, usize)) {
-    let (rows, columns) = shape;
-    let pairs = rows.div_ceil(2);
-    panels.resize(columns.div_ceil(WIDTH) * WIDTH * pairs, 0);
-    let starts = (0..columns).step_by(WIDTH);
-    for (panel, start) in panels.chunks_exact_mut((WIDTH * pairs).max(1)).zip(starts) {
-        let panel = panel.as_chunks_mut().0.as_chunks_mut().0;
-        let n = WIDTH.min(columns - start);
+fn pack<P: PairProducts, const N: usize>(
+    with: P,
+    panels: &mut Vec<Line>,
+    b: View<'_>,
+    (rows, columns): (usize, usize),
+    depth: usize,
+) {
+    let width = N * LANES;
+    let pairs = rows.div_ceil(2).next_multiple_of(depth);
+    let panels = room(panels, columns.div_ceil(width) * width * pairs);
+    let starts = (0..columns).step_by(width);
+    for (panel, start) in panels.chunks_exact_mut((width * pairs).max(1)).zip(starts) {
+        let panel = panel.as_chunks_mut().0.as_chunks_mut::<N>().0;
+        let n = width.min(columns - start);
         let values = &b.values[start * b.column_stride..];
         if b.column_stride == 1 {
             pack_rows(with, panel, values, (rows, n, b.row_stride));
@@ -142,38 +150,38 @@ fn pack<P: PairProducts>(with: P, panels: &mut Vec<u32>, b: View<'_>, shape: (us
 
 /// One panel, from rows `stride` apart.
 #[inline(always)]
-fn pack_rows<P: PairProducts>(
+fn pack_rows<P: PairProducts, const N: usize>(
     with: P,
-    panel: &mut [[[u32; LANES]; REGISTERS]],
+    panel: &mut [[[u32; LANES]; N]],
     values: &[f32],
     (rows, n, stride): (usize, usize, usize),
 ) {
     for (pair, out) in panel.iter_mut().enumerate() {
-        let both = two_lines(values, pair, rows, (n, stride));
+        let first = line(values, 2 * pair, rows, (n, stride));
+        let second = line(values, 2 * pair + 1, rows, (n, stride));
         for (register, out) in out.iter_mut().enumerate() {
-            let [first, second] = both.map(|row| filled(from(row, register * LANES)));
-            *out = with.store(with.counterparts(&first, &second));
+            let start = register * LANES;
+            *out = with.store(with.counterparts(from(first, start), from(second, start)));
         }
     }
 }
 
 /// One panel, from columns `stride` apart: sixteen pairs of sixteen columns at a time.
 #[inline(always)]
-fn pack_columns<P: PairProducts>(
+fn pack_columns<P: PairProducts, const N: usize>(
     with: P,
-    panel: &mut [[[u32; LANES]; REGISTERS]],
+    panel: &mut [[[u32; LANES]; N]],
     values: &[f32],
     (rows, n, stride): (usize, usize, usize),
 ) {
     for (block, panel) in panel.chunks_mut(LANES).enumerate() {
-        for register in 0..REGISTERS {
+        for register in 0..N {
             let mut square = [with.load(&[0; LANES]); LANES];
             for (column, pairs) in (register * LANES..n).zip(&mut square) {
                 let column = &values[column * stride..][..rows];
-                *pairs = with.neighbours(&filled(from(column, block * NUMBERS)));
+                *pairs = with.neighbours(from(column, block * NUMBERS));
             }
-            transpose(with, &mut square);
-            for (out, pairs) in panel.iter_mut().zip(square) {
+            for (out, pairs) in panel.iter_mut().zip(transpose(with, square)) {
                 out[register] = with.store(pairs);
             }
         }
@@ -183,42 +191,51 @@ fn pack_columns<P: PairProducts>(
 /// Exchanges rows and columns. With 8 bits that number a pair, four for its row and four for its
 /// place, a round makes the highest bit the lowest.
 #[inline(always)]
-fn transpose<P: PairProducts>(with: P, square: &mut [P::Pairs; LANES]) {
-    for _ in 0..LANES.ilog2() {
-        let before = *square;
-        let (low, high) = before.split_at(LANES / 2);
-        for ((out, &a), &b) in square.as_chunks_mut().0.iter_mut().zip(low).zip(high) {
-            *out = with.zip(a, b);
-        }
+fn transpose<P: PairProducts>(with: P, square: [P::Pairs; LANES]) -> [P::Pairs; LANES] {
+    // By value, so that the square stays in registers.
+    transpose_round(
+        with,
+        transpose_round(with, transpose_round(with, transpose_round(with, square))),
+    )
+}
+
+#[inline(always)]
+fn transpose_round<P: PairProducts>(with: P, square: [P::Pairs; LANES]) -> [P::Pairs; LANES] {
+    let mut out = square;
+    for i in 0..LANES / 2 {
+        [out[2 * i], out[2 * i + 1]] = with.zip(square[i], square[i + LANES / 2]);
     }
+    out
 }
 
 /// Puts a left factor's pairs into `scratch`, in the order in which its numbers lie.
 #[inline(always)]
 fn pairs<'a, P: PairProducts>(
     with: P,
-    scratch: &'a mut Vec<u32>,
+    scratch: &'a mut Vec<Line>,
     a: View<'_>,
     (rows, columns): (usize, usize),
 ) -> Pairs<'a> {
     let View { values, row_stride, column_stride } = a;
     let n = columns.div_ceil(2);
-    scratch.resize(rows * n, 0);
+    let scratch = room(scratch, rows * n);
     if column_stride == 1 {
         for (row, out) in scratch.chunks_exact_mut(n.max(1)).enumerate() {
             let row = &values[row * row_stride..][..columns];
             for (numbers, out) in row.chunks(NUMBERS).zip(out.chunks_mut(LANES)) {
-                write(out, with.store(with.neighbours(&filled(numbers))));
+                write(out, with.store(with.neighbours(numbers)));
             }
         }
         return Pairs { values: scratch, row_stride: n, pair_stride: 1 };
     }
     assert_eq!(row_stride, 1, "a factor lies in lines of its own rows or columns");
     for (pair, out) in scratch.chunks_exact_mut(rows.max(1)).enumerate() {
-        let both = two_lines(values, pair, columns, (rows, column_stride));
+        let first = line(values, 2 * pair, columns, (rows, column_stride));
+        let second = line(values, 2 * pair + 1, columns, (rows, column_stride));
         for (i, out) in out.chunks_mut(LANES).enumerate() {
-            let [first, second] = both.map(|column| filled(from(column, i * LANES)));
-            write(out, with.store(with.counterparts(&first, &second)));
+            let start = i * LANES;
+            let pairs = with.counterparts(from(first, start), from(second, start));
+            write(out, with.store(pairs));
         }
     }
     Pairs { values: scratch, row_stride: 1, pair_stride: rows }
@@ -284,7 +301,7 @@ impl Product<'_> {
         let inner = inner.start / 2..inner.end.div_ceil(2);
         let Pairs { values, row_stride, pair_stride } = self.a;
         let pairs = self.b.rows.div_ceil(2);
-        let panel = self.b.pairs[columns.start * pairs..][..WIDTH * pairs].as_chunks().0;
+        let panel = self.b.pairs()[columns.start * pairs..][..WIDTH * pairs].as_chunks().0;
         let panel: &[[[u32; LANES]; REGISTERS]] = &panel.as_chunks().0[inner.clone()];
         let mut sums = [[with.zero(); N]; M];
         let mut first = row * row_stride + inner.start * pair_stride;
@@ -327,28 +344,39 @@ mod tests {
 
     type Factors<'a> = ((usize, usize, usize), View<'a>, View<'a>);
 
+    fn by_squares(part: Part, ((m, n, k), a, b): Factors<'_>, out: &mut [f32], add: bool) {
+        let mut panels = Panels { rows: k, columns: n, ..Panels::default() };
+        let mut scratch = vec![];
+        tiles::pack(Software, &mut panels.pairs, b, (k, n));
+        let a = tiles::rows_of_pairs(Software, &mut scratch, a, (m, k));
+        Product { out, out_stride: n, add, m, a, b: &panels, part }.run_squares(Software);
+    }
+
     fn by_software(part: Part, ((m, n, k), a, b): Factors<'_>, out: &mut [f32], add: bool) {
         let mut panels = Panels { rows: k, columns: n, ..Panels::default() };
-        Software.pack(&mut panels.pairs, b, (k, n));
         let mut scratch = vec![];
-        let a = Software.pairs(&mut scratch, a, (m, k));
-        Software.product(Product { out, out_stride: n, add, m, a, b: &panels, part });
+        pack::<_, REGISTERS>(Software, &mut panels.pairs, b, (k, n), 1);
+        let pairs = pairs(Software, &mut scratch, a, (m, k));
+        Product { out, out_stride: n, add, m, a: pairs, b: &panels, part }.run(Software);
     }
 
     proptest! {
         /// Whole numbers this small are bf16 numbers, and their sums are exact.
         #[test]
         fn the_product_is_the_safe_one(
-            (m, n, k) in (1..30_usize, 1..140_usize, 1..80_usize),
+            (m, n, k) in (1..80_usize, 1..140_usize, 0..900_usize),
             (flip_a, flip_b, add) in any::<(bool, bool, bool)>(),
         ) {
             let (a, b) = (numbers(m * k, 37), numbers(n * k, 53));
             let a = if flip_a { View::rows(&a, m).transposed() } else { View::rows(&a, k) };
             let b = if flip_b { View::rows(&b, k).transposed() } else { View::rows(&b, n) };
-            let [mut software, mut here, mut expected] = [(); 3].map(|()| vec![1.0; m * n]);
+            let [mut software, mut squares, mut here, mut expected] =
+                [(); 4].map(|()| vec![1.0; m * n]);
             safe((&mut expected, n, add), (m, n, k), a, b);
             by_software(Part::Whole, ((m, n, k), a, b), &mut software, add);
+            by_squares(Part::Whole, ((m, n, k), a, b), &mut squares, add);
             prop_assert_eq!(&software, &expected);
+            prop_assert_eq!(&squares, &expected);
             if add {
                 Precision::Bf16.multiply_add((&mut here, n), (m, n, k), a, b);
             } else {
@@ -365,10 +393,13 @@ mod tests {
             let lower = View::rows(&lower, n);
             let b = View::rows(&b, k);
             for (part, a) in [(Part::LowerFactor, lower), (Part::UpperFactor, lower.transposed())] {
-                let [mut software, mut here, mut expected] = [(); 3].map(|()| vec![0.0; n * k]);
+                let [mut software, mut squares, mut here, mut expected] =
+                    [(); 4].map(|()| vec![0.0; n * k]);
                 safe((&mut expected, k, false), (n, k, n), a, b);
                 by_software(part, ((n, k, n), a, b), &mut software, false);
+                by_squares(part, ((n, k, n), a, b), &mut squares, false);
                 prop_assert_eq!(&software, &expected);
+                prop_assert_eq!(&squares, &expected);
                 Precision::Bf16.multiply(part, (&mut here, k), (n, k, n), a, b);
                 prop_assert_eq!(here, expected);
             }

@@ -6,16 +6,19 @@
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_epi32,
-    _mm512_loadu_ps, _mm512_permutex2var_epi32, _mm512_permutexvar_epi16, _mm512_set1_epi32,
+    _mm512_maskz_loadu_ps, _mm512_permutex2var_epi32, _mm512_permutexvar_epi16, _mm512_set1_epi32,
     _mm512_setzero_ps, _mm512_storeu_epi32, _mm512_storeu_ps,
 };
 use std::mem::transmute;
 
-use super::{LANES, NUMBERS, PairProducts, Pairs, Product, View};
+use super::amx::Amx;
+use super::{LANES, Line, NUMBERS, PairProducts, Pairs, Product, REGISTERS, View, from, tiles};
 
-/// Says that the processor has AVX512-BF16.
+/// Says that the processor has AVX512-BF16, and whether it multiplies whole squares too.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Avx512Bf16(());
+pub(in super::super) struct Avx512Bf16 {
+    squares: Option<Amx>,
+}
 
 impl Avx512Bf16 {
     /// The instructions, if the processor has them.
@@ -24,39 +27,45 @@ impl Avx512Bf16 {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bf16");
-        has.then_some(Self(()))
+        has.then(|| Self { squares: Amx::detect() })
     }
 
-    /// [`super::pack`].
+    /// Packs a right factor.
     pub(in super::super) fn pack(
         self,
-        panels: &mut Vec<u32>,
+        panels: &mut Vec<Line>,
         matrix: View<'_>,
         shape: (usize, usize),
     ) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-        fn run(with: Avx512Bf16, panels: &mut Vec<u32>, matrix: View<'_>, shape: (usize, usize)) {
-            super::pack(with, panels, matrix, shape);
+        fn run(with: Avx512Bf16, panels: &mut Vec<Line>, matrix: View<'_>, shape: (usize, usize)) {
+            match with.squares {
+                Some(_) => tiles::pack(with, panels, matrix, shape),
+                None => super::pack::<_, REGISTERS>(with, panels, matrix, shape, 1),
+            }
         }
         // SAFETY: a value of this type is only made where the processor has the features.
         unsafe { run(self, panels, matrix, shape) }
     }
 
-    /// [`super::pairs`].
+    /// The pairs of a left factor.
     pub(in super::super) fn pairs<'a>(
         self,
-        scratch: &'a mut Vec<u32>,
+        scratch: &'a mut Vec<Line>,
         a: View<'_>,
         shape: (usize, usize),
     ) -> Pairs<'a> {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
         fn run<'a>(
             with: Avx512Bf16,
-            scratch: &'a mut Vec<u32>,
+            scratch: &'a mut Vec<Line>,
             a: View<'_>,
             shape: (usize, usize),
         ) -> Pairs<'a> {
-            super::pairs(with, scratch, a, shape)
+            match with.squares {
+                Some(_) => tiles::rows_of_pairs(with, scratch, a, shape),
+                None => super::pairs(with, scratch, a, shape),
+            }
         }
         // SAFETY: a value of this type is only made where the processor has the features.
         unsafe { run(self, scratch, a, shape) }
@@ -66,11 +75,26 @@ impl Avx512Bf16 {
     pub(in super::super) fn product(self, product: Product<'_>) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
         fn run(product: Product<'_>, with: Avx512Bf16) {
-            product.run(with);
+            match with.squares {
+                Some(amx) => amx.product(product),
+                None => product.run(with),
+            }
         }
         // SAFETY: a value of this type is only made where the processor has the features.
         unsafe { run(product, self) }
     }
+}
+
+/// The first numbers, with zeros where there are too few.
+#[inline(always)]
+fn load(numbers: &[f32]) -> __m512 {
+    let mask = match numbers.len() {
+        LANES.. => u16::MAX,
+        n => (1 << n) - 1,
+    };
+    // SAFETY: called where the processor has the features alone; what the mask leaves out is not
+    // read.
+    unsafe { _mm512_maskz_loadu_ps(mask, numbers.as_ptr()) }
 }
 
 impl PairProducts for Avx512Bf16 {
@@ -112,25 +136,22 @@ impl PairProducts for Avx512Bf16 {
     }
 
     #[inline(always)]
-    fn neighbours(self, numbers: &[f32; NUMBERS]) -> __m512i {
-        let (first, second) = numbers.split_at(LANES);
-        // SAFETY: as in `zero`; both parts are as long as a register. The instruction puts the
-        // numbers of its second operand first. Bits are all that the conversion keeps.
-        unsafe {
-            let [first, second] = [first, second].map(|part| _mm512_loadu_ps(part.as_ptr()));
-            transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first))
-        }
+    fn neighbours(self, numbers: &[f32]) -> __m512i {
+        let (first, second) = (load(numbers), load(from(numbers, LANES)));
+        // SAFETY: as in `zero`. The instruction puts the numbers of its second operand first; bits
+        // are all that the conversion keeps.
+        unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first)) }
     }
 
     #[inline(always)]
-    fn counterparts(self, first: &[f32; LANES], second: &[f32; LANES]) -> __m512i {
+    fn counterparts(self, first: &[f32], second: &[f32]) -> __m512i {
         const ORDER: [u16; NUMBERS] = [
             0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27,
             12, 28, 13, 29, 14, 30, 15, 31,
         ];
-        // SAFETY: as in `zero` and `neighbours`; `ORDER` is as long as a register.
+        let (first, second) = (load(first), load(second));
+        // SAFETY: as in `neighbours`; `ORDER` is as long as a register.
         unsafe {
-            let [first, second] = [first, second].map(|part| _mm512_loadu_ps(part.as_ptr()));
             let both = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
             _mm512_permutexvar_epi16(transmute::<[u16; NUMBERS], __m512i>(ORDER), both)
         }

@@ -1,29 +1,32 @@
 //! The instructions in words, for tests, and so that there is a type where no processor has them.
 
 use super::super::bf16;
-use super::{LANES, NUMBERS, PairProducts, Pairs, Product, View};
+use super::tiles::{DEPTH, SIDE, SquareProducts};
+use super::{LANES, PairProducts};
+#[cfg(not(target_arch = "x86_64"))]
+use super::{Line, Pairs, Product, REGISTERS, View};
 
 #[derive(Clone, Copy)]
 pub(in super::super) struct Software;
 
+#[cfg(not(target_arch = "x86_64"))]
 impl Software {
-    #[cfg(not(target_arch = "x86_64"))]
     pub(in super::super) fn detect() -> Option<Self> {
         None
     }
 
     pub(in super::super) fn pack(
         self,
-        panels: &mut Vec<u32>,
+        panels: &mut Vec<Line>,
         matrix: View<'_>,
         shape: (usize, usize),
     ) {
-        super::pack(self, panels, matrix, shape);
+        super::pack::<_, REGISTERS>(self, panels, matrix, shape, 1);
     }
 
     pub(in super::super) fn pairs<'a>(
         self,
-        scratch: &'a mut Vec<u32>,
+        scratch: &'a mut Vec<Line>,
         a: View<'_>,
         shape: (usize, usize),
     ) -> Pairs<'a> {
@@ -40,8 +43,34 @@ fn halves(pair: u32) -> [f32; 2] {
     [pair << 16, pair >> 16 << 16].map(f32::from_bits)
 }
 
+fn at(numbers: &[f32], i: usize) -> f32 {
+    numbers.get(i).copied().unwrap_or_default()
+}
+
 fn pair(first: f32, second: f32) -> u32 {
     bf16(first) | bf16(second) << 16
+}
+
+impl SquareProducts for Software {
+    fn square(
+        self,
+        (out, out_stride, add): (&mut [f32], usize, bool),
+        [upper, lower]: [&[u32]; 2],
+        b: &[u32],
+    ) {
+        for (row, out) in out.chunks_mut(out_stride).take(SIDE).enumerate() {
+            for (column, out) in out[..SIDE].iter_mut().enumerate() {
+                let product = |pair: usize| {
+                    let a = if row < LANES { upper } else { lower };
+                    let at = pair / DEPTH * DEPTH * LANES + row % LANES * DEPTH + pair % DEPTH;
+                    let (a, b) = (halves(a[at]), halves(b[pair * SIDE + column]));
+                    a[0] * b[0] + a[1] * b[1]
+                };
+                let sum = (0..b.len() / SIDE).map(product).sum::<f32>();
+                *out = if add { *out } else { 0.0 } + sum;
+            }
+        }
+    }
 }
 
 impl PairProducts for Software {
@@ -68,12 +97,12 @@ impl PairProducts for Software {
         [pair; LANES]
     }
 
-    fn neighbours(self, numbers: &[f32; NUMBERS]) -> [u32; LANES] {
-        std::array::from_fn(|i| pair(numbers[2 * i], numbers[2 * i + 1]))
+    fn neighbours(self, numbers: &[f32]) -> [u32; LANES] {
+        std::array::from_fn(|i| pair(at(numbers, 2 * i), at(numbers, 2 * i + 1)))
     }
 
-    fn counterparts(self, first: &[f32; LANES], second: &[f32; LANES]) -> [u32; LANES] {
-        std::array::from_fn(|i| pair(first[i], second[i]))
+    fn counterparts(self, first: &[f32], second: &[f32]) -> [u32; LANES] {
+        std::array::from_fn(|i| pair(at(first, i), at(second, i)))
     }
 
     fn zip(self, a: [u32; LANES], b: [u32; LANES]) -> [[u32; LANES]; 2] {
