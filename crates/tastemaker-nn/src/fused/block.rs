@@ -487,7 +487,7 @@ impl Block {
         let distances = relative::spread(&weights.part[DISTANCE], &self.buckets);
         let heads = self.heads(weights);
         let mut scratch = Scratch::new(self.squares(chunk, 0, 1));
-        self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
+        for (sequence, length, tokens, scores) in self.sequences(chunk) {
             let qkv = &mut kept.qkv[tokens.start * row..tokens.end * row];
             if let Some(rotation) = &self.rotation {
                 rotation.turn((d, row), qkv, false);
@@ -502,7 +502,7 @@ impl Block {
                     heads.silu_forward((length, longest), qkv, bias, weights, out);
                 }
             }
-        });
+        }
     }
 
     /// From the gradient of the active values, `d_active` [tokens, inner], those of a and b, written
@@ -520,22 +520,21 @@ impl Block {
         }
     }
 
-    /// Calls `f` with every sequence's number in the batch, its length, and its tokens and its
-    /// attention weights in the chunk.
-    #[inline(always)]
-    fn for_each_sequence(
+    /// Every sequence's number in the batch, its length, and its tokens and its attention weights in
+    /// the chunk. To be gone through in a loop: a closure the compiler may leave outside of what it
+    /// makes for the widest registers.
+    fn sequences(
         &self,
         chunk: &Chunk,
-        mut f: impl FnMut(usize, usize, Range<usize>, Range<usize>),
-    ) {
+    ) -> impl Iterator<Item = (usize, usize, Range<usize>, Range<usize>)> {
         let (mut token, mut score) = (0, 0);
-        for sequence in chunk.sequences.clone() {
+        chunk.sequences.clone().map(move |sequence| {
             let length = self.lanes.lengths()[sequence];
-            let scores = self.shape.heads * length * length;
-            f(sequence, length, token..token + length, score..score + scores);
+            let (tokens, scores) = (token, score);
             token += length;
-            score += scores;
-        }
+            score += self.shape.heads * length * length;
+            (sequence, length, tokens..token, scores..score)
+        })
     }
 
     fn attention_size(&self, chunk: &Chunk) -> usize {

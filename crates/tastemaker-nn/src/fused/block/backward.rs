@@ -247,7 +247,7 @@ impl Block {
         let learnt = |i: usize, n: usize| Scratch::zeros(if self.learns[i] { n } else { 0 });
         let mut d_distances = learnt(DISTANCE, self.shape.heads * self.buckets.len());
         let mut d_intervals = learnt(INTERVAL, ranges[INTERVAL].len());
-        self.for_each_sequence(chunk, |sequence, length, tokens, scores| {
+        for (sequence, length, tokens, scores) in self.sequences(chunk) {
             let (one, rows) =
                 (tokens.start * d..tokens.end * d, tokens.start * row..tokens.end * row);
             let (qkv, scores) = (&kept.qkv[rows.clone()], &kept.weights[scores]);
@@ -270,7 +270,7 @@ impl Block {
             if let Some(rotation) = &self.rotation {
                 rotation.turn((d, row), &mut d_qkv[rows], true);
             }
-        });
+        }
         let Some(sum) = sum.as_deref_mut() else { return };
         if self.learns[DISTANCE] {
             let of_distances = &mut sum[ranges[DISTANCE].clone()];

@@ -147,17 +147,17 @@ impl Block {
         d_memory.split_at_mut(n)
     }
 
-    /// Calls `f` with every sequence's place in the chunk.
-    #[inline(always)]
-    fn for_each_reading(&self, chunk: &Chunk, mut f: impl FnMut(Place)) {
-        let Some(memory) = &self.memory else { return };
+    /// Every sequence's place in the chunk, to be gone through as [`Block::sequences`].
+    fn readings(&self, chunk: &Chunk) -> impl Iterator<Item = Place> {
         let (mut own, mut read, mut weight) = (0, 0, 0);
-        for sequence in chunk.sequences.clone() {
-            let (n, m) = (self.lanes.lengths()[sequence], memory.lengths()[sequence]);
-            let pairs = self.shape.heads * n * m;
-            f(Place { own: own..own + n, read: read..read + m, weights: weight..weight + pairs });
-            (own, read, weight) = (own + n, read + m, weight + pairs);
-        }
+        let both = self.memory.iter().flat_map(|memory| {
+            chunk.sequences.clone().map(|i| (self.lanes.lengths()[i], memory.lengths()[i]))
+        });
+        both.map(move |(n, m)| {
+            let first = (own, read, weight);
+            (own, read, weight) = (own + n, read + m, weight + self.shape.heads * n * m);
+            Place { own: first.0..own, read: first.1..read, weights: first.2..weight }
+        })
     }
 
     /// `out = middle + dropout(W_o attention(W_q norm(middle), W_kv memory))`, of a chunk.
@@ -176,14 +176,14 @@ impl Block {
         norm::styled(self.shape.style.norm, middle, vectors, &mut kept.normal, &mut kept.stats);
         linear(&kept.normal, weights.linear(QUERY.1), t, &mut kept.query);
         linear(memory, weights.linear(KV.1), read.len(), &mut kept.kv);
-        self.for_each_reading(chunk, |Place { own, read, weights: pairs }| {
+        for Place { own, read, weights: pairs } in self.readings(chunk) {
             self.heads(weights).across(
                 (own.len(), read.len()),
                 (&kept.query[own.start * d..own.end * d], &kept.kv[read.start * 2 * d..]),
                 &mut kept.weights[pairs],
                 &mut kept.attended[own.start * d..own.end * d],
             );
-        });
+        }
         linear(&kept.attended, weights.linear(OUT.1), t, &mut kept.out);
         self.drop_and_add(SITE, chunk, &mut kept.out, middle);
     }
@@ -258,12 +258,10 @@ impl Block {
         d_out: &[f32],
         (d_query, d_kv): (&mut [f32], &mut [f32]),
     ) {
-        let (d, mut largest) = (self.shape.width, 0);
-        self.for_each_reading(chunk, |place| {
-            largest = largest.max(place.own.len() * place.read.len());
-        });
-        let mut scratch = Scratch::new(largest);
-        self.for_each_reading(chunk, |Place { own, read, weights: pairs }| {
+        let d = self.shape.width;
+        let largest = self.readings(chunk).map(|place| place.own.len() * place.read.len()).max();
+        let mut scratch = Scratch::new(largest.unwrap_or_default());
+        for Place { own, read, weights: pairs } in self.readings(chunk) {
             let (rows, keys) = (own.start * d..own.end * d, read.start * 2 * d..read.end * 2 * d);
             self.heads(weights).across_backward(
                 (own.len(), read.len()),
@@ -272,7 +270,7 @@ impl Block {
                 (&mut d_query[rows], &mut d_kv[keys]),
                 &mut scratch,
             );
-        });
+        }
     }
 }
 
