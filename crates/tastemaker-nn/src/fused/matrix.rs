@@ -94,6 +94,11 @@ impl Panels {
         self.precision
     }
 
+    /// Its columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// Packs another matrix into the same memory.
     fn pack(&mut self, precision: Precision, matrix: View<'_>, (rows, columns): (usize, usize)) {
         assert!(matrix.holds(rows, columns), "a factor is too small");

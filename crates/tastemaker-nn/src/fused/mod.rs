@@ -31,6 +31,7 @@ mod norm;
 mod pairs;
 mod pending;
 mod post_norm;
+mod pre_norm;
 mod ranking;
 mod relative;
 mod rms_norm;
@@ -41,6 +42,7 @@ mod scratch;
 mod simd;
 mod sink;
 mod style;
+mod vocabulary;
 
 pub(crate) use block::PARAMETERS;
 pub use block::{Block, BlockShape, BlockWeights};
@@ -58,9 +60,11 @@ pub(crate) use norm::EPSILON;
 pub use norm::LayerNorm;
 pub(crate) use norm::Norms;
 pub use post_norm::{PostNormBlock, PostNormShape, PostNormWeights, post_norm_blocks};
+pub use pre_norm::{Past, PreNormBlock, PreNormShape, PreNormWeights, pre_norm_blocks};
 pub use ranking::{Int8Table, Keeper, ROWS as RANKED_ROWS, rank};
 pub(crate) use relative::buckets;
 pub use rms_norm::RmsNorm;
+pub use rotary::Rotation;
 pub use rows::RowGradients;
 pub use sampled::{SampledKind, SampledLoss};
 pub use simd::Dropout;
@@ -68,6 +72,7 @@ pub(crate) use simd::vectorised;
 pub(crate) use sink::add_in_pieces;
 pub use sink::{RowSink, Sink};
 pub use style::{BlockKind, FeedForward, Norm, Positions, Style};
+pub use vocabulary::Vocabulary;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 

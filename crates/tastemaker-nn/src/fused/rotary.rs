@@ -1,27 +1,33 @@
 //! Queries and keys turned by their places (Su et al. 2021, *`RoFormer`*).
 
-/// The slowest angle is this much smaller than the fastest.
-const BASE: f64 = 10_000.0;
+/// The slowest angle is this much smaller than the fastest, where nothing else is said.
+pub(crate) const BASE: f64 = 10_000.0;
 
 /// Cosine and sine for each place and each pair of a head's numbers.
 #[derive(Debug)]
-pub(crate) struct Rotation {
+pub struct Rotation {
     pairs: usize,
     turns: Vec<[f32; 2]>,
 }
 
 impl Rotation {
     /// For heads of `size` numbers and sequences of at most `longest` tokens. The i-th pair of
-    /// numbers, i and i + size / 2, turns by place · 10000^(−2i / size).
+    /// numbers, i and i + size / 2, turns by place · base^(−2i / size).
     #[expect(clippy::cast_possible_truncation, reason = "what is turned is f32")]
-    pub(crate) fn new(size: usize, longest: usize) -> Self {
+    pub fn new(size: usize, longest: usize, base: f64) -> Self {
         let pairs = size / 2;
         let turn = |place: usize, pair: usize| {
-            let angle = place as f64 * BASE.powf(-2.0 * pair as f64 / size as f64);
+            let angle = place as f64 * base.powf(-2.0 * pair as f64 / size as f64);
             [angle.cos() as f32, angle.sin() as f32]
         };
         let turns = (0..longest).flat_map(|place| (0..pairs).map(move |pair| turn(place, pair)));
         Self { pairs, turns: turns.collect() }
+    }
+
+    /// Turns heads that belong to one place.
+    #[inline(always)]
+    pub(crate) fn turn_at(&self, place: usize, heads: &mut [f32]) {
+        turn(&self.turns[place * self.pairs..][..self.pairs], heads, 1.0);
     }
 
     /// Turns the queries and keys of a sequence, of `width` numbers each, which begin the `rows` of
@@ -30,13 +36,18 @@ impl Rotation {
     pub(crate) fn turn(&self, (width, stride): (usize, usize), rows: &mut [f32], back: bool) {
         let sign = if back { -1.0 } else { 1.0 };
         for (row, turns) in rows.chunks_exact_mut(stride).zip(self.turns.chunks_exact(self.pairs)) {
-            for head in row[..2 * width].chunks_exact_mut(2 * self.pairs) {
-                let (first, second) = head.split_at_mut(self.pairs);
-                for ((x, y), [cos, sin]) in first.iter_mut().zip(second).zip(turns) {
-                    let sin = sin * sign;
-                    (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
-                }
-            }
+            turn(turns, &mut row[..2 * width], sign);
+        }
+    }
+}
+
+#[inline(always)]
+fn turn(turns: &[[f32; 2]], heads: &mut [f32], sign: f32) {
+    for head in heads.chunks_exact_mut(2 * turns.len()) {
+        let (first, second) = head.split_at_mut(turns.len());
+        for ((x, y), [cos, sin]) in first.iter_mut().zip(second).zip(turns) {
+            let sin = sin * sign;
+            (*x, *y) = (*x * cos - *y * sin, *x * sin + *y * cos);
         }
     }
 }

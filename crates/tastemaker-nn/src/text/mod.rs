@@ -1,7 +1,24 @@
 //! Language models over text that were trained by others, read from the files as they come.
 
+mod causal_model;
+mod gguf;
 mod sentence_encoder;
 mod tokenizer;
 
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+pub use causal_model::CausalModel;
 pub use sentence_encoder::SentenceEncoder;
 pub use tokenizer::TextTokenizer;
+
+use crate::{Error, Result};
+
+/// What a model's folder says of it.
+fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs_err::read_to_string(path)
+        .map_err(|source| tastemaker_core::Error::read(path, source))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::Checkpoint { path: path.to_owned(), problem: error.to_string() })
+}

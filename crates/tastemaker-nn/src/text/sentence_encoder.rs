@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tastemaker_core::artifact;
 
-use super::TextTokenizer;
+use super::{TextTokenizer, json};
 use crate::checkpoint::{self, Checkpoint};
 use crate::fused::{
     Dropout, Embedding, Lanes, Norm, Norms, PostNormBlock, PostNormShape, PostNormWeights,
@@ -292,13 +291,6 @@ fn pooling_of(folder: &Path) -> Result<Pooling> {
             Err(Error::Checkpoint { path, problem })
         }
     }
-}
-
-fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs_err::read_to_string(path)
-        .map_err(|source| tastemaker_core::Error::read(path, source))?;
-    serde_json::from_str(&text)
-        .map_err(|error| Error::Checkpoint { path: path.to_owned(), problem: error.to_string() })
 }
 
 /// The tensors of a model file.

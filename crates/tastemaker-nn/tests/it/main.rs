@@ -17,5 +17,7 @@ mod adapters;
 mod checkpoints;
 // Where pre-trained models are.
 mod models;
+// Causal language models over text.
+mod causal;
 // Pre-trained models over text.
 mod text;

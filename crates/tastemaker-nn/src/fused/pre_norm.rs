@@ -1,0 +1,341 @@
+//! A causal pre-norm transformer block that answers and does not learn, with the keys and values of
+//! what was read before.
+
+use rayon::prelude::*;
+
+use super::Norm;
+use super::linear::{Pass, linear};
+use super::matrix::{Panels, Part, Precision, View};
+use super::norm::{self, Norms};
+use super::rotary::Rotation;
+use super::scratch::Scratch;
+use super::simd::{exp, max, sum, vectorised};
+
+/// The numbers that fix the weights of a [`PreNormBlock`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PreNormShape {
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Attention heads of the queries.
+    pub heads: usize,
+    /// Heads of keys and values, each for as many heads of queries that follow each other.
+    pub key_heads: usize,
+    /// Numbers of a head.
+    pub size: usize,
+    /// Width of the feed-forward layer.
+    pub inner: usize,
+    /// What its norms add to the mean square.
+    pub epsilon: f32,
+}
+
+impl PreNormShape {
+    /// Numbers of the queries of a token.
+    pub fn queries(&self) -> usize {
+        self.heads * self.size
+    }
+
+    /// Numbers of the keys of a token, and of its values.
+    pub fn keys(&self) -> usize {
+        self.key_heads * self.size
+    }
+
+    fn row(&self) -> usize {
+        self.queries() + 2 * self.keys()
+    }
+}
+
+/// The weights of a [`PreNormBlock`]: matrices are [outputs, inputs] in rows.
+#[derive(Clone, Debug, Default)]
+pub struct PreNormWeights {
+    /// Queries, keys and values, one after the other, and their biases.
+    pub qkv: (Vec<f32>, Vec<f32>),
+    /// Out of attention: [width, queries].
+    pub out: Vec<f32>,
+    /// Scale of the norm before attention.
+    pub attention_norm: Vec<f32>,
+    /// Into the feed-forward layer, what goes through silu and then what that is multiplied with:
+    /// [2 inner, width].
+    pub into: Vec<f32>,
+    /// Out of it: [width, inner].
+    pub out_of: Vec<f32>,
+    /// Scale of the norm before it.
+    pub feed_forward_norm: Vec<f32>,
+}
+
+/// The block of `LLaMA` (Touvron et al. 2023), with a root-mean-square norm before each part,
+/// rotated queries and keys, grouped heads of keys and values (Ainslie et al. 2023) and a gated
+/// feed-forward layer:
+///
+/// `m = x + W_o attention(W_qkv norm(x))`, `y = m + W_2 (silu(W_a norm(m)) · W_b norm(m))`.
+#[derive(Debug)]
+pub struct PreNormBlock {
+    shape: PreNormShape,
+    /// As [`PreNormWeights`] has them; zeros where there is no bias.
+    matrices: [(Panels, Vec<f32>); 4],
+    /// Scale and, zeros, shift.
+    norms: [(Vec<f32>, Vec<f32>); 2],
+}
+
+/// The keys and the values of what a model has read, a layer's in one element.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    length: usize,
+    layers: Vec<[Vec<f32>; 2]>,
+}
+
+impl Past {
+    /// How many tokens have been read.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing has been read.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+/// Rows that a task takes.
+const ROWS: usize = 64;
+
+impl PreNormBlock {
+    /// A block of these weights, whose factors are rounded to `precision`.
+    pub fn new(shape: PreNormShape, weights: PreNormWeights, precision: Precision) -> Self {
+        let PreNormWeights { qkv, out, attention_norm, into, out_of, feed_forward_norm } = weights;
+        let plain = |weight: Vec<f32>, outputs: usize| (weight, vec![0.0; outputs]);
+        let matrices = [
+            qkv,
+            plain(out, shape.width),
+            plain(into, 2 * shape.inner),
+            plain(out_of, shape.width),
+        ];
+        let pack = |(weight, bias): (Vec<f32>, Vec<f32>)| {
+            (Pass::Forward.pack(precision, &weight, bias.len()), bias)
+        };
+        let norms = [attention_norm, feed_forward_norm].map(|scale| plain(scale, shape.width));
+        Self { shape, matrices: matrices.map(pack), norms }
+    }
+
+    fn linear(&self, i: usize) -> (&Panels, &[f32]) {
+        (&self.matrices[i].0, &self.matrices[i].1)
+    }
+
+    #[inline(always)]
+    fn norm(&self, i: usize, x: &[f32], out: &mut [f32]) {
+        let (weight, bias) = &self.norms[i];
+        let norms = Norms { norm: Norm::Rms, epsilon: self.shape.epsilon, weight, bias };
+        norms.apply(x, out, &mut [[0.0; 2]; ROWS]);
+    }
+
+    /// Queries, keys and values of rows that stand at `places`.
+    #[inline(always)]
+    fn before(&self, x: &[f32], (places, rotation): (&[usize], &Rotation), qkv: &mut [f32]) {
+        let mut normal = Scratch::new(x.len());
+        self.norm(0, x, &mut normal);
+        linear(&normal, self.linear(0), places.len(), qkv);
+        let turned = self.shape.queries() + self.shape.keys();
+        for (row, place) in qkv.chunks_exact_mut(self.shape.row()).zip(places) {
+            rotation.turn_at(*place, &mut row[..turned]);
+        }
+    }
+
+    /// What the tokens of `head` find: `out` [rows, size].
+    #[inline(always)]
+    fn attend(&self, head: usize, batch: &Batch<'_>, out: &mut [f32]) {
+        let shape @ PreNormShape { size, heads, key_heads, .. } = self.shape;
+        let (row, keys, past) = (shape.row(), shape.keys(), batch.past);
+        let (rows, of_keys) = (batch.qkv.len() / row, head / (heads / key_heads) * size);
+        let precision = self.matrices[0].0.precision();
+        let scale = 1.0 / (size as f32).sqrt();
+        let own = |at: usize| &batch.qkv[at..];
+        let mut read = Scratch::new(rows * past);
+        let [past_keys, past_values] =
+            batch.kept.map(|kept| View::rows(kept.get(of_keys..).unwrap_or_default(), keys));
+        if past > 0 {
+            let queries = View::rows(own(head * size), row);
+            let shape = (rows, past, size);
+            precision.multiply(
+                Part::Whole,
+                (&mut read, past),
+                shape,
+                queries,
+                past_keys.transposed(),
+            );
+        }
+        let longest = batch.lengths.iter().copied().max().unwrap_or_default();
+        let mut squares = Scratch::new(rows * longest);
+        let mut first = 0;
+        for &length in batch.lengths {
+            let at = first * row;
+            let queries = View::rows(own(at + head * size), row);
+            let own_keys = View::rows(own(at + shape.queries() + of_keys), row);
+            let square = &mut squares[first * longest..][..length * length];
+            let product = (length, length, size);
+            let part = Part::LowerProduct;
+            precision.multiply(part, (square, length), product, queries, own_keys.transposed());
+            for (i, scores) in square.chunks_exact_mut(length).enumerate() {
+                let (seen, unseen) = scores.split_at_mut(i + 1);
+                softmax(&mut read[(first + i) * past..][..past], seen, scale);
+                unseen.fill(0.0);
+            }
+            first += length;
+        }
+        if past > 0 {
+            let weights = View::rows(&read, past);
+            let product = (rows, size, past);
+            precision.multiply(Part::Whole, (out, size), product, weights, past_values);
+        } else {
+            out.fill(0.0);
+        }
+        let mut first = 0;
+        for &length in batch.lengths {
+            let at = first * row + shape.queries() + keys + of_keys;
+            let weights = View::rows(&squares[first * longest..], length);
+            let (out, product) = (&mut out[first * size..], (length, size, length));
+            precision.multiply_add((out, size), product, weights, View::rows(own(at), row));
+            first += length;
+        }
+    }
+
+    /// Adds to rows `x` what attention has found and what the feed-forward layer makes of them.
+    #[inline(always)]
+    fn after(&self, attended: &[f32], x: &mut [f32]) {
+        let PreNormShape { width, inner, .. } = self.shape;
+        let rows = x.len() / width;
+        let mut added = Scratch::new(x.len());
+        linear(attended, self.linear(1), rows, &mut added);
+        norm::add(x, &added);
+        self.norm(1, x, &mut added);
+        let mut wide = Scratch::new(rows * 2 * inner);
+        linear(&added, self.linear(2), rows, &mut wide);
+        let mut active = Scratch::new(rows * inner);
+        for (both, active) in wide.chunks_exact(2 * inner).zip(active.chunks_exact_mut(inner)) {
+            let (a, b) = both.split_at(inner);
+            for ((a, b), active) in a.iter().zip(b).zip(active) {
+                *active = a / (1.0 + exp(-a)) * b;
+            }
+        }
+        linear(&active, self.linear(3), rows, &mut added);
+        norm::add(x, &added);
+    }
+
+    /// What the block makes of the rows `x`, in their place, and the keys and values in `qkv`.
+    fn run(
+        &self,
+        batch: Batch<'_>,
+        places: &[usize],
+        rotation: &Rotation,
+        x: &mut [f32],
+    ) -> Scratch {
+        let PreNormShape { width, size, heads, .. } = self.shape;
+        let row = self.shape.row();
+        let rows = places.len();
+        let mut qkv = Scratch::new(rows * row);
+        let pieces = qkv.par_chunks_mut(ROWS * row).zip(x.par_chunks(ROWS * width));
+        pieces.zip(places.par_chunks(ROWS)).for_each(|((qkv, x), places)| {
+            before(self, x, (places, rotation), qkv);
+        });
+        let mut of_heads = Scratch::new(rows * heads * size);
+        let batch = Batch { qkv: &qkv, ..batch };
+        of_heads.par_chunks_mut((rows * size).max(1)).enumerate().for_each(|(head, out)| {
+            attend(self, head, &batch, out);
+        });
+        x.par_chunks_mut(ROWS * width).enumerate().for_each(|(piece, x)| {
+            let (first, n) = (piece * ROWS, x.len() / width);
+            let mut attended = Scratch::new(n * heads * size);
+            for (head, of_head) in of_heads.chunks_exact(rows * size).enumerate() {
+                let of_head = of_head[first * size..][..n * size].chunks_exact(size);
+                for (all, own) in attended.chunks_exact_mut(heads * size).zip(of_head) {
+                    all[head * size..][..size].copy_from_slice(own);
+                }
+            }
+            after(self, &attended, x);
+        });
+        qkv
+    }
+}
+
+/// What attention reads of a batch.
+#[derive(Clone, Copy)]
+struct Batch<'a> {
+    /// Tokens of each sequence.
+    lengths: &'a [usize],
+    /// Queries, keys and values of all tokens.
+    qkv: &'a [f32],
+    /// Tokens that all sequences have read before.
+    past: usize,
+    /// Keys and values of those.
+    kept: [&'a [f32]; 2],
+}
+
+vectorised! {
+    fn before<'a>(
+        block: &'a PreNormBlock,
+        x: &'a [f32],
+        places: (&'a [usize], &'a Rotation),
+        qkv: &'a mut [f32],
+    ) -> () = PreNormBlock::before;
+}
+
+vectorised! {
+    fn attend<'a>(
+        block: &'a PreNormBlock,
+        head: usize,
+        batch: &'a Batch<'a>,
+        out: &'a mut [f32],
+    ) -> () = PreNormBlock::attend;
+}
+
+vectorised! {
+    fn after<'a>(block: &'a PreNormBlock, attended: &'a [f32], x: &'a mut [f32]) -> () =
+        PreNormBlock::after;
+}
+
+/// Softmax of `scale` times the scores of both, in their place.
+#[inline(always)]
+fn softmax(first: &mut [f32], second: &mut [f32], scale: f32) {
+    let largest = f32::max(max(first), max(second));
+    for scores in [&mut *first, &mut *second] {
+        for score in scores {
+            *score = exp((*score - largest) * scale);
+        }
+    }
+    let share = 1.0 / (sum(first) + sum(second));
+    for weights in [first, second] {
+        for weight in weights {
+            *weight *= share;
+        }
+    }
+}
+
+/// What `blocks`, one after the other, make of the packed rows `x` [tokens, width] of sequences of
+/// these `lengths`, in their place. Every sequence goes on from `past`; if `keep`, there must be one
+/// alone, which becomes part of `past`.
+pub fn pre_norm_blocks(
+    blocks: &[PreNormBlock],
+    lengths: &[usize],
+    (past, keep): (&mut Past, bool),
+    rotation: &Rotation,
+    x: &mut [f32],
+) {
+    assert!(!keep || lengths.len() == 1, "one sequence is kept at a time");
+    let place = |&length: &usize| past.length..past.length + length;
+    let places: Vec<usize> = lengths.iter().flat_map(place).collect();
+    past.layers.resize(blocks.len(), [const { Vec::new() }; 2]);
+    for (block, of_layer) in blocks.iter().zip(&mut past.layers) {
+        let kept = [&of_layer[0][..], &of_layer[1][..]];
+        let batch = Batch { lengths, qkv: &[], past: past.length, kept };
+        let qkv = block.run(batch, &places, rotation, x);
+        if keep {
+            let (queries, keys) = (block.shape.queries(), block.shape.keys());
+            for row in qkv.chunks_exact(block.shape.row()) {
+                for (part, all) in of_layer.iter_mut().enumerate() {
+                    all.extend_from_slice(&row[queries + part * keys..][..keys]);
+                }
+            }
+        }
+    }
+    if keep {
+        past.length += places.len();
+    }
+}

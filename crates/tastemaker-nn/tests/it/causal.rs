@@ -1,0 +1,163 @@
+//! Causal language models against transformers.
+
+use std::path::PathBuf;
+
+use tastemaker_nn::fused::{Past, Precision};
+use tastemaker_nn::text::{CausalModel, TextTokenizer};
+
+use crate::models::model;
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Golden {
+    tiny: Vec<Tiny>,
+    texts: Vec<Text>,
+    prompts: Vec<Prompt>,
+}
+
+#[derive(serde::Deserialize)]
+struct Tiny {
+    folder: String,
+    tokens: Vec<u32>,
+    logits: Vec<Vec<f32>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Text {
+    text: String,
+    tokens: Vec<u32>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Prompt {
+    text: String,
+    tokens: Vec<u32>,
+    top: Vec<u32>,
+    logits: Vec<f32>,
+    written: Vec<u32>,
+    continuations: Vec<Vec<u32>>,
+    log_probabilities: Vec<Vec<f32>>,
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("../golden/causal.json")).unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn furthest<'a>(
+    found: impl IntoIterator<Item = &'a f32>,
+    expected: impl IntoIterator<Item = &'a f32>,
+) -> f32 {
+    found.into_iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn logits_are_those_of_transformers() {
+    for Tiny { folder: name, tokens, logits } in golden().tiny {
+        let model = CausalModel::read(&folder(&name), Precision::F32).unwrap();
+        let states = model.states(&[&tokens], &mut Past::default(), false).unwrap();
+        let found = model.logits(&states);
+        assert_eq!(found.len(), tokens.len() * model.n_tokens());
+        let furthest = furthest(&found, logits.iter().flatten());
+        assert!(furthest < 2e-4, "{name}: a logit is {furthest} away");
+    }
+}
+
+/// In one piece, in pieces that go on from each other, or after a beginning that several share.
+#[test]
+fn what_was_read_before_need_not_be_read_again() {
+    for Tiny { folder: name, tokens, .. } in golden().tiny {
+        let model = CausalModel::read(&folder(&name), Precision::F32).unwrap();
+        let width = |all: &[f32]| all.len() / tokens.len();
+        let whole = model.states(&[&tokens], &mut Past::default(), false).unwrap();
+        let mut past = Past::default();
+        let mut pieces = vec![];
+        for piece in [&tokens[..5], &tokens[5..6], &tokens[6..]] {
+            pieces.extend(model.states(&[piece], &mut past, true).unwrap());
+        }
+        assert_eq!(past.len(), tokens.len());
+        assert!(furthest(&pieces, &whole) < 1e-4, "{name}");
+        let mut past = Past::default();
+        model.states(&[&tokens[..5]], &mut past, true).unwrap();
+        let others = [7, 7, 7];
+        let together =
+            model.states(&[&others, &tokens[5..], &others[..1]], &mut past, false).unwrap();
+        assert_eq!(past.len(), 5);
+        let width = width(&whole);
+        let own = &together[others.len() * width..(others.len() + tokens.len() - 5) * width];
+        assert!(furthest(own, &whole[5 * width..]) < 1e-4, "{name}");
+    }
+}
+
+#[test]
+fn log_probabilities_are_those_of_whole_sequences() {
+    for Tiny { folder: name, tokens, logits } in golden().tiny {
+        let model = CausalModel::read(&folder(&name), Precision::F32).unwrap();
+        let (prompt, rest) = tokens.split_at(4);
+        let found = model.log_probabilities(prompt, &[&rest[..3], &[], rest]).unwrap();
+        assert_eq!(found[0], found[2][..3]);
+        assert!(found[1].is_empty());
+        for (i, (found, token)) in found[2].iter().zip(rest).enumerate() {
+            let logits: Vec<f64> = logits[3 + i].iter().map(|&logit| f64::from(logit)).collect();
+            let total: f64 = logits.iter().map(|logit| logit.exp()).sum();
+            let expected = logits[*token as usize] - total.ln();
+            assert!((f64::from(*found) - expected).abs() < 2e-4, "{name}: {found}, {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_tokenizer_in_a_gguf_file_is_that_of_transformers() {
+    let Some(folder) = model("smollm2-135m-instruct") else { return };
+    let tokenizer = TextTokenizer::read_gguf(&folder.join(FILE)).unwrap();
+    let texts = golden().texts;
+    let prompts = golden().prompts.into_iter();
+    let prompts = prompts.map(|Prompt { text, tokens, .. }| Text { text, tokens });
+    for Text { text, tokens } in texts.into_iter().chain(prompts) {
+        assert_eq!(tokenizer.encode(&[&text]).unwrap(), [tokens.clone()], "{text:?}");
+        let special = ["<|im_start|>", "<|im_end|>"];
+        let plain = special.iter().fold(text, |text, special| text.replace(special, ""));
+        assert_eq!(tokenizer.decode(&tokens).unwrap(), plain);
+    }
+}
+
+const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+
+#[test]
+fn smollm2_answers_as_in_transformers() {
+    let Some(folder) = model("smollm2-135m-instruct") else { return };
+    let model = CausalModel::read(&folder.join(FILE), Precision::F32).unwrap();
+    for prompt in golden().prompts {
+        let states = model.states(&[&prompt.tokens], &mut Past::default(), false).unwrap();
+        let logits = model.logits(&states[states.len() - states.len() / prompt.tokens.len()..]);
+        let top = prompt.top.iter().map(|&token| &logits[token as usize]);
+        let away = furthest(top, &prompt.logits);
+        assert!(away < 5e-3, "{:?}: a logit is {away} away", prompt.text);
+        let continuations: Vec<&[u32]> = prompt.continuations.iter().map(Vec::as_slice).collect();
+        let found = model.log_probabilities(&prompt.tokens, &continuations).unwrap();
+        let away =
+            furthest(found.iter().flatten(), prompt.log_probabilities.iter().flatten());
+        assert!(away < 5e-3, "{:?}: a log probability is {away} away", prompt.text);
+        let written = model.generate(&prompt.tokens, prompt.written.len(), &[2]).unwrap();
+        assert_eq!(written, prompt.written, "{:?}", prompt.text);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_such_model_is_refused_with_its_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("model.gguf");
+    std::fs::write(&path, b"GGUF and no more").unwrap();
+    let problem = CausalModel::read(&path, Precision::F32).unwrap_err().to_string();
+    assert!(problem.contains("model.gguf: this is no whole GGUF file"), "{problem}");
+    let model = CausalModel::read(&folder("llama-tiny"), Precision::F32).unwrap();
+    let too_long = vec![1; model.longest() + 1];
+    let problem = model.states(&[&too_long], &mut Past::default(), false).unwrap_err().to_string();
+    assert_eq!(problem, "the number of tokens is 65, expected 64 at most, which the model reads");
+    let problem = model.states(&[&[40]], &mut Past::default(), false).unwrap_err().to_string();
+    assert_eq!(problem, "a token is 40, expected one below 40, which the model knows");
+}
