@@ -139,8 +139,7 @@ fn smollm2_answers_as_in_transformers() {
         assert!(away < 5e-3, "{:?}: a logit is {away} away", prompt.text);
         let continuations: Vec<&[u32]> = prompt.continuations.iter().map(Vec::as_slice).collect();
         let found = model.log_probabilities(&prompt.tokens, &continuations).unwrap();
-        let away =
-            furthest(found.iter().flatten(), prompt.log_probabilities.iter().flatten());
+        let away = furthest(found.iter().flatten(), prompt.log_probabilities.iter().flatten());
         assert!(away < 5e-3, "{:?}: a log probability is {away} away", prompt.text);
         let written = model.generate(&prompt.tokens, prompt.written.len(), &[2]).unwrap();
         assert_eq!(written, prompt.written, "{:?}", prompt.text);
