@@ -33,6 +33,7 @@ pub struct Evaluator {
     metrics: Vec<AnyMetric>,
     candidates: Candidates,
     allow_seen: bool,
+    users: usize,
 }
 
 /// Metrics, and every user's values.
@@ -109,7 +110,7 @@ impl Evaluator {
                 return Err(setting("metrics", format!("{label} twice"), "each metric once"));
             }
         }
-        Ok(Self { metrics, candidates: Candidates::Full, allow_seen: false })
+        Ok(Self { metrics, candidates: Candidates::Full, allow_seen: false, users: 0 })
     }
 
     /// Ranks among these items.
@@ -124,8 +125,14 @@ impl Evaluator {
         Self { allow_seen, ..self }
     }
 
-    /// Asks `recommender` for every user with targets in `part`. Ties and samples follow from
-    /// `seeds`.
+    /// Asks for this many users alone, drawn at random: for what takes seconds a user. 0 are all.
+    #[must_use]
+    pub fn users(self, users: usize) -> Self {
+        Self { users, ..self }
+    }
+
+    /// Asks `recommender` for every user with targets in `part`, or for those that are drawn. Ties,
+    /// samples and the draw follow from `seeds`.
     pub fn evaluate(
         &self,
         recommender: &dyn Recommender,
@@ -137,7 +144,11 @@ impl Evaluator {
         let ties = TieOrder::new(data.n_items(), &seeds.child("ties"));
         let n = self.metrics.iter().map(|metric| metric.as_dyn().k()).max().unwrap_or(1);
         let options = RankOptions { n, allow_seen: self.allow_seen, ties: &ties };
-        let cases = split.cases(data, part);
+        let mut cases = split.cases(data, part);
+        let among = cases.len();
+        if (1..among).contains(&self.users) {
+            cases = sampled::users(cases, self.users, &seeds.child("users"));
+        }
         let mut sums = self.sums(data.n_items());
         for block in cases.chunks(USERS_A_BLOCK) {
             let sampled: Vec<Option<Vec<ItemId>>> =
@@ -152,7 +163,11 @@ impl Evaluator {
             }
         }
         let users: Vec<UserId> = cases.iter().map(|case| case.user).collect();
-        self.finish(sums, users, self.protocol(split, part))
+        let mut protocol = self.protocol(split, part);
+        if users.len() < among {
+            protocol = format!("{protocol}, {} of {among} users drawn at random", users.len());
+        }
+        self.finish(sums, users, protocol)
     }
 
     /// The metrics of lists that were made elsewhere, each with its targets, over a catalog of

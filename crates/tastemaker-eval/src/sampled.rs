@@ -1,10 +1,20 @@
-//! Candidates for a sampled ranking.
+//! Candidates for a sampled ranking, and users for one of few.
 
 use std::collections::HashSet;
 
 use rand::Rng;
+use rand::seq::index;
 use tastemaker_core::splits::EvalCase;
 use tastemaker_core::{ItemId, SeedTree};
+
+/// `n` of `cases`, drawn uniformly, in the order in which they were.
+pub(crate) fn users<'a>(cases: Vec<EvalCase<'a>>, n: usize, seeds: &SeedTree) -> Vec<EvalCase<'a>> {
+    let mut drawn = vec![false; cases.len()];
+    for place in index::sample(&mut seeds.rng(), cases.len(), n) {
+        drawn[place] = true;
+    }
+    cases.into_iter().zip(drawn).filter_map(|(case, drawn)| drawn.then_some(case)).collect()
+}
 
 /// The targets of `case` and `n` items drawn uniformly, without repetition, from those that are
 /// neither targets nor, unless they may be recommended again, in the history. All of them where

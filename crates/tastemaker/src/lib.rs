@@ -8,6 +8,7 @@
 mod error;
 pub mod objectives;
 pub mod paradigms;
+pub mod prompts;
 pub mod recommenders;
 pub mod study;
 pub mod text;

@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Rank the targets among this many sampled items instead of the whole catalog
     #[arg(long, value_name = "N")]
     sampled: Option<usize>,
+    /// Ask for this many users alone, drawn at random
+    #[arg(long, value_name = "N")]
+    users: Option<usize>,
     /// Let items of the history be recommended again
     #[arg(long)]
     allow_seen: bool,
@@ -47,7 +50,8 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
 
 /// The study's settings, unless any of them is given here.
 fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
-    if arguments.metric.is_empty() && arguments.sampled.is_none() && !arguments.allow_seen {
+    let Arguments { sampled, users, allow_seen, .. } = *arguments;
+    if arguments.metric.is_empty() && sampled.is_none() && users.is_none() && !allow_seen {
         return Ok(None);
     }
     let mut settings = Evaluate::default();
@@ -55,8 +59,9 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
         settings.metrics =
             arguments.metric.iter().map(|metric| metric.parse()).collect::<Result<_, _>>()?;
     }
-    settings.sampled = arguments.sampled.unwrap_or(0);
-    settings.allow_seen = arguments.allow_seen;
+    settings.sampled = sampled.unwrap_or(0);
+    settings.users = users.unwrap_or(0);
+    settings.allow_seen = allow_seen;
     Ok(Some(settings))
 }
 

@@ -121,6 +121,27 @@ fn equal_scores_find_what_chance_finds_over_the_catalog_and_over_samples() {
 }
 
 #[test]
+fn a_draw_of_users_is_the_same_for_everyone_and_says_so() {
+    let (data, seeds) = (data(), SeedTree::new(4));
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let evaluator = Evaluator::new(vec![AnyMetric::HitRate(HitRate { k: 10 })]).unwrap();
+    let of = |users: usize, seeds: &SeedTree| {
+        let evaluator = evaluator.clone().users(users);
+        evaluator.evaluate(&Indifferent, &data, &split, Part::Test, seeds).unwrap()
+    };
+    let all = of(0, &seeds);
+    let drawn = of(20, &seeds);
+    assert_eq!((drawn.users.len(), drawn.summary.metrics[0].n_users), (20, 20));
+    assert!(drawn.users.is_sorted() && drawn.users.iter().all(|user| all.users.contains(user)));
+    assert_eq!(of(20, &seeds), drawn);
+    assert_ne!(of(20, &SeedTree::new(5)).users, drawn.users);
+    let said = format!(", 20 of {} users drawn at random", all.users.len());
+    assert!(drawn.summary.protocol.ends_with(&said), "{}", drawn.summary.protocol);
+    // More than there are: all of them.
+    assert_eq!(of(1_000_000, &seeds), all);
+}
+
+#[test]
 fn coverage_counts_each_item_once() {
     let evaluator = Evaluator::new(vec![AnyMetric::Coverage(Coverage { k: 2 })]).unwrap();
     let list = |items: &[u32]| RankedList {

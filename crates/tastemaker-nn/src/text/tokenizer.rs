@@ -39,6 +39,16 @@ impl TextTokenizer {
         Ok(Self { inner })
     }
 
+    /// The tokenizer of the model at `path`, a GGUF file or a folder, which reads at most `longest`
+    /// tokens.
+    pub fn of_model(path: &Path, longest: usize) -> Result<Self> {
+        if path.is_dir() {
+            Self::read(&path.join("tokenizer.json"), longest)
+        } else {
+            Self::read_gguf(path)
+        }
+    }
+
     /// Takes the tokenizer out of a GGUF file: byte-level BPE (`tokenizer.ggml.model` is `gpt2`) as
     /// GPT-2 splits texts, or with every digit alone besides, as `SmolLM` does. No text is cut off.
     pub fn read_gguf(path: &Path) -> Result<Self> {

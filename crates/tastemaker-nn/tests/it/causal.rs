@@ -110,6 +110,31 @@ fn log_probabilities_are_those_of_whole_sequences() {
     }
 }
 
+/// Longer than what a task takes, so that the pieces have to fit together.
+#[test]
+fn long_prompts_are_read_as_short_ones_are() {
+    let model = CausalModel::read(&folder("llama-tiny"), Precision::F32).unwrap();
+    let tokens: Vec<u32> = (0..64).map(|i| i * 7 % 40).collect();
+    let width = model.states(&[&tokens[..1]], &mut Past::default(), false).unwrap().len();
+    let whole = model.states(&[&tokens], &mut Past::default(), false).unwrap();
+    for first in [1, 30, 50] {
+        let mut past = Past::default();
+        model.states(&[&tokens[..first]], &mut past, true).unwrap();
+        let rest = &tokens[first..];
+        // Three times the same, together more than what a task takes.
+        let states = model.states(&[rest, rest, rest], &mut past, false).unwrap();
+        for states in states.chunks_exact(rest.len() * width) {
+            let away = furthest(states, &whole[first * width..]);
+            assert!(away < 1e-4, "after {first}: {away}");
+        }
+    }
+    // The logits of one state at a time and of many together.
+    let logits = model.logits(&whole);
+    for (state, logits) in whole.chunks_exact(width).zip(logits.chunks_exact(40)) {
+        assert!(furthest(&model.logits(state), logits) < 1e-5);
+    }
+}
+
 #[test]
 fn the_tokenizer_in_a_gguf_file_is_that_of_transformers() {
     let Some(folder) = model("smollm2-135m-instruct") else { return };

@@ -16,6 +16,7 @@ mod ease;
 mod item_knn;
 mod language_model;
 mod most_popular;
+mod text_likelihood;
 mod text_similarity;
 
 pub use bm25::Bm25;
@@ -26,6 +27,7 @@ pub use language_model::{
     MODEL_FILE, Others, Pretraining, Scoring,
 };
 pub use most_popular::MostPopular;
+pub use text_likelihood::TextLikelihood;
 pub use text_similarity::TextSimilarity;
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by
@@ -78,6 +80,11 @@ pub trait FitRecommender {
         Vec::new()
     }
 
+    /// Whether it can rank among candidates alone and not over the whole catalog.
+    fn needs_candidates(&self) -> bool {
+        false
+    }
+
     /// Everything about the settings that cannot be used.
     fn problems(&self) -> Vec<crate::Error> {
         Vec::new()
@@ -97,6 +104,8 @@ registry! {
         "language-model" => LanguageModel(LanguageModel),
         /// The items met most often in the training part, the same for everybody.
         "most-popular" => MostPopular(MostPopular),
+        /// Candidates whose titles a pre-trained language model finds likely after a prompt.
+        "text-likelihood" => TextLikelihood(TextLikelihood),
         /// Items whose texts a pre-trained sentence encoder finds like those of the history.
         "text-similarity" => TextSimilarity(TextSimilarity),
     }

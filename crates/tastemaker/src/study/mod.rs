@@ -85,11 +85,21 @@ pub struct Evaluate {
     pub sampled: usize,
     /// Whether items of the history may be recommended again.
     pub allow_seen: bool,
+    /// Ask for this many users alone, drawn by the run's seed; 0 are all. The users are the same for
+    /// every arm.
+    // Left out where it is 0, so that studies from before it was there stay the same.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub users: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Default for Evaluate {
     fn default() -> Self {
-        Self { metrics: AnyMetric::usual(), sampled: 0, allow_seen: false }
+        Self { metrics: AnyMetric::usual(), sampled: 0, allow_seen: false, users: 0 }
     }
 }
 
@@ -101,7 +111,7 @@ impl Evaluate {
             n => Candidates::Sampled { n },
         };
         let evaluator = Evaluator::new(self.metrics.clone())?;
-        Ok(evaluator.candidates(candidates).allow_seen(self.allow_seen))
+        Ok(evaluator.candidates(candidates).allow_seen(self.allow_seen).users(self.users))
     }
 }
 

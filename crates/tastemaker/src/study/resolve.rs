@@ -83,6 +83,9 @@ fn resolve(document: &mut Document<'_>) -> Option<Study> {
     let split = optional(document, "split", || AnySplit::LeaveLastOut(LeaveLastOut::default()));
     let arm = arms(document);
     let evaluate = evaluate(document);
+    if let (Some(arms), Some(Evaluate { sampled: 0, .. })) = (&arm, &evaluate) {
+        check_candidates(document, arms);
+    }
     Some(Study {
         study: about?,
         dataset: dataset?,
@@ -126,6 +129,20 @@ fn missing<T>(document: &mut Document<'_>, name: &str, expected: &str) -> Option
             .push(Problem::new(format!("there is no section `{name}`, expected {expected}")));
     }
     None
+}
+
+/// Reports arms that cannot rank over the whole catalog.
+fn check_candidates(document: &mut Document<'_>, arms: &[Arm]) {
+    for arm in arms.iter().filter(|arm| arm.recommender.as_dyn().needs_candidates()) {
+        let name = arm.recommender.name();
+        let message = format!(
+            "arm {:?}: {name} reads every candidate and cannot rank over the whole catalog; \
+             set sampled under [evaluate], for example sampled = 19",
+            arm.name
+        );
+        let place = arm.places.find(&format!("recommender.{name}")).cloned();
+        document.problems.push(Problem { message, place });
+    }
 }
 
 fn check_about(document: &mut Document<'_>, about: &About) {

@@ -4,8 +4,10 @@ use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::splits::{LeaveLastOut, Split};
 use tastemaker::core::{Dataset, Interactions, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
 use tastemaker::nn::fused::Precision;
-use tastemaker::nn::text::SentenceEncoder;
-use tastemaker::recommenders::{FitContext, FitRecommender, Given, Others, TextSimilarity};
+use tastemaker::nn::text::{CausalModel, SentenceEncoder, TextTokenizer};
+use tastemaker::recommenders::{
+    FitContext, FitRecommender, Given, Others, TextLikelihood, TextSimilarity,
+};
 use tastemaker::text::TextEmbeddings;
 use tastemaker::train::Silent;
 
@@ -103,4 +105,76 @@ fn a_model_that_is_not_there_and_items_without_texts_are_refused_before_anything
     assert!(found[1].contains("nowhere/config.json"), "{found:?}");
     let none = TextSimilarity { last_items: 0, ..TextSimilarity::default() };
     assert_eq!(none.problems().len(), 1);
+}
+
+#[test]
+fn candidates_are_ranked_by_the_likelihood_of_their_titles() {
+    let Some(model) = model("smollm2-135m-instruct") else { return };
+    let path = model.join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    let (data, seeds) = (data(), SeedTree::new(1));
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let context = FitContext {
+        data: &data,
+        split: &split,
+        seeds,
+        checkpoints: None,
+        pretrained: None,
+        others: &Others::default(),
+        allow_seen: false,
+        observer: &Silent,
+    };
+    let given = Given { data: &data, split: &split, others: &Others::default() };
+    let ties = TieOrder::new(6, &seeds);
+    let options = RankOptions { n: 6, allow_seen: true, ties: &ties };
+    // The first is too long ago, the third has no title.
+    let (history, candidates) = ([3, 0, 1].map(ItemId), [5, 2, 4, 3].map(ItemId));
+    let query = RecQuery { user: None, history: &history, candidates: Some(&candidates) };
+
+    let language_model = CausalModel::read(&path, Precision::F32).unwrap();
+    let tokenizer = TextTokenizer::read_gguf(&path).unwrap();
+    let tokens = |text: &str| tokenizer.encode(&[text]).unwrap().remove(0);
+    let mean = |prompt: &str, item: ItemId| {
+        let title = tokens(TITLES[item.index()].unwrap());
+        let found = language_model.log_probabilities(&tokens(prompt), &[&title]).unwrap().remove(0);
+        found.iter().sum::<f32>() / found.len() as f32
+    };
+    let told = "Seen: Star Trek: The Motion Picture, Star Wars, then ";
+    let template = "Seen: {% for item in history %}{{ item.title }}, {% endfor %}then ".to_owned();
+    for calibrated in [false, true] {
+        let recommender = TextLikelihood {
+            model: path.clone(),
+            template: template.clone(),
+            last_items: 2,
+            calibrated,
+            ..TextLikelihood::default()
+        };
+        assert!(recommender.unsuitable(&given).is_empty() && recommender.problems().is_empty());
+        let fitted = recommender.fit(&context).unwrap();
+        let list = fitted.recommend(&[query], &options).unwrap().remove(0);
+        assert_eq!((list.items.len(), list.items[3]), (4, ItemId(2)), "{list:?}");
+        for (&item, score) in list.items.iter().zip(&list.scores).take(3) {
+            let alone = if calibrated { mean("Seen: then ", item) } else { 0.0 };
+            let expected = mean(told, item) - alone;
+            assert!((score - expected).abs() < 1e-3, "{item:?}: {score} and not {expected}");
+        }
+        let whole = RecQuery { candidates: None, ..query };
+        let problem = fitted.recommend(&[whole], &options).unwrap_err().to_string();
+        assert!(problem.contains("ranks among sampled items alone"), "{problem}");
+    }
+}
+
+#[test]
+fn a_likelihood_over_the_whole_catalog_and_a_broken_template_are_refused_in_the_study() {
+    let study = |evaluate: &str, template: &str| {
+        let text = format!(
+            "[study]\nname = \"s\"\nseeds = [1]\n[dataset.demo]\n{evaluate}\n[[arm]]\nname = \"a\"\n\
+             recommender = {{ text-likelihood = {{ template = \"{template}\" }} }}\n"
+        );
+        tastemaker::study::parse("s.toml", &text, &[]).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(study("[evaluate]\nsampled = 19", "{{ history }}"), Ok(()));
+    let problem = study("", "{{ history }}").unwrap_err();
+    assert!(problem.contains("cannot rank over the whole catalog; set sampled"), "{problem}");
+    let problem = study("[evaluate]\nsampled = 19", "{{ histories }}").unwrap_err();
+    assert!(problem.contains("did you mean \"history\"?"), "{problem}");
 }
