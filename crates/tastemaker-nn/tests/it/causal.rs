@@ -143,7 +143,7 @@ fn the_tokenizer_in_a_gguf_file_is_that_of_transformers() {
     let prompts = golden().prompts.into_iter();
     let prompts = prompts.map(|Prompt { text, tokens, .. }| Text { text, tokens });
     for Text { text, tokens } in texts.into_iter().chain(prompts) {
-        assert_eq!(tokenizer.encode(&[&text]).unwrap(), [tokens.clone()], "{text:?}");
+        assert_eq!(tokenizer.encode(&[&text]).unwrap().remove(0), tokens, "{text:?}");
         let special = ["<|im_start|>", "<|im_end|>"];
         let plain = special.iter().fold(text, |text, special| text.replace(special, ""));
         assert_eq!(tokenizer.decode(&tokens).unwrap(), plain);
@@ -175,7 +175,7 @@ fn smollm2_answers_as_in_transformers() {
 fn a_file_that_is_no_such_model_is_refused_with_its_name() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("model.gguf");
-    std::fs::write(&path, b"GGUF and no more").unwrap();
+    fs_err::write(&path, b"GGUF and no more").unwrap();
     let problem = CausalModel::read(&path, Precision::F32).unwrap_err().to_string();
     assert!(problem.contains("model.gguf: this is no whole GGUF file"), "{problem}");
     let model = CausalModel::read(&folder("llama-tiny"), Precision::F32).unwrap();
