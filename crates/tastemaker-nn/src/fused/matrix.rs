@@ -27,8 +27,9 @@ pub enum Precision {
     #[default]
     F32,
     /// To bfloat16, the upper half of an f32, to the nearest and to even between two: 8 bits of
-    /// precision. Faster where the processor multiplies such numbers (AMX-BF16, AVX512-BF16); elsewhere the
-    /// factors are rounded and multiplied as f32, which is slower than [`Precision::F32`].
+    /// precision. Faster where the processor multiplies such numbers (AMX-BF16, AVX512-BF16);
+    /// elsewhere the factors are rounded and multiplied as f32, which is slower than
+    /// [`Precision::F32`].
     Bf16,
 }
 

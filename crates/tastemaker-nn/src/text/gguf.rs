@@ -40,17 +40,13 @@ impl Gguf {
         value.ok_or_else(|| self.failed(format!("{key} is missing")))
     }
 
-    fn is_not(&self, key: &str, what: &str) -> impl Fn(&dyn Display) -> Error {
-        let (path, problem) = (self.path.clone(), format!("{key} is not {what}"));
-        move |error| Error::Checkpoint {
-            path: path.clone(),
-            problem: format!("{problem}: {error}"),
-        }
+    fn is_not(&self, key: &str, what: &str, error: &dyn Display) -> Error {
+        self.failed(format!("{key} is not {what}: {error}"))
     }
 
     /// A count.
     pub(super) fn count(&self, key: &str) -> Result<usize> {
-        let not = self.is_not(key, "a count");
+        let not = |error: &dyn Display| self.is_not(key, "a count", error);
         let value = self.value(key)?;
         if let Ok(value) = value.to_i32() {
             return usize::try_from(value).map_err(|error| not(&error));
@@ -66,18 +62,18 @@ impl Gguf {
 
     /// A number.
     pub(super) fn number(&self, key: &str) -> Result<f32> {
-        self.value(key)?.to_f32().map_err(|error| self.is_not(key, "a number")(&error))
+        self.value(key)?.to_f32().map_err(|error| self.is_not(key, "a number", &error))
     }
 
     /// A text.
     pub(super) fn text(&self, key: &str) -> Result<&str> {
         let text = self.value(key)?.to_string();
-        text.map(String::as_str).map_err(|error| self.is_not(key, "a text")(&error))
+        text.map(String::as_str).map_err(|error| self.is_not(key, "a text", &error))
     }
 
     /// A list of texts.
     pub(super) fn texts(&self, key: &str) -> Result<Vec<&str>> {
-        let not = self.is_not(key, "a list of texts");
+        let not = |error: &dyn Display| self.is_not(key, "a list of texts", error);
         let values = self.value(key)?.to_vec().map_err(|error| not(&error))?;
         let texts = values.iter().map(|value| value.to_string().map(String::as_str));
         texts.map(|text| text.map_err(|error| not(&error))).collect()
@@ -85,7 +81,7 @@ impl Gguf {
 
     /// A list of whole numbers.
     pub(super) fn integers(&self, key: &str) -> Result<Vec<i32>> {
-        let not = self.is_not(key, "a list of numbers");
+        let not = |error: &dyn Display| self.is_not(key, "a list of numbers", error);
         let values = self.value(key)?.to_vec().map_err(|error| not(&error))?;
         values.iter().map(|value| value.to_i32().map_err(|error| not(&error))).collect()
     }

@@ -1,7 +1,7 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
-use tastemaker::core::splits::{LeaveLastOut, Split};
+use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{Dataset, Interactions, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
 use tastemaker::nn::fused::Precision;
 use tastemaker::nn::text::{CausalModel, SentenceEncoder, TextTokenizer};
@@ -38,21 +38,30 @@ fn data() -> Dataset {
     }
 }
 
+fn context<'a>(
+    (data, split, others): (&'a Dataset, &'a SplitSets, &'a Others),
+    seeds: SeedTree,
+    pretrained: Option<&'a Path>,
+) -> FitContext<'a> {
+    FitContext {
+        data,
+        split,
+        seeds,
+        checkpoints: None,
+        pretrained,
+        others,
+        allow_seen: false,
+        observer: &Silent,
+    }
+}
+
 #[test]
 fn items_are_ranked_by_the_mean_cosine_to_the_end_of_the_history() {
     let Some(model) = model("all-minilm-l6-v2") else { return };
     let (data, seeds, folder) = (data(), SeedTree::new(1), tempfile::tempdir().unwrap());
     let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
-    let context = FitContext {
-        data: &data,
-        split: &split,
-        seeds,
-        checkpoints: None,
-        pretrained: Some(folder.path()),
-        others: &Others::default(),
-        allow_seen: false,
-        observer: &Silent,
-    };
+    let others = Others::default();
+    let context = context((&data, &split, &others), seeds, Some(folder.path()));
     let recommender = TextSimilarity { model: model.clone(), last_items: 2 };
     let given = Given { data: &data, split: &split, others: &Others::default() };
     assert!(recommender.unsuitable(&given).is_empty());
@@ -113,16 +122,8 @@ fn candidates_are_ranked_by_the_likelihood_of_their_titles() {
     let path = model.join("SmolLM2-135M-Instruct.Q4_1.gguf");
     let (data, seeds) = (data(), SeedTree::new(1));
     let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
-    let context = FitContext {
-        data: &data,
-        split: &split,
-        seeds,
-        checkpoints: None,
-        pretrained: None,
-        others: &Others::default(),
-        allow_seen: false,
-        observer: &Silent,
-    };
+    let others = Others::default();
+    let context = context((&data, &split, &others), seeds, None);
     let given = Given { data: &data, split: &split, others: &Others::default() };
     let ties = TieOrder::new(6, &seeds);
     let options = RankOptions { n: 6, allow_seen: true, ties: &ties };

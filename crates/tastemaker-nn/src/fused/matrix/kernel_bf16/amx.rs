@@ -98,7 +98,8 @@ impl SquareProducts for Amx {
         }
         let out = out.as_mut_ptr();
         // SAFETY: the processor has the instructions, `product` has configured the registers, and
-        // the asserts say that the sixteen rows of each load and store lie within the slices. The flag only decides whether sums are read before they are written.
+        // the asserts say that the sixteen rows of each load and store lie within the slices. The
+        // flag only decides whether sums are read before they are written.
         unsafe {
             asm!(
                 "test {add:e}, {add:e}",
