@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tastemaker::StudyObserver;
 use tastemaker::core::prepare::Prepared;
 use tastemaker::core::splits::SplitSets;
-use tastemaker::train::{Event, Meter, Observer};
+use tastemaker::train::{Event, Meter, ObjectiveLoss, Observer};
 
 use crate::meter::Process;
 
@@ -51,7 +51,14 @@ impl State {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Stage { stage } => self.say(&format!("  stage {stage}")),
-            Event::Started { epoch, epochs, steps_per_epoch, trained_parameters } => {
+            Event::Started {
+                epoch,
+                epochs,
+                steps_per_epoch,
+                trained_parameters,
+                users,
+                interactions,
+            } => {
                 self.steps_per_epoch = *steps_per_epoch;
                 self.bar.set_length((epochs * steps_per_epoch) as u64);
                 self.bar.set_position((epoch * steps_per_epoch) as u64);
@@ -62,19 +69,26 @@ impl State {
                     String::new()
                 };
                 self.say(&format!(
-                    "  {trained_parameters} parameters learn, at most {epochs} epochs of {steps_per_epoch} steps{from}"
+                    "  {trained_parameters} parameters learn from {interactions} interactions of {users} users, \
+                     at most {epochs} epochs of {steps_per_epoch} steps{from}"
                 ));
             }
             Event::Step { step, loss, .. } => {
                 self.bar.set_position((step + 1) as u64);
                 self.bar.set_message(format!("loss {loss:.4}"));
             }
-            Event::Epoch { epoch, loss, validation, best } => {
+            Event::Epoch { epoch, loss, losses, validation, best } => {
+                let of = |of: &ObjectiveLoss| format!("{} {:.4}", of.objective, of.loss);
+                let apart: Vec<String> = losses.iter().map(of).collect();
+                let apart = match apart.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({})", apart.join(", ")),
+                };
                 let validation = validation.map(|value| {
                     format!("  validation {value:.4}{}", if *best { " (best)" } else { "" })
                 });
                 self.say(&format!(
-                    "  epoch {epoch:>3}  loss {loss:.4}{}",
+                    "  epoch {epoch:>3}  loss {loss:.4}{apart}{}",
                     validation.unwrap_or_default()
                 ));
             }

@@ -68,6 +68,9 @@ fn resolve(arguments: &Arguments) -> anyhow::Result<Study> {
         .as_ref()
         .map_or("the usual study".to_owned(), |path| path.display().to_string());
     let mut study = study::parse(&file, &text, &arguments.set)?;
+    for note in &study.notes {
+        tracing::warn!("note: {note}");
+    }
     if let Some(data) = &arguments.data {
         study.dataset = arguments.input.source(data)?;
     }

@@ -18,9 +18,9 @@ pub(super) struct Texts {
 }
 
 /// One `--set path=value`.
-struct Override {
-    line: String,
-    path: String,
+pub(super) struct Override {
+    pub(super) line: String,
+    pub(super) path: String,
     /// A document that gives the value to `x`, behind as many blanks as put the value, in places,
     /// behind the text and the overrides before it.
     value: Option<String>,
@@ -46,6 +46,11 @@ impl Texts {
         Self { file: file.to_owned(), text: text.to_owned(), overrides }
     }
 
+    /// What the command line sets.
+    pub(super) fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+
     /// Where `span` is, in the file or on the command line.
     pub(super) fn place(&self, span: Range<usize>) -> Place {
         match self.overrides.iter().rfind(|line| line.start <= span.start) {
@@ -62,13 +67,16 @@ pub(super) struct Document<'t> {
     pub(super) texts: &'t Texts,
     pub(super) table: DeTable<'t>,
     pub(super) problems: Vec<Problem>,
+    /// What is no mistake, and should be known.
+    pub(super) notes: Vec<String>,
 }
 
 impl<'t> Document<'t> {
     /// Parses the text and puts the overrides into it.
     pub(super) fn parse(texts: &'t Texts) -> Self {
         let (table, errors) = DeTable::parse_recoverable(&texts.text);
-        let mut document = Self { texts, table: table.into_inner(), problems: Vec::new() };
+        let mut document =
+            Self { texts, table: table.into_inner(), problems: vec![], notes: vec![] };
         for error in errors {
             let place = error.span().map(|span| texts.place(span));
             document.problems.push(Problem::from_toml(&error, place));

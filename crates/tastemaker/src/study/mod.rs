@@ -14,6 +14,7 @@ pub(crate) mod costs;
 mod document;
 mod events;
 mod folder;
+mod inherit;
 mod places;
 mod problem;
 mod resolve;
@@ -40,6 +41,10 @@ pub struct Study {
     pub arm: Vec<Arm>,
     /// How it is measured.
     pub evaluate: Evaluate,
+    /// What whoever started it should know, such as settings of the command line that some arms do
+    /// not take over.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 /// A study's name and seeds.

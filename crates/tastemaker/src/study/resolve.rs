@@ -1,6 +1,5 @@
 //! From what was written to a complete study, with everything wrong reported at once.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
@@ -15,6 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, Texts};
+use super::inherit::Inherited;
 use super::{About, Arm, Evaluate, Places, Problem, Study};
 use crate::objectives::AnyObjective;
 use crate::paradigms::AnyParadigm;
@@ -93,6 +93,7 @@ fn resolve(document: &mut Document<'_>) -> Option<Study> {
         split: split?,
         arm: arm?,
         evaluate: evaluate?,
+        notes: std::mem::take(&mut document.notes),
     })
 }
 
@@ -199,8 +200,13 @@ fn arms(document: &mut Document<'_>) -> Option<Vec<Arm>> {
             }
         },
     };
-    let resolved: Vec<Option<Vec<Arm>>> =
-        arms.into_iter().map(|arm| resolve_arm(document, arm)).collect();
+    let (mut inherited, before) = (Inherited::default(), document.problems.len());
+    let resolve = |arm| resolve_arm(document, &mut inherited, arm);
+    let resolved: Vec<Option<Vec<Arm>>> = arms.into_iter().map(resolve).collect();
+    // Of an arm that cannot be read it is not known what it would take over.
+    if document.problems.len() == before {
+        inherited.check(document);
+    }
     check_names(document, resolved.iter().flatten().flatten());
     Some(resolved.into_iter().collect::<Option<Vec<Vec<Arm>>>>()?.concat())
 }
@@ -224,11 +230,16 @@ fn check_names<'a>(document: &mut Document<'_>, arms: impl Iterator<Item = &'a A
 }
 
 /// An arm and, if it asks for it, its un-pretrained twin.
-fn resolve_arm<'t>(document: &mut Document<'t>, mut arm: Spanned<DeValue<'t>>) -> Option<Vec<Arm>> {
+fn resolve_arm<'t>(
+    document: &mut Document<'t>,
+    inherited: &mut Inherited,
+    mut arm: Spanned<DeValue<'t>>,
+) -> Option<Vec<Arm>> {
     let before = document.problems.len();
     let twin = wants_twin(document, &mut arm);
+    let name = name_of(&arm);
     if let Some(model) = language_model(&mut arm) {
-        inherit(document, model);
+        inherited.inherit(document, &name, model);
         check_parts(document, model);
     }
     let whole = document.problems.len() == before;
@@ -287,6 +298,12 @@ fn twin_of(arm: &Arm) -> std::result::Result<Arm, String> {
     Ok(Arm { name: format!("{}-twin", arm.name), recommender, places: arm.places.clone() })
 }
 
+/// The name of an arm as it was written.
+fn name_of(arm: &Spanned<DeValue<'_>>) -> String {
+    let name = arm.get_ref().as_table().and_then(|arm| arm.get("name"));
+    name.and_then(|name| name.get_ref().as_str()).unwrap_or_default().to_owned()
+}
+
 /// The settings of an arm that is a language model.
 fn language_model<'a, 't>(arm: &'a mut Spanned<DeValue<'t>>) -> Option<&'a mut DeTable<'t>> {
     let DeValue::Table(arm) = arm.get_mut() else { return None };
@@ -294,44 +311,6 @@ fn language_model<'a, 't>(arm: &'a mut Spanned<DeValue<'t>>) -> Option<&'a mut D
     match recommender.get_mut(LANGUAGE_MODEL)?.get_mut() {
         DeValue::Table(model) => Some(model),
         _ => None,
-    }
-}
-
-/// What an arm does not say about backbone, training and pre-training, the top of the study says;
-/// what it does not say about the training of its pre-training, its own training says.
-fn inherit<'t>(document: &Document<'t>, model: &mut DeTable<'t>) {
-    for name in ["backbone", "training", "pretraining"] {
-        let Some(shared) = document.table.get(name) else { continue };
-        if name == "pretraining" && !adapts(model) {
-            continue;
-        }
-        if !model.contains_key(name) {
-            let key = Spanned::new(shared.span(), Cow::Borrowed(name));
-            model.insert(key, shared.clone());
-        } else if name == "training" {
-            fill(model.get_mut(name).map(Spanned::get_mut), shared.get_ref());
-        }
-    }
-    let Some(training) = model.get("training").cloned() else { return };
-    if let Some(DeValue::Table(own)) = model.get_mut("pretraining").map(Spanned::get_mut) {
-        fill(own.get_mut("training").map(Spanned::get_mut), training.get_ref());
-    }
-}
-
-/// Whether a language model as it was written adapts what has learnt before.
-fn adapts(model: &DeTable<'_>) -> bool {
-    let paradigm = model.get("paradigm").and_then(|paradigm| paradigm.get_ref().as_table());
-    paradigm.is_some_and(|paradigm| !paradigm.contains_key("pretrain"))
-}
-
-/// Single numbers of the shared training that the arm's own does not say.
-fn fill<'t>(own: Option<&mut DeValue<'t>>, shared: &DeValue<'t>) {
-    if let (Some(DeValue::Table(own)), DeValue::Table(shared)) = (own, shared) {
-        for (key, value) in shared {
-            if !own.contains_key(key.get_ref().as_ref()) {
-                own.insert(key.clone(), value.clone());
-            }
-        }
     }
 }
 

@@ -273,6 +273,12 @@ impl<'a> Windows<'a> {
         self.windows.len()
     }
 
+    /// Users that have any.
+    pub fn n_users(&self) -> usize {
+        // Those of a user stand together.
+        self.windows.chunk_by(|a, b| a.user == b.user).count()
+    }
+
     /// Items in all of them.
     pub fn n_tokens(&self) -> usize {
         self.windows.iter().map(|window| window.items.len()).sum()

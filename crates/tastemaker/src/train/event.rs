@@ -24,6 +24,10 @@ pub enum Event {
         steps_per_epoch: usize,
         /// How many weights learn.
         trained_parameters: usize,
+        /// Users whose interactions are learnt from.
+        users: usize,
+        /// Their interactions in windows, targets among them.
+        interactions: usize,
     },
     /// One optimiser step was taken.
     Step {
@@ -44,6 +48,9 @@ pub enum Event {
         epoch: usize,
         /// Mean loss over the epoch.
         loss: f64,
+        /// That of each objective by itself, before it is weighted, where there are several.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        losses: Vec<ObjectiveLoss>,
         /// The validation metric, where this epoch was validated.
         validation: Option<f64>,
         /// Whether it is the best so far.
@@ -58,6 +65,16 @@ pub enum Event {
         /// Whether patience ended it before the last epoch.
         stopped_early: bool,
     },
+}
+
+/// The loss of one of several objectives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ObjectiveLoss {
+    /// Its name.
+    pub objective: String,
+    /// Its mean over the steps of the epoch at which it counted.
+    pub loss: f64,
 }
 
 /// Is told what happens in training.

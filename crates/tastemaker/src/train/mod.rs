@@ -15,7 +15,7 @@ mod views;
 pub use asked::{Asked, at};
 pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
 pub use cost::{Cost, Meter, StageCost};
-pub use event::{Event, Observer, Silent};
+pub use event::{Event, ObjectiveLoss, Observer, Silent};
 pub use facts::{Categories, Facts, category_attributes, feature_attributes, unknown_attribute};
 pub use profiles::{Profiles, profile_attributes};
 pub use resume::remove as remove_checkpoint;

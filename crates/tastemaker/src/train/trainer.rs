@@ -11,8 +11,8 @@ use tastemaker_nn::transformer::{Pass, Transformer};
 
 use super::resume::{self, Best, Progress, Weights};
 use super::{
-    Asked, Batch, BatchSize, Cost, Event, Facts, Meter, Observer, Schedule, Training, Window,
-    Windows, pack,
+    Asked, Batch, BatchSize, Cost, Event, Facts, Meter, ObjectiveLoss, Observer, Schedule,
+    Training, Window, Windows, pack,
 };
 use crate::objectives::Objective;
 use crate::{Error, Result};
@@ -40,6 +40,8 @@ pub struct Trainer<'a> {
 
 /// An objective, and how much it counts.
 pub struct Question<'a> {
+    /// The objective's name.
+    pub name: &'static str,
     /// The objective.
     pub objective: &'a dyn Objective,
     /// What the names of its own parameters begin with.
@@ -63,6 +65,14 @@ pub struct Outcome {
 
 /// What validates a model.
 pub(super) type Validate<'a> = &'a dyn Fn(&Transformer) -> Result<f64>;
+
+/// The losses of an epoch's steps, added up.
+struct Losses {
+    /// Of all questions together, weighted.
+    total: f64,
+    /// Of each question by itself, and the steps at which it counted.
+    own: Vec<(f64, usize)>,
+}
 
 /// A part of a step: for each question that counts in this epoch its number and its batch.
 type Part = Vec<(usize, Batch)>;
@@ -92,10 +102,12 @@ impl Trainer<'_> {
             epochs: self.settings.epochs,
             steps_per_epoch: self.steps_per_epoch(),
             trained_parameters: parameters.n_learning(),
+            users: self.windows.n_users(),
+            interactions: self.windows.n_tokens(),
         });
         while !progress.finished && progress.epochs < self.settings.epochs {
-            let loss = self.epoch(progress.epochs, model, &mut optimiser)?;
-            self.judge(loss, model, validate, (&mut progress, &mut best))?;
+            let losses = self.epoch(progress.epochs, model, &mut optimiser)?;
+            self.judge(losses, model, validate, (&mut progress, &mut best))?;
             progress.steps = optimiser.steps();
             if let Some((path, run)) = self.checkpoint {
                 resume::write(path, run, &progress, (parameters, &optimiser, &best))?;
@@ -134,9 +146,14 @@ impl Trainer<'_> {
         }
     }
 
-    /// Passes over all windows once; returns the mean loss of the steps. Batches are packed on a
+    /// Passes over all windows once; returns the mean losses of the steps. Batches are packed on a
     /// thread of their own while the step before learns.
-    fn epoch(&self, epoch: usize, model: &Transformer, optimiser: &mut AdamW) -> Result<f64> {
+    fn epoch(
+        &self,
+        epoch: usize,
+        model: &Transformer,
+        optimiser: &mut AdamW,
+    ) -> Result<(f64, Vec<ObjectiveLoss>)> {
         let seeds = self.seeds.child("epoch").index(epoch as u64);
         let order = self.windows.shuffled(&seeds.child("order"));
         let batches = self.batch_size().cut(&order);
@@ -153,12 +170,25 @@ impl Trainer<'_> {
                     }
                 }
             });
-            let mut total = 0.0;
+            let mut losses = Losses { total: 0.0, own: vec![(0.0, 0); self.questions.len()] };
             for (i, parts) in (0..).zip(receiver) {
-                total += self.step(epoch, model, optimiser, (&parts, &seeds.index(i)))?;
+                self.step(epoch, model, optimiser, (&parts, &seeds.index(i)), &mut losses)?;
             }
-            Ok(total / batches.len() as f64)
+            Ok((losses.total / batches.len() as f64, self.apart(&losses)))
         })
+    }
+
+    /// The mean loss of each question that counted, where there are several.
+    fn apart(&self, losses: &Losses) -> Vec<ObjectiveLoss> {
+        if self.questions.len() == 1 {
+            return vec![];
+        }
+        let counted = self.questions.iter().zip(&losses.own).filter(|(_, (_, steps))| *steps > 0);
+        let mean = |(question, &(sum, steps)): (&Question<'_>, &(f64, usize))| ObjectiveLoss {
+            objective: question.name.to_owned(),
+            loss: sum / steps as f64,
+        };
+        counted.map(mean).collect()
     }
 
     /// The questions that count in `epoch`.
@@ -186,31 +216,34 @@ impl Trainer<'_> {
         parts
     }
 
-    /// Learns from the parts of one batch; returns its mean loss.
+    /// Learns from the parts of one batch and adds its mean losses to `losses`.
     fn step(
         &self,
         epoch: usize,
         model: &Transformer,
         optimiser: &mut AdamW,
         (parts, seeds): (&[Part], &SeedTree),
-    ) -> Result<f64> {
+        losses: &mut Losses,
+    ) -> Result<()> {
         let step = usize::try_from(optimiser.steps()).unwrap_or(usize::MAX);
-        let (loss, gradients) = self.gradients(epoch, model, parts, seeds)?;
+        let (loss, gradients) = self.gradients(epoch, model, (parts, seeds), losses)?;
         let steps = self.settings.epochs * self.steps_per_epoch();
         let learning_rate = self.settings.learning_rate_at(step, steps);
         let clip = self.settings.gradient_clip;
         let gradient_norm = optimiser.step(model.parameters(), &gradients, learning_rate, clip)?;
         self.observer.observe(&Event::Step { epoch, step, loss, gradient_norm, learning_rate });
-        Ok(loss)
+        losses.total += loss;
+        Ok(())
     }
 
-    /// The mean loss over what all parts ask, each question weighted, and its gradients.
+    /// The mean loss over what all parts ask, each question weighted, and its gradients; adds each
+    /// question's own loss to `losses`.
     fn gradients(
         &self,
         epoch: usize,
         model: &Transformer,
-        parts: &[Part],
-        seeds: &SeedTree,
+        (parts, seeds): (&[Part], &SeedTree),
+        losses: &mut Losses,
     ) -> Result<(f64, Gradients)> {
         let mut asked = vec![0; self.questions.len()];
         for (question, batch) in parts.iter().flatten() {
@@ -228,12 +261,17 @@ impl Trainer<'_> {
                     &other => seeds.child("question").index(other as u64),
                 };
                 let loss = self.loss(model, (*question, batch), &seeds)?;
+                let value = f64::from(loss.to_scalar::<f32>().map_err(tastemaker_nn::Error::from)?);
+                losses.own[*question].0 += value * share;
+                total += value * share * weight;
                 let factor = share * weight;
                 let whole = (factor - 1.0).abs() < f64::EPSILON;
                 let loss = if whole { loss } else { scaled(&loss, factor)? };
                 gradients.add(model.gradients(&loss)?)?;
-                total += f64::from(loss.to_scalar::<f32>().map_err(tastemaker_nn::Error::from)?);
             }
+        }
+        for (own, asked) in losses.own.iter_mut().zip(&asked) {
+            own.1 += usize::from(*asked > 0);
         }
         Ok((total, gradients))
     }
@@ -255,7 +293,7 @@ impl Trainer<'_> {
     /// Ends an epoch: validates it if its turn has come, keeps the best and decides whether to go on.
     fn judge(
         &self,
-        loss: f64,
+        (loss, losses): (f64, Vec<ObjectiveLoss>),
         model: &Transformer,
         validate: Option<Validate<'_>>,
         (progress, best): (&mut Progress, &mut Weights),
@@ -282,7 +320,7 @@ impl Trainer<'_> {
             progress.since_best += 1;
         }
         progress.finished = last || progress.since_best >= self.settings.patience;
-        self.observer.observe(&Event::Epoch { epoch, loss, validation, best: is_best });
+        self.observer.observe(&Event::Epoch { epoch, loss, losses, validation, best: is_best });
         Ok(())
     }
 }

@@ -9,6 +9,8 @@ mod features;
 mod objectives;
 // What a paradigm trains and what it leaves alone.
 mod paradigms;
+// Every file in recipes/ runs.
+mod recipes;
 // Settings that cannot be, or do nothing, and data that lacks something.
 mod refusals;
 // Study files: resolved, refused, written back.

@@ -5,11 +5,11 @@ use tastemaker::nn::adapters::{AnyAdapter, Lora, SoftPrompt, Target};
 use tastemaker::nn::backbones::{AnyBackbone, Encoder};
 use tastemaker::objectives::{AnyObjective, Bce, NextSequence, S3Rec, Softmax};
 use tastemaker::paradigms::{
-    AnyParadigm, FinetuneExtra, FinetuneFull, FinetunePartial, FixedPromptTuning, Learns, Pretrain,
-    Prompt, PromptAndModelTuning, PromptFree, PromptTuning,
+    AnyParadigm, FinetuneExtra, FinetuneFull, FinetunePartial, FixedPromptTuning, ItemPrompt,
+    Learns, Pretrain, Prompt, PromptAndModelTuning, PromptFree, PromptTuning,
 };
 use tastemaker::recommenders::{
-    Auxiliary, FewShot, FitRecommender, Given, LanguageModel, Others, Pretraining,
+    Auxiliary, FewShot, FitRecommender, Given, ItemFeatures, LanguageModel, Others, Pretraining,
 };
 use tastemaker::train::Schedule;
 
@@ -164,6 +164,19 @@ fn settings_without_effect_are_refused() {
         before.pretraining.as_mut().unwrap().auxiliary = counting(schedule);
         one(&before, never);
     }
+    let mut again = plain();
+    again.auxiliary = vec![Auxiliary {
+        objective: again.objective.clone(),
+        schedule: Schedule { weight: 0.5, ..Schedule::default() },
+    }];
+    one(&again, "once more with the same settings");
+    let prompt = ItemPrompt { last: 11, repeat: 0 };
+    let mut long = free();
+    long.paradigm = AnyParadigm::PromptFree(PromptFree { prompt });
+    one(&long, "last is 11, expected at most 9, the backbone's max-length");
+    let attributes = ["genre", "title", "genre"].map(str::to_owned).to_vec();
+    let features = Some(ItemFeatures { attributes, ..ItemFeatures::default() });
+    one(&LanguageModel { features, ..plain() }, "attributes is \"genre\" twice");
     let nothing = S3Rec {
         associated_attributes: 0.0,
         masked_item: 0.0,

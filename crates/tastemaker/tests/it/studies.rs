@@ -134,6 +134,22 @@ fn a_caret_points_at_the_mistake() {
 }
 
 #[test]
+fn what_no_arm_could_take_over_is_refused_and_what_some_do_not_is_noted() {
+    let before = "[pretraining]\nobjective = { s3-rec = {} }\n[[arm]]";
+    let problems = resolve(&SMALL.replace("[[arm]]", before)).unwrap_err();
+    assert_has(&problems, "a.toml:8:", "no arm adapts a pre-trained language model");
+    let control = "recommender = { most-popular = {} }";
+    let (shared, arm) = SMALL.split_once("[arm.").unwrap();
+    let problems = resolve(&format!("{shared}{control}")).unwrap_err();
+    assert_has(&problems, "a.toml:7:", "no arm is a language model");
+    let own = arm.replace("training = {", "training = { epochs = 3,");
+    let two = format!("{SMALL}[[arm]]\nname = \"other\"\n[arm.{own}");
+    assert_eq!(resolve(&two).unwrap().notes, Vec::<String>::new());
+    let notes = study::parse("a.toml", &two, &["training.epochs=5".to_owned()]).unwrap().notes;
+    assert_eq!(notes, ["--set training.epochs=5 has no effect on arms that say their own: other"]);
+}
+
+#[test]
 fn an_arm_with_a_twin_is_two_and_inherits_its_pre_training() {
     let text = r#"
 [study]

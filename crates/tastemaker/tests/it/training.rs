@@ -17,10 +17,10 @@ use tastemaker::objectives::{
     SampledSoftmax, Softmax,
 };
 use tastemaker::recommenders::{
-    AnyRecommender, CHECKPOINT_FILE, FitContext, FitRecommender, Given, ItemFeatures,
+    AnyRecommender, Auxiliary, CHECKPOINT_FILE, FitContext, FitRecommender, Given, ItemFeatures,
     LanguageModel, MODEL_FILE, Others, Scoring,
 };
-use tastemaker::train::{Decay, Event, Observer, Silent, Training};
+use tastemaker::train::{Decay, Event, ObjectiveLoss, Observer, Schedule, Silent, Training};
 
 const N_ITEMS: u32 = 40;
 
@@ -281,6 +281,44 @@ fn a_divided_batch_learns_as_the_whole_one() {
     }
     // Fewer tokens a step are more steps.
     assert!(losses(1, false, 40).len() > whole.len());
+}
+
+/// What is told of epochs: the loss, and those of the objectives by name.
+#[derive(Default)]
+struct Apart(std::sync::Mutex<Vec<(f64, Vec<ObjectiveLoss>)>>);
+
+impl Observer for Apart {
+    fn observe(&self, event: &Event) {
+        if let Event::Epoch { loss, losses, .. } = event {
+            self.0.lock().unwrap().push((*loss, losses.clone()));
+        }
+    }
+}
+
+#[test]
+fn several_objectives_are_told_apart() {
+    let data = rounds(60, 9..16);
+    let mut both = model(AnyObjective::Softmax(Softmax::default()), 4);
+    both.training.accumulate = 2;
+    let told = |model: &LanguageModel| {
+        let apart = Apart::default();
+        fit(model, &data, None, &apart);
+        apart.0.into_inner().unwrap()
+    };
+    assert!(told(&both).iter().all(|(_, losses)| losses.is_empty()));
+    // The second counts from the third epoch on, a quarter of the first.
+    let schedule = Schedule { weight: 0.25, from: 0.5, ..Schedule::default() };
+    let objective = AnyObjective::Bce(Bce { negatives: 1 });
+    both.auxiliary = vec![Auxiliary { objective, schedule }];
+    let told = told(&both);
+    for (epoch, (loss, losses)) in told.iter().enumerate() {
+        let names: Vec<&str> = losses.iter().map(|of| of.objective.as_str()).collect();
+        let expected: &[&str] = if epoch < 2 { &["softmax"] } else { &["softmax", "bce"] };
+        assert_eq!(names, expected);
+        let weighted: f64 = losses.iter().zip([1.0, 0.25]).map(|(of, w)| of.loss * w).sum();
+        assert!((weighted - loss).abs() < 1e-9 * loss, "{weighted} against {loss}");
+    }
+    assert_eq!(told.len(), 4);
 }
 
 /// Dies in the middle of an epoch.

@@ -56,7 +56,12 @@ impl ItemFeatures {
     }
 
     pub(super) fn problem(&self) -> Option<Error> {
-        (self.min_items == 0).then(|| setting("min-items", 0, "1 or more"))
+        if self.min_items == 0 {
+            return Some(setting("min-items", 0, "1 or more"));
+        }
+        let names = &self.attributes;
+        let again = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name));
+        again.map(|(_, name)| setting("attributes", format!("{name:?} twice"), "each one once"))
     }
 
     /// Why the items of `data` cannot be known by them.

@@ -210,7 +210,7 @@ impl<'a> Part<'a> {
             .enumerate()
             .map(|(i, (objective, schedule))| {
                 let prefix = format!("objective.{i}-{}", objective.name());
-                Question { objective: objective.as_dyn(), prefix, schedule }
+                Question { name: objective.name(), objective: objective.as_dyn(), prefix, schedule }
             })
             .collect()
     }

@@ -2,14 +2,14 @@
 
 use serde::de::DeserializeOwned;
 use tastemaker_core::registry::{Entry, usual};
-use tastemaker_nn::backbones::{AnyBackbone, View};
+use tastemaker_nn::backbones::{AnyBackbone, Shape, View};
 use tastemaker_nn::transformer::{FEATURES, Sides, TABLE};
 
 use super::{Auxiliary, FewShot, ItemFeatures, Keyed, LanguageModel, sides};
 use crate::Error;
 use crate::error::setting;
 use crate::objectives::AnyObjective;
-use crate::paradigms::{Stage, Task, TrainPlan};
+use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
 use crate::train::{Schedule, Training};
 
 impl LanguageModel {
@@ -21,11 +21,13 @@ impl LanguageModel {
         for (keys, objective) in self.all_objectives() {
             problems.extend(objective.as_dyn().check().err().map(|e| Error::from(e).at(&keys)));
         }
+        problems.extend(repeated(self.objectives()));
         problems.extend(of_schedules("auxiliary", &self.auxiliary, &self.training));
         problems.extend(of_training("training", &self.training));
         let device = self.training.device.open();
         problems.extend(device.err().map(|error| Error::from(error).at("training")));
         if let Some(before) = &self.pretraining {
+            problems.extend(repeated(before.objectives()));
             let training = before.training.as_ref().unwrap_or(&self.training);
             problems.extend(of_schedules("pretraining.auxiliary", &before.auxiliary, training));
             let own = before.training.iter();
@@ -96,6 +98,7 @@ impl LanguageModel {
         let more: &[&str] = if self.features.is_some() { &[FEATURES] } else { &[] };
         let of_plan = plan.problems(shape, more).into_iter().map(|problem| problem.at("paradigm"));
         let mut problems: Vec<Error> = of_plan.collect();
+        problems.extend(too_long(paradigm.item_prompt(), shape).map(|p| p.at("paradigm.prompt")));
         let name = format!("paradigm {}", self.paradigm.name());
         match &self.pretraining {
             None if plan.is_pretrained() => {
@@ -171,6 +174,29 @@ fn names_of<T: DeserializeOwned>(entries: &[Entry], are: impl Fn(&T) -> bool) ->
 fn of_training(keys: &str, training: &Training) -> Vec<Error> {
     let problems = training.problems().into_iter();
     problems.map(|problem| Error::from(problem).at(keys)).collect()
+}
+
+/// Objectives that are asked twice with the same settings.
+fn repeated<'o>(objectives: impl Iterator<Item = Keyed<'o>>) -> Vec<Error> {
+    let objectives: Vec<Keyed<'o>> = objectives.collect();
+    let again = objectives.iter().enumerate().filter(|&(i, (_, objective))| {
+        objectives[..i].iter().any(|(_, before)| before == objective)
+    });
+    let problem = |(_, (keys, objective)): (usize, &Keyed<'o>)| {
+        let found = format!("{} once more with the same settings", objective.name());
+        setting("objective", found, "another one, or a schedule that gives the first more weight")
+            .at(keys)
+    };
+    again.map(problem).collect()
+}
+
+/// Why a backbone of this shape cannot be shown what the prompt says.
+fn too_long(prompt: ItemPrompt, shape: Shape) -> Option<Error> {
+    let ItemPrompt { last, repeat } = prompt;
+    let (n, most) = (last.max(repeat), shape.max_length);
+    let (name, found) = if last > most { ("last", last) } else { ("repeat", repeat) };
+    let expected = format!("at most {most}, the backbone's max-length");
+    (n > most).then(|| setting(name, found, expected))
 }
 
 /// Schedules that cannot be, or by which an objective never counts.

@@ -1,0 +1,136 @@
+//! What arms take over from the top of a study.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::document::Document;
+
+/// What the top of a study says for every arm that is a language model, and its arms may say
+/// themselves.
+const SHARED: [&str; 3] = ["backbone", "training", "pretraining"];
+
+/// Which arms take over what, by keys: those of a section, of `training` those of single settings.
+#[derive(Default)]
+pub(super) struct Inherited {
+    taken: BTreeSet<String>,
+    /// The arms that say it themselves.
+    own: BTreeMap<String, Vec<String>>,
+}
+
+impl Inherited {
+    /// What the language model of `arm` does not say about backbone, training and pre-training, the
+    /// top of the study says; what it does not say about the training of its pre-training, its own
+    /// training says.
+    pub(super) fn inherit<'t>(
+        &mut self,
+        document: &Document<'t>,
+        arm: &str,
+        model: &mut DeTable<'t>,
+    ) {
+        for name in SHARED {
+            let Some(shared) = document.table.get(name) else { continue };
+            if name == "pretraining" && !adapts(model) {
+                continue;
+            }
+            let mut note = |keys: String, taken: bool| {
+                if taken {
+                    self.taken.insert(keys);
+                } else {
+                    self.own.entry(keys).or_default().push(arm.to_owned());
+                }
+            };
+            match model.get_mut(name).map(Spanned::get_mut) {
+                None => {
+                    keys(name, shared.get_ref()).into_iter().for_each(|keys| note(keys, true));
+                    let key = Spanned::new(shared.span(), Cow::Borrowed(name));
+                    model.insert(key, shared.clone());
+                }
+                Some(own) if name == "training" => {
+                    let taken = fill(own, shared.get_ref());
+                    for keys in keys(name, shared.get_ref()) {
+                        let taken = taken.contains(&keys["training.".len()..]);
+                        note(keys, taken);
+                    }
+                }
+                Some(_) => note(name.to_owned(), false),
+            }
+        }
+        let Some(training) = model.get("training").cloned() else { return };
+        if let Some(DeValue::Table(own)) = model.get_mut("pretraining").map(Spanned::get_mut)
+            && let Some(own) = own.get_mut("training").map(Spanned::get_mut)
+        {
+            fill(own, training.get_ref());
+        }
+    }
+
+    /// Reports what no arm could take over, and takes note of what the command line sets past some arms.
+    pub(super) fn check(&self, document: &mut Document<'_>) {
+        for name in SHARED {
+            let Some(shared) = document.table.get(name) else { continue };
+            for keys in keys(name, shared.get_ref()) {
+                if self.taken.contains(&keys) || self.own.contains_key(&keys) {
+                    continue;
+                }
+                let why = match name {
+                    "pretraining" => "no arm adapts a pre-trained language model",
+                    _ => "no arm is a language model",
+                };
+                document.report_at(&keys, format!("{keys} has no effect, since {why}"));
+            }
+        }
+        for set in document.texts.overrides() {
+            let of = |keys: &str| {
+                set.path == keys
+                    || set.path.starts_with(&format!("{keys}."))
+                    || keys.starts_with(&format!("{}.", set.path))
+            };
+            let own: BTreeSet<&str> = self
+                .own
+                .iter()
+                .filter(|(keys, _)| of(keys))
+                .flat_map(|(_, arms)| arms.iter().map(String::as_str))
+                .collect();
+            if !own.is_empty() {
+                let arms = own.into_iter().collect::<Vec<_>>().join(", ");
+                document.notes.push(format!(
+                    "--set {} has no effect on arms that say their own: {arms}",
+                    set.line
+                ));
+            }
+        }
+    }
+}
+
+/// The keys by which what a shared section says is told apart.
+fn keys(name: &str, shared: &DeValue<'_>) -> Vec<String> {
+    match shared {
+        DeValue::Table(settings) if name == "training" => {
+            settings.keys().map(|key| format!("{name}.{}", key.get_ref())).collect()
+        }
+        _ => vec![name.to_owned()],
+    }
+}
+
+/// Whether a language model as it was written adapts what has learnt before.
+fn adapts(model: &DeTable<'_>) -> bool {
+    let paradigm = model.get("paradigm").and_then(|paradigm| paradigm.get_ref().as_table());
+    paradigm.is_some_and(|paradigm| !paradigm.contains_key("pretrain"))
+}
+
+/// Puts single settings of the shared training into an arm's own that does not say them; says
+/// which.
+fn fill<'t>(own: &mut DeValue<'t>, shared: &DeValue<'t>) -> BTreeSet<String> {
+    let mut taken = BTreeSet::new();
+    if let (DeValue::Table(own), DeValue::Table(shared)) = (own, shared) {
+        for (key, value) in shared {
+            if !own.contains_key(key.get_ref().as_ref()) {
+                own.insert(key.clone(), value.clone());
+                taken.insert(key.get_ref().to_string());
+            }
+        }
+    }
+    taken
+}

@@ -1,0 +1,95 @@
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use tastemaker::core::prepare::Prepared;
+use tastemaker::core::splits::SplitSets;
+use tastemaker::train::{Event, Observer};
+use tastemaker::{StudyObserver, study};
+
+/// Users of a file of sequences that a recipe is tried on.
+const USERS: usize = 300;
+
+struct Quiet;
+
+impl Observer for Quiet {
+    fn observe(&self, _event: &Event) {}
+}
+
+impl StudyObserver for Quiet {
+    fn data(&self, _data: &Prepared, _split: &SplitSets) {}
+    fn run(&self, _arm: &str, _seed: u64, _folder: &Path, _ended: bool) {}
+}
+
+/// Every recipe is trained as it stands, but for an epoch a stage and, where its data is large, on
+/// the first users of it.
+#[test]
+fn every_recipe_trains() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let scratch = tempfile::tempdir().unwrap();
+    for entry in fs_err::read_dir(root.join("recipes")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = fs_err::read_to_string(&path).unwrap();
+        let Some(text) = on_less_data(&text, &root, &scratch.path().join(&name)) else { continue };
+        let study = study::parse(&name, &text, &["evaluate.users=50".to_owned()]).unwrap();
+        let report = tastemaker::train(&study, &scratch.path().join("runs"), &Quiet);
+        let report = report.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(report.arms.len(), study.arm.len(), "{name}");
+    }
+}
+
+/// The recipe with an epoch a stage, and paths to the beginning of its data below `folder`.
+/// `None`, and a word about it, where the data is absent.
+fn on_less_data(text: &str, root: &Path, folder: &Path) -> Option<String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let Some((before, rest)) = line.split_once("path = \"") else {
+            let epochs = line.trim_start().starts_with("epochs = ");
+            lines.push(if epochs { "epochs = 1".to_owned() } else { one_epoch(line) });
+            continue;
+        };
+        let (path, after) = rest.split_once('"').unwrap();
+        let path = root.join(path);
+        if !path.exists() {
+            println!("SKIPPED: {} is not there", path.display());
+            return None;
+        }
+        let path = beginning(&path, &folder.join(lines.len().to_string()));
+        lines.push(format!("{before}path = {:?}{after}", path.display().to_string()));
+    }
+    Some(lines.join("\n"))
+}
+
+/// The line with every `epochs = …` within it 1.
+fn one_epoch(line: &str) -> String {
+    let mut parts = line.split("epochs = ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |line, part| {
+        format!("{line}epochs = 1{}", part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    })
+}
+
+/// A copy below `folder` of the first users of a file of sequences, with the texts beside it whole;
+/// other data as it is.
+fn beginning(path: &Path, folder: &Path) -> PathBuf {
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    if !(name.ends_with(".txt") || name.ends_with(".txt.gz")) {
+        return path.to_owned();
+    }
+    fs_err::create_dir_all(folder).unwrap();
+    let file = fs_err::File::open(path).unwrap();
+    let packed = name.ends_with(".gz");
+    let reader: Box<dyn Read> =
+        if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
+    let copy = folder.join(name.trim_end_matches(".gz"));
+    let mut out = fs_err::File::create(&copy).unwrap();
+    for line in BufReader::new(reader).lines().take(USERS) {
+        writeln!(out, "{}", line.unwrap()).unwrap();
+    }
+    let texts = path.with_file_name("textual_ids.txt.gz");
+    if texts.exists() {
+        fs_err::copy(&texts, folder.join("textual_ids.txt.gz")).unwrap();
+    }
+    copy
+}
