@@ -10,7 +10,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::fused::{
     Activation, AttentionMask, BlockKind, BlockShape, Dropout, Features, FeedForward, Intervals,
-    Lanes, MultiLabelLoss, Norm, Positions, SampledKind,
+    Lanes, Mixture, MixtureWeights, MultiLabelLoss, Norm, Positions, SampledKind,
 };
 
 /// `x` with dropout's mask for its activations.
@@ -80,6 +80,28 @@ pub fn features(own: &Tensor, table: &Tensor, of: &Features, rows: usize) -> Res
     let parts = table.index_select(&Tensor::from_vec(numbers, n, device)?, 0)?;
     let own = own.pad_with_zeros(0, rows - own.dim(0)?, 0)?;
     own.index_add(&Tensor::from_vec::<_, u32>(to, n, device)?, &parts.broadcast_mul(&shares)?, 0)
+}
+
+/// A table [rows, width] of what its rows have of their `own` and of what a mixture makes; see
+/// [`crate::fused::Mixture`].
+pub fn mixture(
+    own: &Tensor,
+    weights: &MixtureWeights<&Tensor>,
+    of: &Mixture,
+    rows: usize,
+) -> Result<Tensor> {
+    let (n, device) = (of.n_rows(), own.device());
+    let x = Tensor::from_slice(of.vectors(), (n, of.inputs()), device)?;
+    let logits = x.matmul(weights.gate)?;
+    let gates = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?.exp()?;
+    let gates = gates.broadcast_div(&gates.sum_keepdim(D::Minus1)?)?;
+    let mut table = own.pad_with_zeros(0, rows - own.dim(0)?, 0)?;
+    for k in 0..of.experts() {
+        let made = x.matmul(&weights.maps.get(k)?)?.broadcast_add(&weights.offsets.get(k)?)?;
+        let part = made.broadcast_mul(&gates.narrow(1, k, 1)?)?;
+        table = (table + part.pad_with_zeros(0, 0, rows - n)?)?;
+    }
+    Ok(table)
 }
 
 /// A block; see [`crate::fused::Block`]. What is hidden from tokens beside what always is, and the

@@ -16,7 +16,7 @@ use self::frozen::FrozenStack;
 use self::stack::Stack;
 pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};
-pub use self::table::{FEATURES, TABLE, Table};
+pub use self::table::{FEATURES, TABLE, TEXTS, Table};
 use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH, Prompted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{

@@ -1,5 +1,6 @@
 //! The embedding table: as losses see it, and what its rows are made of.
 
+use std::collections::BTreeMap;
 use std::f64::consts::SQRT_2;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,8 +10,8 @@ use tastemaker_core::SeedTree;
 
 use super::{DEVIATION, Transformer, rows};
 use crate::fused::{
-    self, CatalogSoftmax, Features, Precision, RowGradients, RowSink, SampledKind, SampledLoss,
-    Sink, add_in_pieces,
+    self, CatalogSoftmax, Features, Mixture, MixtureWeights, Precision, RowGradients, RowSink,
+    SampledKind, SampledLoss, Sink, add_in_pieces,
 };
 use crate::gradients::Gradients;
 use crate::parameters::Init;
@@ -22,6 +23,18 @@ pub const TABLE: &str = "embedding.token";
 
 /// The parameter that embeds the features of tokens.
 pub const FEATURES: &str = "embedding.feature";
+
+/// The parameters of the mixture that makes embeddings of vectors from elsewhere: the gate, …
+const GATE: &str = "embedding.text.gate";
+
+/// … the experts' maps, …
+const MAPS: &str = "embedding.text.map";
+
+/// … and what they add.
+const OFFSETS: &str = "embedding.text.offset";
+
+/// The parameters that embed vectors from elsewhere, by name.
+pub const TEXTS: [&str; 3] = [GATE, MAPS, OFFSETS];
 
 /// The embedding table [vocabulary, width], as losses see it.
 #[derive(Clone, Copy, Debug)]
@@ -75,10 +88,49 @@ pub(super) struct Sinks {
     pub(super) table: Sink,
 }
 
-/// An embedding table whose rows are made of features.
+/// What the rows of a table are made of beside what they have of their own.
+#[derive(Debug)]
+enum Made {
+    /// The features that tokens have.
+    OfFeatures(Features),
+    /// Vectors from elsewhere, such as those of their texts.
+    OfVectors(Mixture),
+}
+
+impl Made {
+    /// How many rows are made so.
+    fn n_rows(&self) -> usize {
+        match self {
+            Self::OfFeatures(features) => features.n_rows(),
+            Self::OfVectors(mixture) => mixture.n_rows(),
+        }
+    }
+
+    /// Its parameters, in the order of their names: name, dimensions, and how they begin in a table
+    /// whose rows begin with `deviation`.
+    fn parameters(&self, width: usize, deviation: f64) -> Vec<(&'static str, Vec<usize>, Init)> {
+        match self {
+            Self::OfFeatures(features) => {
+                vec![(FEATURES, vec![features.n(), width], Init::Normal(deviation))]
+            }
+            Self::OfVectors(mixture) => {
+                let (inputs, experts) = (mixture.inputs(), mixture.experts());
+                // Of vectors of length 1; at first each expert counts 1 / experts.
+                let init = Init::Normal(deviation * (experts as f64).sqrt());
+                vec![
+                    (GATE, vec![inputs, experts], Init::Zeros),
+                    (MAPS, vec![experts, inputs, width], init),
+                    (OFFSETS, vec![experts, width], Init::Zeros),
+                ]
+            }
+        }
+    }
+}
+
+/// An embedding table whose rows are made of something beside their own.
 #[derive(Debug)]
 pub(super) struct Composed {
-    features: Features,
+    of: Made,
     /// Rows of the whole table.
     rows: usize,
     /// The table that was made last, and of which state of the parameters.
@@ -115,31 +167,86 @@ impl Transformer {
     /// # Errors
     /// If there are features of more tokens than there are.
     pub fn add_features(&mut self, features: Features, own: bool, seeds: &SeedTree) -> Result<()> {
+        self.compose("features", Made::OfFeatures(features), own, seeds)
+    }
+
+    /// Makes the rows of the first tokens of vectors from elsewhere, as [`Transformer::add_features`]
+    /// does of features. Vectors are taken to be of length 1.
+    ///
+    /// # Errors
+    /// If there are vectors of more tokens than there are.
+    pub fn add_vectors(&mut self, vectors: Mixture, own: bool, seeds: &SeedTree) -> Result<()> {
+        self.compose("vectors", Made::OfVectors(vectors), own, seeds)
+    }
+
+    fn compose(&mut self, what: &str, of: Made, own: bool, seeds: &SeedTree) -> Result<()> {
         let (rows, width) = (self.parameters.get(TABLE).dim(0)?, self.shape.embedding_size);
-        let Some(others) = rows.checked_sub(features.n_rows()) else {
-            let found = format!("of {} tokens", features.n_rows());
-            return Err(Error::setting("features", found, format!("of at most {rows}")));
+        let Some(others) = rows.checked_sub(of.n_rows()) else {
+            let found = format!("of {} tokens", of.n_rows());
+            return Err(Error::setting(what, found, format!("of at most {rows}")));
         };
         let (owned, parts) = if own { (rows, SQRT_2) } else { (others, 1.0) };
-        let init = Init::Normal(DEVIATION / parts);
-        self.parameters.add(TABLE, &[owned, width], init, seeds)?;
-        self.parameters.add(FEATURES, &[features.n(), width], init, seeds)?;
-        self.composed = Some(Composed { features, rows, made: Mutex::default() });
+        let deviation = DEVIATION / parts;
+        self.parameters.add(TABLE, &[owned, width], Init::Normal(deviation), seeds)?;
+        for (name, dimensions, init) in of.parameters(width, deviation) {
+            self.parameters.add(name, &dimensions, init, seeds)?;
+        }
+        self.composed = Some(Composed { of, rows, made: Mutex::default() });
         Ok(())
+    }
+
+    /// Gives the first tokens these embeddings to begin with: `values` [n, width], scaled to the
+    /// standard deviation with which a table begins.
+    ///
+    /// # Errors
+    /// If there are more of them than tokens, or they are of another width.
+    pub fn begin_with(&self, values: &[f32]) -> Result<()> {
+        let mut table = self.parameters.values(TABLE)?;
+        if values.len() > table.len() || !values.len().is_multiple_of(self.shape.embedding_size) {
+            let found = format!("{} numbers", values.len());
+            let expected = format!("at most {}, a row a token", table.len());
+            return Err(Error::setting("first embeddings", found, expected));
+        }
+        let squares: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
+        #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+        let factor = (DEVIATION / (squares / values.len().max(1) as f64).sqrt()) as f32;
+        let factor = if factor.is_finite() { factor } else { 1.0 };
+        table.iter_mut().zip(values).for_each(|(own, value)| *own = value * factor);
+        let all: BTreeMap<&str, Vec<f32>> = self
+            .parameters
+            .iter()
+            .map(|(name, _)| Ok((name, self.parameters.values(name)?)))
+            .collect::<Result<_>>()?;
+        self.parameters.set(|name, _| Ok(if name == TABLE { &table } else { &all[name] }))
+    }
+
+    /// The numbers of the mixture's weights, for what `f` makes of them.
+    fn with_mixture<R>(&self, f: impl FnOnce(&MixtureWeights<&[f32]>) -> R) -> Result<R> {
+        let part = |name: &str| -> Result<Vec<f32>> { self.parameters.values(name) };
+        let (maps, offsets, gate) = (part(MAPS)?, part(OFFSETS)?, part(GATE)?);
+        Ok(f(&MixtureWeights { maps: &maps[..], offsets: &offsets[..], gate: &gate[..] }))
     }
 
     /// The embedding table [vocabulary, width]. On the CPU, the tensor library carries gradients
     /// to it and no further.
     pub(super) fn whole_table(&self) -> Result<Tensor> {
-        let own = self.parameters.get(TABLE);
+        let get = |name: &str| self.parameters.get(name);
+        let own = get(TABLE);
         let Some(composed) = &self.composed else { return Ok(own.clone()) };
-        let parts = self.parameters.get(FEATURES);
         if !own.device().is_cpu() {
-            return Ok(composite::features(own, parts, &composed.features, composed.rows)?);
+            return Ok(match &composed.of {
+                Made::OfFeatures(of) => composite::features(own, get(FEATURES), of, composed.rows)?,
+                Made::OfVectors(of) => {
+                    let (maps, offsets, gate) = (get(MAPS), get(OFFSETS), get(GATE));
+                    let weights = MixtureWeights { maps, offsets, gate };
+                    composite::mixture(own, &weights, of, composed.rows)?
+                }
+            });
         }
         composed.table(self.parameters.state(), || {
             let (values, size) = (self.table_values()?, (composed.rows, own.dim(1)?));
-            Ok(if own.track_op() || parts.track_op() {
+            let parts = composed.of.parameters(0, 0.0);
+            Ok(if own.track_op() || parts.iter().any(|(name, ..)| get(name).track_op()) {
                 Var::from_vec(values, size, &Device::Cpu)?.into_inner()
             } else {
                 Tensor::from_vec(values, size, &Device::Cpu)?
@@ -149,14 +256,28 @@ impl Transformer {
 
     /// The numbers of the embedding table.
     pub(super) fn table_values(&self) -> Result<Vec<f32>> {
-        let Some(Composed { features, rows, .. }) = &self.composed else {
+        let Some(Composed { of, rows, .. }) = &self.composed else {
             return self.parameters.values(TABLE);
         };
         let part = |name: &str| self.parameters.get(name).to_device(&Device::Cpu);
-        let (own, parts, width) = (part(TABLE)?, part(FEATURES)?, self.shape.embedding_size);
-        Ok(fused::with_slice(&own, |own| {
-            fused::with_slice(&parts, |parts| Ok(features.compose(own, parts, *rows, width)))
-        })?)
+        let (own, width) = (part(TABLE)?, self.shape.embedding_size);
+        match of {
+            Made::OfFeatures(features) => {
+                let parts = part(FEATURES)?;
+                Ok(fused::with_slice(&own, |own| {
+                    fused::with_slice(
+                        &parts,
+                        |parts| Ok(features.compose(own, parts, *rows, width)),
+                    )
+                })?)
+            }
+            Made::OfVectors(mixture) => self
+                .with_mixture(|weights| {
+                    let made = |own: &[f32]| Ok(mixture.compose(own, weights, *rows, width));
+                    fused::with_slice(&own, made)
+                })?
+                .map_err(Error::from),
+        }
     }
 
     /// Puts what the passes have left of the table's gradient where it belongs.
@@ -185,15 +306,15 @@ impl Transformer {
     }
 
     /// Gives the gradient of a composed table, whose parts are added in their order, to what it is
-    /// made of: dI = dE and dF = Aᵀ dE. Where only some rows of it have one, so it is with its parts.
+    /// made of. Where only some rows of it have one, so it is with its parts.
     fn part_gradients(
         &self,
-        Composed { features, rows: n_rows, .. }: &Composed,
+        composed: &Composed,
         (whole, carried, rows): (Option<Vec<f32>>, Option<Vec<f32>>, RowGradients),
         gradients: &mut Gradients,
     ) -> Result<()> {
         let (owned, width) = self.parameters.get(TABLE).dims2()?;
-        let (learns, without) = (|name| self.parameters.learns(name), n_rows - owned);
+        let without = composed.rows - owned;
         let whole = match (whole, carried) {
             (Some(mut sum), Some(carried)) => {
                 add_in_pieces(&mut sum, &carried);
@@ -202,25 +323,69 @@ impl Transformer {
             (whole, carried) => whole.or(carried),
         };
         let Some(mut whole) = whole else {
-            if learns(FEATURES) {
-                gradients.insert_rows(FEATURES.to_owned(), features.of_rows(&rows, width))?;
-            }
-            if learns(TABLE) {
+            self.made_gradients(composed, Of::Rows(&rows), gradients)?;
+            if self.parameters.learns(TABLE) {
                 gradients.insert_rows(TABLE.to_owned(), rows.beginning_at(without))?;
             }
             return Ok(());
         };
         rows.add_to(&mut whole);
-        if learns(FEATURES) {
-            let parts = features.of_whole(&whole, width);
-            let parts = Tensor::from_vec(parts, (features.n(), width), &Device::Cpu)?;
-            gradients.insert_dense(FEATURES.to_owned(), parts)?;
-        }
-        if learns(TABLE) {
+        self.made_gradients(composed, Of::Whole(&whole), gradients)?;
+        if self.parameters.learns(TABLE) {
             whole.drain(..without * width);
             let own = Tensor::from_vec(whole, (owned, width), &Device::Cpu)?;
             gradients.insert_dense(TABLE.to_owned(), own)?;
         }
         Ok(())
     }
+
+    /// The gradients of what rows are made of beside their own: of features dF = Aᵀ dE.
+    fn made_gradients(
+        &self,
+        composed: &Composed,
+        of: Of<'_>,
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        let (width, learns) =
+            (self.shape.embedding_size, |name: &str| self.parameters.learns(name));
+        match &composed.of {
+            Made::OfFeatures(features) if learns(FEATURES) => match of {
+                Of::Rows(rows) => {
+                    gradients.insert_rows(FEATURES.to_owned(), features.of_rows(rows, width))?;
+                }
+                Of::Whole(table) => {
+                    let parts = features.of_whole(table, width);
+                    let parts = Tensor::from_vec(parts, (features.n(), width), &Device::Cpu)?;
+                    gradients.insert_dense(FEATURES.to_owned(), parts)?;
+                }
+            },
+            Made::OfVectors(mixture) if TEXTS.iter().any(|name| learns(name)) => {
+                let own = |rows: &RowGradients| {
+                    rows.rows.partition_point(|&row| (row as usize) < mixture.n_rows())
+                };
+                let (rows, gradient) = match of {
+                    Of::Rows(rows) => (Some(&rows.rows[..own(rows)]), &rows.values[..]),
+                    Of::Whole(table) => (None, table),
+                };
+                let made = self.with_mixture(|w| mixture.gradients(w, (rows, gradient), width))?;
+                for (name, values) in
+                    [(MAPS, made.maps), (OFFSETS, made.offsets), (GATE, made.gate)]
+                {
+                    if learns(name) {
+                        let shape = self.parameters.get(name).shape();
+                        let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
+                        gradients.insert_dense(name.to_owned(), values)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The gradient of a table, or of some of its rows.
+enum Of<'a> {
+    Whole(&'a [f32]),
+    Rows(&'a RowGradients),
 }

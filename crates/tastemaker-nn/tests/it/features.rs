@@ -25,7 +25,7 @@ fn features() -> Features {
 }
 
 /// Numbers without a pattern.
-fn numbers(n: usize, seed: usize) -> Vec<f32> {
+pub(crate) fn numbers(n: usize, seed: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 37 + seed * 11) as f32 * 0.7).sin()).collect()
 }
 
@@ -33,11 +33,11 @@ fn variable(rows: usize, seed: usize) -> Var {
     Var::from_vec(numbers(rows * 16, seed), (rows, 16), &Device::Cpu).unwrap()
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
+pub(crate) fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn near(a: &[f32], b: &[f32], what: &str) {
+pub(crate) fn near(a: &[f32], b: &[f32], what: &str) {
     let worst = a.iter().zip(b).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
     assert!(a.len() == b.len() && worst < 1e-5, "{what}: {worst}");
 }

@@ -10,6 +10,8 @@ mod fused;
 mod gradients;
 // Small models learn by heart.
 mod learning;
+// Tables whose rows are made of vectors from elsewhere.
+mod mixture;
 // Blocks that read an encoder's states.
 mod reading;
 // Model files: whole, refused, or as they were.
