@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
-use tastemaker_core::{Dataset, ItemId, artifact};
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd;
+use faer::{Mat, Par};
+use tastemaker_core::{Dataset, Error, ItemId, artifact};
 use tastemaker_nn::checkpoint::Checkpoint;
-use tastemaker_nn::fused::Precision;
+use tastemaker_nn::fused::{Precision, View, multiply};
 use tastemaker_nn::text::SentenceEncoder;
 
 use crate::Result;
@@ -16,6 +20,8 @@ pub struct TextEmbeddings {
     pub width: usize,
     /// [items, width]; zeros for an item of which nothing is written.
     pub values: Vec<f32>,
+    /// SHA-256 of the encoder and of the texts.
+    pub identity: String,
 }
 
 /// The name of the tensor in the files that are kept.
@@ -39,7 +45,7 @@ impl TextEmbeddings {
             let file = Checkpoint::<String>::read(path)?;
             if file.about == identity {
                 let values = file.tensor(path, TENSOR, &dimensions)?.to_vec();
-                return Ok(Self { width, values });
+                return Ok(Self { width, values, identity });
             }
         }
         let mut values = encoder.encode(&texts)?;
@@ -50,15 +56,71 @@ impl TextEmbeddings {
         }
         if let Some(path) = path {
             let tensors = [(TENSOR.to_owned(), (dimensions, values.clone()))].into();
-            Checkpoint { about: identity, tensors }.write(&path)?;
+            Checkpoint { about: identity.clone(), tensors }.write(&path)?;
         }
-        Ok(Self { width, values })
+        Ok(Self { width, values, identity })
+    }
+
+    /// The embeddings on their `n` first principal axes: [items, n]; zeros for an item of which
+    /// nothing is written. An axis points to where its largest number is positive.
+    ///
+    /// # Panics
+    /// If `n` is above the width.
+    pub fn principal_components(&self, n: usize) -> Result<Vec<f32>> {
+        let Self { width, values, .. } = self;
+        assert!(n <= *width, "no more axes than numbers");
+        let written = |row: &&[f32]| row.iter().any(|value| *value != 0.0);
+        let rows = || values.chunks_exact(*width).filter(written);
+        let count = rows().count().max(1) as f32;
+        let mut mean = vec![0.0; *width];
+        rows().for_each(|row| mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += x / count));
+        let mut centred = values.clone();
+        for row in centred.chunks_exact_mut(*width).filter(|row| written(&&**row)) {
+            row.iter_mut().zip(&mean).for_each(|(x, mean)| *x -= mean);
+        }
+        let (items, x) = (centred.len() / width, View::rows(&centred, *width));
+        let mut covariance = vec![0.0; width * width];
+        multiply(&mut covariance, *width, (*width, *width, items), x.transposed(), x);
+        let axes = axes(&covariance, *width, n)?;
+        let mut components = vec![0.0; items * n];
+        multiply(&mut components, n, (items, n, *width), x, View::rows(&axes, n));
+        Ok(components)
     }
 
     /// The embedding of `item`.
     pub fn of(&self, item: ItemId) -> &[f32] {
         &self.values[item.index() * self.width..][..self.width]
     }
+}
+
+/// The eigenvectors of the `n` largest eigenvalues of a symmetric matrix [width, width], as columns:
+/// [width, n]. On the calling thread, so that they do not depend on the number of threads.
+fn axes(matrix: &[f32], width: usize, n: usize) -> Result<Vec<f32>> {
+    let matrix = Mat::from_fn(width, width, |i, j| f64::from(matrix[i * width + j]));
+    let (mut values, mut vectors) = (Diag::zeros(width), Mat::zeros(width, width));
+    let (par, params) = (Par::Seq, Default::default());
+    let scratch =
+        evd::self_adjoint_evd_scratch::<f64>(width, evd::ComputeEigenvectors::Yes, par, params);
+    let mut memory = MemBuffer::new(scratch);
+    let (values, out) = (values.as_mut(), Some(vectors.as_mut()));
+    let stack = MemStack::new(&mut memory);
+    evd::self_adjoint_evd(matrix.as_ref(), values, out, par, stack, params).map_err(|_| {
+        let reason = "the embeddings of the texts have no principal axes: not all are finite";
+        Error::Unsuitable { recommender: "language-model", reason: reason.to_owned() }
+    })?;
+    let mut axes = vec![0.0; width * n];
+    for axis in 0..n {
+        // Eigenvalues ascend.
+        let vector = vectors.col(width - 1 - axis);
+        let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let sign = largest.unwrap_or(1.0).signum();
+        for (i, value) in vector.iter().enumerate() {
+            #[expect(clippy::cast_possible_truncation, reason = "embeddings are f32")]
+            let value = (value * sign) as f32;
+            axes[i * n + axis] = value;
+        }
+    }
+    Ok(axes)
 }
 
 /// SHA-256 of everything that embeddings follow from.

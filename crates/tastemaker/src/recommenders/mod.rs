@@ -23,8 +23,8 @@ pub use bm25::Bm25;
 pub use ease::Ease;
 pub use item_knn::ItemKnn;
 pub use language_model::{
-    ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, ItemFeatures, LanguageModel,
-    MODEL_FILE, Others, Pretraining, Scoring,
+    ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, ItemFeatures, ItemTexts,
+    LanguageModel, MODEL_FILE, Others, Pretraining, Scoring, TextAdaptor, TextInitialise,
 };
 pub use most_popular::MostPopular;
 pub use text_likelihood::TextLikelihood;

@@ -81,7 +81,7 @@ impl Recommender for Fitted {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_core::Result<Vec<RankedList>> {
-        let TextEmbeddings { width, values } = &self.embeddings;
+        let TextEmbeddings { width, values, .. } = &self.embeddings;
         let n_items = values.len() / width;
         rank_by_scores(queries, options, |queries, scores| {
             let mut means = vec![0.0; queries.len() * width];

@@ -18,7 +18,7 @@ use super::inherit::Inherited;
 use super::{About, Arm, Evaluate, Places, Problem, Study};
 use crate::objectives::AnyObjective;
 use crate::paradigms::AnyParadigm;
-use crate::recommenders::{AnyRecommender, Auxiliary, Elsewhere, FewShot, ItemFeatures};
+use crate::recommenders::{AnyRecommender, Auxiliary, Elsewhere, FewShot, ItemFeatures, ItemTexts};
 use crate::train::Training;
 use crate::{Error, Result};
 
@@ -337,6 +337,7 @@ fn check_parts<'t>(document: &mut Document<'t>, model: &mut DeTable<'t>) {
             ("training", _) => drop(document.read::<Training>(value.clone())),
             ("elsewhere", _) => drop(document.read::<Elsewhere>(value.clone())),
             ("features", _) => drop(document.read::<ItemFeatures>(value.clone())),
+            ("texts", _) => drop(document.read::<ItemTexts>(value.clone())),
             ("few-shot", _) => drop(document.read::<FewShot>(value.clone())),
             _ => {}
         }

@@ -21,11 +21,11 @@ use tastemaker::recommenders::{
 use tastemaker::train::{Categories, Silent, Training};
 
 const KINDS: u32 = 6;
-const COLOURS: u32 = 5;
+pub(crate) const COLOURS: u32 = 5;
 
 /// Users who go round the kinds of items of their colour. Of colour 2, kinds 2 and 3 come last
 /// only: nobody meets them in training.
-fn colours() -> (Dataset, SplitSets) {
+pub(crate) fn colours() -> (Dataset, SplitSets) {
     let item = |kind: u32, colour: u32| ItemId(kind % KINDS * COLOURS + colour);
     let users = (0..4 * KINDS).flat_map(|i| (0..COLOURS).map(move |colour| (i, colour)));
     let sequences: Vec<Vec<ItemId>> = users
@@ -65,7 +65,7 @@ fn features(attributes: &[&str], own: bool) -> ItemFeatures {
     ItemFeatures { attributes, own, ..ItemFeatures::default() }
 }
 
-fn model(features: impl Into<Option<ItemFeatures>>) -> LanguageModel {
+pub(crate) fn model(features: impl Into<Option<ItemFeatures>>) -> LanguageModel {
     let backbone = AnyBackbone::Decoder(Decoder {
         embedding_size: Some(32),
         max_length: Some(9),
@@ -82,7 +82,7 @@ fn model(features: impl Into<Option<ItemFeatures>>) -> LanguageModel {
     LanguageModel { backbone, features: features.into(), training, ..LanguageModel::default() }
 }
 
-fn fit(
+pub(crate) fn fit(
     model: &LanguageModel,
     (data, split): &(Dataset, SplitSets),
     folder: Option<&Path>,
@@ -161,7 +161,7 @@ fn features_that_the_items_do_not_have_are_refused() {
 }
 
 /// Another shop: its items' texts have the words c1 and c3 in common with [`colours`], and "thing".
-fn other_shop(folder: &Path, texts: &str) -> Elsewhere {
+pub(crate) fn other_shop(folder: &Path, texts: &str) -> Elsewhere {
     let line = |user: u32| {
         let items: Vec<String> = (0..7).map(|i| format!("i{}", (user + i) % 10)).collect();
         format!("u{user} {}\n", items.join(" "))
@@ -179,7 +179,7 @@ fn other_shop(folder: &Path, texts: &str) -> Elsewhere {
     Elsewhere { dataset, prepare, split }
 }
 
-fn tensors(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+pub(crate) fn tensors(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     Checkpoint::<serde_json::Value>::read(path).unwrap().tensors
 }
 

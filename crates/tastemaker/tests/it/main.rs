@@ -5,6 +5,8 @@
 mod controls;
 // Items known by their attributes, here and elsewhere.
 mod features;
+// Items known by what a sentence encoder reads of their texts.
+mod item_texts;
 // Losses by their formulas; eight sequences by heart.
 mod objectives;
 // What a paradigm trains and what it leaves alone.

@@ -5,6 +5,7 @@ mod files;
 mod fitting;
 mod pretraining;
 mod problems;
+mod texts;
 mod trained;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use super::{FitContext, FitRecommender, Given};
 use crate::error::setting;
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
+use crate::text::TextEmbeddings;
 use crate::train::{
     Profiles, Schedule, Training, profile_attributes, sixteenth, unknown_attribute,
 };
@@ -31,6 +33,7 @@ use crate::{Error, Result};
 pub use self::features::ItemFeatures;
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
 pub use self::pretraining::{Elsewhere, Others, Pretraining};
+pub use self::texts::{ItemTexts, TextAdaptor, TextInitialise};
 
 /// Tokens after those of the items: the mask and the pseudo-mask.
 const SPECIAL_TOKENS: usize = 2;
@@ -45,7 +48,7 @@ const SPECIAL_TOKENS: usize = 2;
 ///
 /// # When not to use it
 /// Items that nobody met in training have embeddings that learnt nothing, unless they are known by
-/// `features`.
+/// `features` or `texts`.
 ///
 /// # References
 /// Kang and McAuley 2018 (SASRec); Sun et al. 2019 (BERT4Rec); Klenitskiy and Vasilev 2023; the
@@ -58,6 +61,9 @@ pub struct LanguageModel {
     /// What items are known by beside themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<ItemFeatures>,
+    /// What a pre-trained language model reads of items' texts, and what becomes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub texts: Option<ItemTexts>,
     /// What it learns.
     pub objective: AnyObjective,
     /// What it learns at the same time, or before, or after: a curriculum.
@@ -119,6 +125,7 @@ impl Default for LanguageModel {
         Self {
             backbone: AnyBackbone::Decoder(Decoder::default()),
             features: None,
+            texts: None,
             objective: AnyObjective::Softmax(Softmax::default()),
             auxiliary: vec![],
             training: Training::default(),
@@ -176,8 +183,23 @@ impl LanguageModel {
         })
     }
 
-    /// A transformer with fresh weights.
-    fn fresh(&self, context: &FitContext<'_>) -> Result<Transformer> {
+    /// Whether items have embeddings of their own.
+    fn own(&self) -> bool {
+        self.features.as_ref().is_none_or(|features| features.own)
+            && self.texts.as_ref().is_none_or(ItemTexts::own)
+    }
+
+    /// What an encoder makes of the items' texts, if they are known by it.
+    fn read_texts(&self, context: &FitContext<'_>) -> Result<Option<TextEmbeddings>> {
+        self.texts.as_ref().map(|texts| texts.read(context)).transpose()
+    }
+
+    /// A transformer with fresh weights, over items with these `texts`.
+    fn fresh(
+        &self,
+        context: &FitContext<'_>,
+        texts: Option<TextEmbeddings>,
+    ) -> Result<Transformer> {
         let vocabulary = context.data.n_items() + SPECIAL_TOKENS;
         let weights = context.seeds.child("weights");
         let device = self.training.device.open()?;
@@ -185,13 +207,16 @@ impl LanguageModel {
         if let Some(features) = &self.features {
             model.add_features(features.rows(context.data), features.own, &weights)?;
         }
+        if let (Some(texts), Some(embeddings)) = (&self.texts, texts) {
+            texts.put(embeddings, &mut model, &weights)?;
+        }
         Ok(model)
     }
 
     /// Tells this run from every other, in a checkpoint's own words.
-    fn run(&self, context: &FitContext<'_>) -> Result<String> {
+    fn run(&self, context: &FitContext<'_>, texts: Option<&TextEmbeddings>) -> Result<String> {
         // However it scores, it is the same model.
-        identity(&Self { scoring: Scoring::default(), ..self.clone() }, context)
+        identity(&Self { scoring: Scoring::default(), ..self.clone() }, context, texts)
     }
 
     /// Every objective of the task itself.
@@ -219,6 +244,9 @@ impl LanguageModel {
         if let Some(features) = &self.features {
             let why = features.unsuitable(data);
             problems.extend(why.map(|why| unsuitable("features", format!("features: {why}"))));
+        }
+        if let (Some(texts), Ok(shape)) = (&self.texts, self.backbone.as_dyn().shape()) {
+            problems.extend(texts.unsuitable(data, shape.embedding_size));
         }
         let shape = self.backbone.as_dyn().shape().ok();
         let of_time = shape.is_some_and(|shape| shape.views.iter().any(|v| v != View::Return));
@@ -284,16 +312,18 @@ fn auxiliary<'a>(
 }
 
 /// SHA-256 of everything that a trained model follows from.
-fn identity(settings: &impl Serialize, context: &FitContext<'_>) -> Result<String> {
+fn identity(
+    settings: &impl Serialize,
+    context: &FitContext<'_>,
+    texts: Option<&TextEmbeddings>,
+) -> Result<String> {
     let settings =
         serde_json::to_string(settings).map_err(|error| Error::Serialise(error.to_string()))?;
-    let parts = [
-        settings.as_str(),
-        context.data.hash.as_str(),
-        context.split.hash(),
-        &context.seeds.seed().to_string(),
-        &context.allow_seen.to_string(),
-    ];
+    let seed = context.seeds.seed().to_string();
+    let allow_seen = context.allow_seen.to_string();
+    let mut parts =
+        vec![&settings[..], &context.data.hash, context.split.hash(), &seed, &allow_seen];
+    parts.extend(texts.map(|texts| &texts.identity[..]));
     Ok(artifact::sha256(parts.join("\n").as_bytes()))
 }
 
@@ -366,11 +396,12 @@ impl FitRecommender for LanguageModel {
         }
         let mut settings = self.clone();
         settings.resolve();
-        let run = settings.run(context)?;
+        let texts = settings.read_texts(context)?;
+        let run = settings.run(context, texts.as_ref())?;
         let profiles =
             settings.attributes().map(|names| Profiles::new(&names, context.data, context.split));
         let values = profiles.as_ref().map_or(0, Profiles::n_values);
-        let mut model = settings.fresh(context)?.with_values(values);
+        let mut model = settings.fresh(context, texts)?.with_values(values);
         let plan = settings.plan()?;
         let fitting = Fitting { settings: &settings, context, plan, run: &run, profiles };
         match context.checkpoints {

@@ -18,11 +18,13 @@ use super::features::{ItemFeatures, shared};
 use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd, tensors};
 use super::fitting::{Ended, Fitting, Part};
 use super::{
-    Auxiliary, FitContext, Keyed, LanguageModel, SPECIAL_TOKENS, auxiliary, identity, unsuitable,
+    Auxiliary, FitContext, ItemTexts, Keyed, LanguageModel, SPECIAL_TOKENS, auxiliary, identity,
+    unsuitable,
 };
 use crate::objectives::AnyObjective;
 use crate::paradigms::Stage;
 use crate::study::{EventLog, costs};
+use crate::text::TextEmbeddings;
 use crate::train::{Event, Observer, Training, remove_checkpoint};
 use crate::{Error, Result};
 
@@ -47,8 +49,8 @@ pub struct Pretraining {
 }
 
 /// Other data than the study's. Its items are others: of what was learnt there the blocks, norms,
-/// places, views and special tokens go over, and features by their attributes and values; the items'
-/// own embeddings begin anew, and so do features that are unknown there.
+/// places, views and special tokens go over, an adaptor of texts, and features by their attributes
+/// and values; the items' own embeddings begin anew, and so do features that are unknown there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Elsewhere {
@@ -101,6 +103,8 @@ struct Pretrained<'a> {
     /// Absent as in pre-training of before there were features.
     #[serde(skip_serializing_if = "Option::is_none")]
     features: Option<&'a ItemFeatures>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    texts: Option<&'a ItemTexts>,
     objective: &'a AnyObjective,
     auxiliary: &'a [Auxiliary],
     training: &'a Training,
@@ -139,7 +143,9 @@ impl Fitting<'_> {
         let Some(pretraining) = pretraining else { return Ok(None) };
         self.context.observer.observe(&Event::Stage { stage: stage.name.clone() });
         let Some(elsewhere) = &pretraining.elsewhere else {
-            return self.pretrain_on(self.context, pretraining, model, stage).map(Some);
+            let texts = self.settings.read_texts(self.context)?;
+            let on = (self.context, texts.as_ref());
+            return self.pretrain_on(on, pretraining, model, stage).map(Some);
         };
         let other = self.context.others.read(elsewhere)?;
         let (data, split) = (&other.0, &other.1);
@@ -149,15 +155,17 @@ impl Fitting<'_> {
             return Err(problem);
         }
         let features = self.settings.shared_features(&data.dataset, self.context.data)?;
-        let mut other = self.settings.fresh(&context)?;
-        let ended = self.pretrain_on(&context, pretraining, &mut other, stage)?;
+        let texts = self.settings.read_texts(&context)?;
+        let mut other = self.settings.fresh(&context, texts.clone())?;
+        let on = (&context, texts.as_ref());
+        let ended = self.pretrain_on(on, pretraining, &mut other, stage)?;
         transfer(&other, model, &features)?;
         Ok(Some(ended))
     }
 
     fn pretrain_on(
         &self,
-        context: &FitContext<'_>,
+        (context, texts): (&FitContext<'_>, Option<&TextEmbeddings>),
         pretraining: &Pretraining,
         model: &mut Transformer,
         stage: &Stage,
@@ -168,8 +176,15 @@ impl Fitting<'_> {
         let training = pretraining.training.as_ref().unwrap_or(&self.settings.training);
         let auxiliary = &pretraining.auxiliary[..];
         let features = self.settings.features.as_ref();
-        let of = Pretrained { backbone, features, objective, auxiliary, training };
-        let run = identity(&of, context)?;
+        let of = Pretrained {
+            backbone,
+            features,
+            texts: self.settings.texts.as_ref(),
+            objective,
+            auxiliary,
+            training,
+        };
+        let run = identity(&of, context, texts)?;
         let folder = context.pretrained.map(|folder| folder.join(&run[..16]));
         if let Some(folder) = folder.as_ref().filter(|folder| folder.join(MODEL_FILE).exists()) {
             let end = read(&folder.join(MODEL_FILE), model, &run)?;

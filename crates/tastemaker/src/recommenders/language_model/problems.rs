@@ -3,9 +3,9 @@
 use serde::de::DeserializeOwned;
 use tastemaker_core::registry::{Entry, usual};
 use tastemaker_nn::backbones::{AnyBackbone, Shape, View};
-use tastemaker_nn::transformer::{FEATURES, Sides, TABLE};
+use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, TEXTS};
 
-use super::{Auxiliary, FewShot, ItemFeatures, Keyed, LanguageModel, sides};
+use super::{Auxiliary, FewShot, ItemFeatures, ItemTexts, Keyed, LanguageModel, sides};
 use crate::Error;
 use crate::error::setting;
 use crate::objectives::AnyObjective;
@@ -37,6 +37,11 @@ impl LanguageModel {
         problems.extend(self.few_shot.and_then(FewShot::problem));
         let of_features = self.features.as_ref().and_then(ItemFeatures::problem);
         problems.extend(of_features.map(|problem| problem.at("features")));
+        let of_texts = self.texts.as_ref().and_then(ItemTexts::problem);
+        problems.extend(of_texts.map(|problem| problem.at("texts")));
+        if self.features.is_some() && self.texts.is_some() {
+            problems.push(setting("texts", "set beside features", "one of the two").at("texts"));
+        }
         problems
     }
 
@@ -95,7 +100,11 @@ impl LanguageModel {
             return vec![];
         };
         let plan = paradigm.plan(shape);
-        let more: &[&str] = if self.features.is_some() { &[FEATURES] } else { &[] };
+        let more: &[&str] = match (&self.features, &self.texts) {
+            (Some(_), _) => &[FEATURES],
+            (None, Some(ItemTexts::Adaptor(_))) => &TEXTS,
+            _ => &[],
+        };
         let of_plan = plan.problems(shape, more).into_iter().map(|problem| problem.at("paradigm"));
         let mut problems: Vec<Error> = of_plan.collect();
         problems.extend(too_long(paradigm.item_prompt(), shape).map(|p| p.at("paradigm.prompt")));
@@ -118,10 +127,9 @@ impl LanguageModel {
         let table =
             |stage: &Stage| stage.task == Task::Recommending && stage.lets_learn(shape, TABLE);
         let elsewhere = self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some());
-        let own = self.features.as_ref().is_none_or(|features| features.own);
-        if elsewhere && own && !plan.stages.iter().any(table) {
+        if elsewhere && self.own() && !plan.stages.iter().any(table) {
             let expected = "a paradigm that trains embeddings, since the items' embeddings begin anew; \
-                            finetune-extra does with embeddings = true; or features with own = false, so \
+                            finetune-extra does with embeddings = true; or features or texts with own = false, so \
                             that they have none";
             problems.push(setting(&name, "with pre-training elsewhere", expected).at("paradigm"));
         }
