@@ -27,10 +27,52 @@ pub enum Candidates {
     },
 }
 
+/// Whose targets are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Targets {
+    /// Everyone's.
+    #[default]
+    All,
+    /// Those of users all of whose targets somebody met in the training part.
+    Met,
+    /// Those of users none of whose targets anybody met in the training part: cold-start items.
+    Unmet,
+}
+
+impl Targets {
+    /// Those of `cases` that are asked for.
+    fn of<'a>(
+        self,
+        cases: Vec<EvalCase<'a>>,
+        data: &Dataset,
+        split: &SplitSets,
+    ) -> Vec<EvalCase<'a>> {
+        if self == Self::All {
+            return cases;
+        }
+        let popularity = split.train_popularity(data);
+        let is = |item: &ItemId| (popularity[item.index()] > 0) == (self == Self::Met);
+        cases.into_iter().filter(|case| case.targets.iter().all(is)).collect()
+    }
+
+    /// What is said of them, of `n` users with targets.
+    fn words(self, n: usize, of: usize) -> String {
+        match self {
+            Self::All => String::new(),
+            Self::Met => format!(", {n} of {of} users: those whose targets were met in training"),
+            Self::Unmet => {
+                format!(", {n} of {of} users: those whose targets nobody met in training")
+            }
+        }
+    }
+}
+
 /// Takes metrics of what a recommender answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluator {
     metrics: Vec<AnyMetric>,
+    targets: Targets,
     candidates: Candidates,
     allow_seen: bool,
     users: usize,
@@ -110,7 +152,19 @@ impl Evaluator {
                 return Err(setting("metrics", format!("{label} twice"), "each metric once"));
             }
         }
-        Ok(Self { metrics, candidates: Candidates::Full, allow_seen: false, users: 0 })
+        Ok(Self {
+            metrics,
+            targets: Targets::All,
+            candidates: Candidates::Full,
+            allow_seen: false,
+            users: 0,
+        })
+    }
+
+    /// Asks for these targets alone.
+    #[must_use]
+    pub fn targets(self, targets: Targets) -> Self {
+        Self { targets, ..self }
     }
 
     /// Ranks among these items.
@@ -144,7 +198,9 @@ impl Evaluator {
         let ties = TieOrder::new(data.n_items(), &seeds.child("ties"));
         let n = self.metrics.iter().map(|metric| metric.as_dyn().k()).max().unwrap_or(1);
         let options = RankOptions { n, allow_seen: self.allow_seen, ties: &ties };
-        let mut cases = split.cases(data, part);
+        let all = split.cases(data, part);
+        let n_all = all.len();
+        let mut cases = self.targets.of(all, data, split);
         let among = cases.len();
         if (1..among).contains(&self.users) {
             cases = sampled::users(cases, self.users, &seeds.child("users"));
@@ -164,6 +220,7 @@ impl Evaluator {
         }
         let users: Vec<UserId> = cases.iter().map(|case| case.user).collect();
         let mut protocol = self.protocol(split, part);
+        protocol.push_str(&self.targets.words(among, n_all));
         if users.len() < among {
             protocol = format!("{protocol}, {} of {among} users drawn at random", users.len());
         }

@@ -7,4 +7,4 @@ mod evaluator;
 pub mod metrics;
 mod sampled;
 
-pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Value};
+pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tastemaker::core::splits::Part;
-use tastemaker::eval::{Summary, Value};
+use tastemaker::eval::{Summary, Targets, Value};
 use tastemaker::study::Evaluate;
 
 use crate::{Global, output};
@@ -15,10 +15,13 @@ pub(crate) struct Arguments {
     run: PathBuf,
     /// Which targets to foretell
     #[arg(long, value_enum, default_value_t, value_name = "PART")]
-    part: Targets,
+    part: Of,
     /// A metric with its cut-off, such as ndcg@20, instead of the study's; can be given several times
     #[arg(long, value_name = "METRIC")]
     metric: Vec<String>,
+    /// Ask for these targets alone
+    #[arg(long, value_enum, value_name = "WHICH")]
+    targets: Option<Whose>,
     /// Rank the targets among this many sampled items instead of the whole catalog
     #[arg(long, value_name = "N")]
     sampled: Option<usize>,
@@ -31,17 +34,27 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum Targets {
+enum Of {
     Validation,
     #[default]
     Test,
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Whose {
+    /// Everyone's
+    All,
+    /// Targets that somebody met in the training part
+    Met,
+    /// Targets that nobody met in the training part: cold-start items
+    Unmet,
+}
+
 /// Evaluates and prints the metrics.
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
     let part = match arguments.part {
-        Targets::Validation => Part::Validation,
-        Targets::Test => Part::Test,
+        Of::Validation => Part::Validation,
+        Of::Test => Part::Test,
     };
     let summary = tastemaker::evaluate(&arguments.run, part, settings(arguments)?.as_ref())?;
     output::write(global.format, &summary, text)?;
@@ -50,8 +63,9 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
 
 /// The study's settings, unless any of them is given here.
 fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
-    let Arguments { sampled, users, allow_seen, .. } = *arguments;
-    if arguments.metric.is_empty() && sampled.is_none() && users.is_none() && !allow_seen {
+    let Arguments { sampled, targets, users, allow_seen, .. } = *arguments;
+    let changed = sampled.is_some() || targets.is_some() || users.is_some() || allow_seen;
+    if arguments.metric.is_empty() && !changed {
         return Ok(None);
     }
     let mut settings = Evaluate::default();
@@ -60,6 +74,11 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
             arguments.metric.iter().map(|metric| metric.parse()).collect::<Result<_, _>>()?;
     }
     settings.sampled = sampled.unwrap_or(0);
+    settings.targets = match targets {
+        None | Some(Whose::All) => Targets::All,
+        Some(Whose::Met) => Targets::Met,
+        Some(Whose::Unmet) => Targets::Unmet,
+    };
     settings.users = users.unwrap_or(0);
     settings.allow_seen = allow_seen;
     Ok(Some(settings))

@@ -4,7 +4,7 @@ use tastemaker_core::{
     Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, UserId,
 };
 use tastemaker_eval::metrics::{AnyMetric, Coverage, HitRate, Map, Mrr, Ndcg, Precision, Recall};
-use tastemaker_eval::{Candidates, Evaluator};
+use tastemaker_eval::{Candidates, Evaluator, Targets};
 
 fn of_lists(k: usize) -> [AnyMetric; 6] {
     [
@@ -139,6 +139,33 @@ fn a_draw_of_users_is_the_same_for_everyone_and_says_so() {
     assert!(drawn.summary.protocol.ends_with(&said), "{}", drawn.summary.protocol);
     // More than there are: all of them.
     assert_eq!(of(1_000_000, &seeds), all);
+}
+
+#[test]
+fn targets_that_nobody_met_in_training_can_be_asked_for_alone() {
+    // Item 4 comes last only, item 5 nowhere before the last two.
+    let sequences = [vec![0, 1, 2, 4], vec![1, 2, 5, 0], vec![2, 0, 1, 5]];
+    let sequences = sequences.map(|items| items.into_iter().map(ItemId).collect::<Vec<_>>());
+    let data = Dataset {
+        users: (0..3).map(|user| user.to_string()).collect(),
+        items: (0..6).map(|item| item.to_string()).collect(),
+        interactions: Interactions::from_sequences(sequences),
+        ..Dataset::default()
+    };
+    let seeds = SeedTree::new(4);
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let evaluator = Evaluator::new(vec![AnyMetric::HitRate(HitRate { k: 10 })]).unwrap();
+    let of = |targets, part| {
+        let evaluator = evaluator.clone().targets(targets);
+        let found = evaluator.evaluate(&Indifferent, &data, &split, part, &seeds).unwrap();
+        (found.users.iter().map(|user| user.0).collect::<Vec<_>>(), found.summary.protocol)
+    };
+    assert_eq!(of(Targets::All, Part::Test).0, [0, 1, 2]);
+    assert_eq!(of(Targets::Unmet, Part::Test).0, [0, 2]);
+    let (met, protocol) = of(Targets::Met, Part::Test);
+    assert_eq!(met, [1]);
+    assert!(protocol.ends_with(", 1 of 3 users: those whose targets were met in training"));
+    assert_eq!(of(Targets::Unmet, Part::Validation).0, [1]);
 }
 
 #[test]

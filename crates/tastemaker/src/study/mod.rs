@@ -5,7 +5,7 @@ use tastemaker_core::prepare::PrepareOptions;
 use tastemaker_core::sources::AnySource;
 use tastemaker_core::splits::AnySplit;
 use tastemaker_eval::metrics::AnyMetric;
-use tastemaker_eval::{Candidates, Evaluator};
+use tastemaker_eval::{Candidates, Evaluator, Targets};
 
 use crate::recommenders::AnyRecommender;
 use crate::{Error, Result};
@@ -90,9 +90,13 @@ pub struct Evaluate {
     pub sampled: usize,
     /// Whether items of the history may be recommended again.
     pub allow_seen: bool,
+    /// Ask for these targets alone.
+    #[serde(skip_serializing_if = "are_all")]
+    pub targets: Targets,
     /// Ask for this many users alone, drawn by the run's seed; 0 are all. The users are the same for
     /// every arm.
-    // Left out where it is 0, so that studies from before it was there stay the same.
+    // Left out where it is 0, as all targets are, so that studies from before it was there stay the
+    // same.
     #[serde(skip_serializing_if = "is_zero")]
     pub users: usize,
 }
@@ -102,9 +106,20 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn are_all(targets: &Targets) -> bool {
+    *targets == Targets::All
+}
+
 impl Default for Evaluate {
     fn default() -> Self {
-        Self { metrics: AnyMetric::usual(), sampled: 0, allow_seen: false, users: 0 }
+        Self {
+            metrics: AnyMetric::usual(),
+            sampled: 0,
+            allow_seen: false,
+            targets: Targets::All,
+            users: 0,
+        }
     }
 }
 
@@ -116,7 +131,8 @@ impl Evaluate {
             n => Candidates::Sampled { n },
         };
         let evaluator = Evaluator::new(self.metrics.clone())?;
-        Ok(evaluator.candidates(candidates).allow_seen(self.allow_seen).users(self.users))
+        let evaluator = evaluator.targets(self.targets).candidates(candidates);
+        Ok(evaluator.allow_seen(self.allow_seen).users(self.users))
     }
 }
 
