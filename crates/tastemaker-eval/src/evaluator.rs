@@ -242,7 +242,14 @@ impl Evaluator {
         self.finish(sums, users, "lists as they were given".to_owned())
     }
 
-    fn sample(&self, case: &EvalCase<'_>, n_items: usize, seeds: &SeedTree) -> Option<Vec<ItemId>> {
+    /// The items among which a user's targets are ranked, of `n_items` in the catalog; `None` for all
+    /// of them.
+    pub fn sample(
+        &self,
+        case: &EvalCase<'_>,
+        n_items: usize,
+        seeds: &SeedTree,
+    ) -> Option<Vec<ItemId>> {
         match self.candidates {
             Candidates::Full => None,
             Candidates::Sampled { n } => Some(sampled::candidates(

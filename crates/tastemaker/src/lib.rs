@@ -13,6 +13,7 @@ pub mod recommenders;
 pub mod study;
 pub mod text;
 pub mod train;
+pub mod verbalizers;
 mod verbs;
 
 use serde::Serialize;
@@ -25,14 +26,14 @@ pub use tastemaker_core as core;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
-    ArmReport, Cell, Costs, Listed, Matched, Recommendation, Report, StudyObserver, TitleIndex,
-    Whose, check, evaluate, recommend, train,
+    ArmReport, Cell, Costs, Listed, Matched, PromptOf, Recommendation, Report, StudyObserver,
+    TitleIndex, Whose, check, evaluate, prompt, recommend, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.
 type Table = (&'static str, &'static [Entry], fn(&str) -> Option<Value>);
 
-fn all_tables() -> [Table; 8] {
+fn all_tables() -> [Table; 9] {
     fn settings<T: Serialize + DeserializeOwned>(name: &str) -> Option<Value> {
         serde_json::to_value(usual::<T>(name)?).ok()?.get(name).cloned()
     }
@@ -50,6 +51,7 @@ fn all_tables() -> [Table; 8] {
         table!("recommenders", recommenders::AnyRecommender),
         table!("sources", core::sources::AnySource),
         table!("splits", core::splits::AnySplit),
+        table!("verbalizers", verbalizers::AnyVerbalizer),
     ]
 }
 

@@ -9,6 +9,7 @@ mod describe;
 mod doctor;
 mod evaluate;
 mod list;
+mod prompt;
 mod recommend;
 mod train;
 
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Evaluate(evaluate::Arguments),
     /// Recommend with a trained run
     Recommend(recommend::Arguments),
+    /// Show what a language model over text is told of a user
+    Prompt(prompt::Arguments),
     /// List what a study can name
     List(list::Arguments),
     /// Say what this machine and this build have
@@ -37,6 +40,7 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Train(arguments) => train::run(&arguments, global),
         Command::Evaluate(arguments) => evaluate::run(&arguments, global),
         Command::Recommend(arguments) => recommend::run(&arguments, global),
+        Command::Prompt(arguments) => prompt::run(&arguments, global),
         Command::List(arguments) => list::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
     }

@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-fn entries(written: &[String]) -> Vec<String> {
+pub(super) fn entries(written: &[String]) -> Vec<String> {
     let parts = written.iter().flat_map(|entry| entry.split(';')).map(str::trim);
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }

@@ -99,6 +99,17 @@ impl CausalModel {
         })
     }
 
+    /// The most tokens that the model at `path` reads, without reading its weights.
+    pub fn longest_at(path: &Path) -> Result<usize> {
+        let config = if path.is_dir() {
+            let path = path.join("config.json");
+            json::<FolderConfig>(&path)?.resolve(&path)?
+        } else {
+            config_of(&Gguf::open(path)?)?
+        };
+        Ok(config.longest)
+    }
+
     /// How many tokens it knows.
     pub fn n_tokens(&self) -> usize {
         self.n_tokens

@@ -1,6 +1,7 @@
 //! Language models over text that were trained by others, read from the files as they come.
 
 mod causal_model;
+mod chat;
 mod gguf;
 mod sentence_encoder;
 mod tokenizer;
@@ -9,7 +10,9 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
+pub use crate::fused::Past;
 pub use causal_model::CausalModel;
+pub use chat::ChatFormat;
 pub use sentence_encoder::SentenceEncoder;
 pub use tokenizer::TextTokenizer;
 

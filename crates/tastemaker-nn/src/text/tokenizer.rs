@@ -98,7 +98,16 @@ impl TextTokenizer {
 
     /// The tokens of each text.
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<Vec<u32>>> {
-        let encode = |text: &T| match self.inner.encode_fast(text.as_ref(), true) {
+        self.tokens(texts, true)
+    }
+
+    /// The tokens of each text and no special ones but those that stand in it.
+    pub fn encode_as_it_is<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<Vec<u32>>> {
+        self.tokens(texts, false)
+    }
+
+    fn tokens<T: AsRef<str> + Sync>(&self, texts: &[T], special: bool) -> Result<Vec<Vec<u32>>> {
+        let encode = |text: &T| match self.inner.encode_fast(text.as_ref(), special) {
             Ok(encoding) => Ok(encoding.get_ids().to_vec()),
             Err(error) => Err(Error::setting("a text", error, "one that the tokenizer can read")),
         };

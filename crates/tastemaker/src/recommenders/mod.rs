@@ -4,11 +4,12 @@ use std::path::Path;
 
 use tastemaker_core::catalog::words;
 use tastemaker_core::splits::{Part, SplitSets};
-use tastemaker_core::{Dataset, ItemId, Recommender, SeedTree, registry};
+use tastemaker_core::{Dataset, ItemId, RecQuery, Recommender, SeedTree, registry};
 use tastemaker_eval::Evaluator;
 use tastemaker_eval::metrics::{AnyMetric, Ndcg};
 
 use crate::Result;
+use crate::prompts::Shown;
 use crate::train::Observer;
 
 mod bm25;
@@ -16,7 +17,7 @@ mod ease;
 mod item_knn;
 mod language_model;
 mod most_popular;
-mod text_likelihood;
+mod text_language_model;
 mod text_similarity;
 
 pub use bm25::Bm25;
@@ -27,7 +28,7 @@ pub use language_model::{
     LanguageModel, MODEL_FILE, Others, Pretraining, Scoring, TextAdaptor, TextInitialise,
 };
 pub use most_popular::MostPopular;
-pub use text_likelihood::TextLikelihood;
+pub use text_language_model::TextLanguageModel;
 pub use text_similarity::TextSimilarity;
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by
@@ -85,6 +86,11 @@ pub trait FitRecommender {
         false
     }
 
+    /// What a model over text is told for `query`; `None` for what is told nothing in words.
+    fn prompt(&self, _context: &FitContext<'_>, _query: &RecQuery<'_>) -> Result<Option<Shown>> {
+        Ok(None)
+    }
+
     /// Everything about the settings that cannot be used.
     fn problems(&self) -> Vec<crate::Error> {
         Vec::new()
@@ -104,8 +110,8 @@ registry! {
         "language-model" => LanguageModel(LanguageModel),
         /// The items met most often in the training part, the same for everybody.
         "most-popular" => MostPopular(MostPopular),
-        /// Candidates whose titles a pre-trained language model finds likely after a prompt.
-        "text-likelihood" => TextLikelihood(TextLikelihood),
+        /// A pre-trained language model over text that is told of a user.
+        "text-language-model" => TextLanguageModel(TextLanguageModel),
         /// Items whose texts a pre-trained sentence encoder finds like those of the history.
         "text-similarity" => TextSimilarity(TextSimilarity),
     }
@@ -141,7 +147,7 @@ fn distinct(history: &[ItemId]) -> Vec<ItemId> {
 }
 
 /// A setting is one of the numbers that can be used.
-fn check<T: Copy + PartialOrd + std::fmt::Display>(
+pub(crate) fn check<T: Copy + PartialOrd + std::fmt::Display>(
     name: &str,
     value: T,
     range: std::ops::RangeInclusive<T>,

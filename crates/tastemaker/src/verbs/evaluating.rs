@@ -19,10 +19,10 @@ use crate::study::{Evaluate, RunFolder};
 /// Evaluates the recommender of the run in `folder` over the targets of `part`, as `settings` say
 /// or, where they say nothing, as its study does.
 pub fn evaluate(folder: &Path, part: Part, settings: Option<&Evaluate>) -> Result<Summary> {
-    let run = Ended::read(&RunFolder::open(folder)?)?;
+    let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
     let evaluator = settings.unwrap_or(&run.study.evaluate).evaluator()?;
     let seeds = SeedTree::new(run.seed);
-    Ok(evaluator.evaluate(&*run.recommender, &run.data.dataset, &run.split, part, &seeds)?.summary)
+    Ok(evaluator.evaluate(&*recommender, &run.data.dataset, &run.split, part, &seeds)?.summary)
 }
 
 /// Writes the values of every user to a Parquet file: the outside id and a column a metric.

@@ -2,22 +2,26 @@
 
 mod evaluating;
 mod matching;
+mod prompting;
 mod recommending;
 mod report;
 mod training;
 
 pub use evaluating::evaluate;
 pub use matching::{Matched, TitleIndex};
+pub use prompting::{PromptOf, prompt};
 pub use recommending::{Listed, Recommendation, Whose, recommend};
 pub use report::{ArmReport, Cell, Costs, Report};
 pub use training::{StudyObserver, check, train};
+
+use std::path::PathBuf;
 
 use tastemaker_core::prepare::Prepared;
 use tastemaker_core::splits::{AnySplit, SplitSets};
 use tastemaker_core::{Recommender, SeedTree};
 
 use crate::recommenders::{FitContext, Others};
-use crate::study::{RunFolder, Study};
+use crate::study::{Arm, RunFolder, Study};
 use crate::train::Silent;
 use crate::{Error, Result};
 
@@ -35,24 +39,32 @@ pub(crate) fn divide(split: &AnySplit, data: &Prepared) -> Result<SplitSets> {
     Ok(split.as_dyn().split(&data.dataset, &SeedTree::new(SPLIT_SEED).child("split"))?)
 }
 
-/// A run that has ended, with its recommender.
-struct Ended {
+/// A run that has ended, but for its recommender.
+struct Run {
+    folder: PathBuf,
+    /// Where pre-trained models are, if there are any.
+    pretrained: Option<PathBuf>,
     study: Study,
     seed: u64,
     data: Prepared,
     split: SplitSets,
+}
+
+/// A run that has ended, with its recommender.
+struct Ended {
+    run: Run,
     recommender: Box<dyn Recommender>,
 }
 
-impl Ended {
-    /// Reads the run in `folder`; its recommender is read or, for controls, learnt again.
+impl Run {
+    /// Reads the run in `folder`.
     fn read(folder: &RunFolder) -> Result<Self> {
         let study = folder.study()?;
         let problem = |problem: &str| Error::Run {
             path: folder.path().to_owned(),
             problem: problem.to_owned(),
         };
-        let (Some(arm), Some(&seed)) = (study.arm.first(), study.study.seeds.first()) else {
+        let (Some(_), Some(&seed)) = (study.arm.first(), study.study.seeds.first()) else {
             return Err(problem("its study has no arm or no seed"));
         };
         let Some(result) = folder.result()? else {
@@ -65,18 +77,36 @@ impl Ended {
         if split.hash() != result.split_hash {
             return Err(problem("its data or split is not the one its result was made with"));
         }
-        let pretrained = folder.pretrained();
-        let context = FitContext {
-            data: &data.dataset,
-            split: &split,
-            seeds: SeedTree::new(seed),
-            checkpoints: Some(folder.path()),
-            pretrained: pretrained.exists().then_some(&*pretrained),
-            others: &Others::default(),
-            allow_seen: study.evaluate.allow_seen,
+        let pretrained = Some(folder.pretrained()).filter(|folder| folder.exists());
+        Ok(Self { folder: folder.path().to_owned(), pretrained, study, seed, data, split })
+    }
+
+    /// Its one arm.
+    fn arm(&self) -> &Arm {
+        &self.study.arm[0]
+    }
+
+    /// What its recommender learnt from.
+    fn context<'a>(&'a self, others: &'a Others) -> FitContext<'a> {
+        FitContext {
+            data: &self.data.dataset,
+            split: &self.split,
+            seeds: SeedTree::new(self.seed),
+            checkpoints: Some(&self.folder),
+            pretrained: self.pretrained.as_deref(),
+            others,
+            allow_seen: self.study.evaluate.allow_seen,
             observer: &Silent,
-        };
-        let recommender = arm.recommender.as_dyn().restore(&context)?;
-        Ok(Self { study, seed, data, split, recommender })
+        }
+    }
+}
+
+impl Ended {
+    /// Reads the run in `folder`; its recommender is read or, for controls, learnt again.
+    fn read(folder: &RunFolder) -> Result<Self> {
+        let run = Run::read(folder)?;
+        let recommender =
+            run.arm().recommender.as_dyn().restore(&run.context(&Others::default()))?;
+        Ok(Self { run, recommender })
     }
 }

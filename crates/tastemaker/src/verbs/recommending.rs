@@ -46,7 +46,7 @@ pub struct Listed {
 
 /// Recommends `n` items with the recommender of the run in `folder`.
 pub fn recommend(folder: &Path, whose: &Whose, n: usize) -> Result<Recommendation> {
-    let run = Ended::read(&RunFolder::open(folder)?)?;
+    let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
     let data = &run.data.dataset;
     let (user, history) = match whose {
         Whose::User(id) => {
@@ -64,7 +64,7 @@ pub fn recommend(folder: &Path, whose: &Whose, n: usize) -> Result<Recommendatio
     let ties = TieOrder::new(data.n_items(), &SeedTree::new(run.seed).child("ties"));
     let options = RankOptions { n, allow_seen: run.study.evaluate.allow_seen, ties: &ties };
     let query = RecQuery { user, history: &items, candidates: None };
-    let lists = run.recommender.recommend(&[query], &options)?;
+    let lists = recommender.recommend(&[query], &options)?;
     let list = lists.into_iter().next().unwrap_or_default();
     let listed = |(rank, (item, score)): (usize, (ItemId, f32))| Listed {
         rank: rank + 1,

@@ -2,14 +2,18 @@ use std::path::{Path, PathBuf};
 
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
-use tastemaker::core::{Dataset, Interactions, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
+use tastemaker::core::{
+    Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, SeedTree, TieOrder,
+};
 use tastemaker::nn::fused::Precision;
 use tastemaker::nn::text::{CausalModel, SentenceEncoder, TextTokenizer};
+use tastemaker::prompts::{Prompting, Shown};
 use tastemaker::recommenders::{
-    FitContext, FitRecommender, Given, Others, TextLikelihood, TextSimilarity,
+    FitContext, FitRecommender, Given, Others, TextLanguageModel, TextSimilarity,
 };
 use tastemaker::text::TextEmbeddings;
 use tastemaker::train::Silent;
+use tastemaker::verbalizers::{AnswerWords, AnyVerbalizer, ConstrainedTitles, Likelihood};
 
 use crate::models::model;
 
@@ -142,12 +146,12 @@ fn candidates_are_ranked_by_the_likelihood_of_their_titles() {
     let told = "Seen: Star Trek: The Motion Picture, Star Wars, then ";
     let template = "Seen: {% for item in history %}{{ item.title }}, {% endfor %}then ".to_owned();
     for calibrated in [false, true] {
-        let recommender = TextLikelihood {
+        let likelihood = Likelihood { calibrated, ..Likelihood::default() };
+        let recommender = TextLanguageModel {
             model: path.clone(),
-            template: template.clone(),
-            last_items: 2,
-            calibrated,
-            ..TextLikelihood::default()
+            prompt: Prompting { template: template.clone(), last_items: 2, ..Prompting::default() },
+            verbalizer: AnyVerbalizer::Likelihood(likelihood),
+            ..TextLanguageModel::default()
         };
         assert!(recommender.unsuitable(&given).is_empty() && recommender.problems().is_empty());
         let fitted = recommender.fit(&context).unwrap();
@@ -164,16 +168,163 @@ fn candidates_are_ranked_by_the_likelihood_of_their_titles() {
     }
 }
 
+/// What is made ready for the small data, and asked with this history and these candidates.
+fn asked(
+    recommender: &TextLanguageModel,
+    (history, candidates): (&[u32], Option<&[u32]>),
+    allow_seen: bool,
+) -> (RankedList, Shown) {
+    let (data, seeds) = (data(), SeedTree::new(1));
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let others = Others::default();
+    let context = context((&data, &split, &others), seeds, None);
+    assert!(recommender.problems().is_empty(), "{:?}", recommender.problems());
+    let ties = TieOrder::new(6, &seeds);
+    let options = RankOptions { n: 6, allow_seen, ties: &ties };
+    let items = |items: &[u32]| items.iter().copied().map(ItemId).collect::<Vec<_>>();
+    let (history, candidates) = (items(history), candidates.map(items));
+    let query = RecQuery { user: None, history: &history, candidates: candidates.as_deref() };
+    let shown = recommender.prompt(&context, &query).unwrap().unwrap();
+    let list = recommender.fit(&context).unwrap().recommend(&[query], &options).unwrap().remove(0);
+    (list, shown)
+}
+
+fn smollm() -> Option<PathBuf> {
+    Some(model("smollm2-135m-instruct")?.join("SmolLM2-135M-Instruct.Q4_1.gguf"))
+}
+
+fn told(template: &str, verbalizer: AnyVerbalizer, model: &Path) -> TextLanguageModel {
+    let prompt = Prompting { template: template.to_owned(), ..Prompting::default() };
+    TextLanguageModel { model: model.to_owned(), prompt, verbalizer, ..Default::default() }
+}
+
 #[test]
-fn a_likelihood_over_the_whole_catalog_and_a_broken_template_are_refused_in_the_study() {
-    let study = |evaluate: &str, template: &str| {
+fn titles_that_may_be_written_are_ranked_by_their_likelihood_and_no_others_come_out() {
+    let Some(path) = smollm() else { return };
+    let language_model = CausalModel::read(&path, Precision::F32).unwrap();
+    let tokenizer = TextTokenizer::read_gguf(&path).unwrap();
+    let tokens = |text: &str| tokenizer.encode(&[text]).unwrap().remove(0);
+    // With a beam for every title it is exact.
+    let verbalizer = AnyVerbalizer::ConstrainedTitles(ConstrainedTitles::default());
+    let recommender = told("chosen-in-order", verbalizer, &path);
+    let (list, shown) = asked(&recommender, (&[0, 3], None), false);
+    assert_eq!(
+        shown.text,
+        "A customer has chosen, in this order:\nStar Trek: The Motion Picture\nPride and Prejudice\n"
+    );
+    let mut expected: Vec<(u32, f32)> = [1, 4, 5]
+        .map(|item| {
+            let title = [tokens(TITLES[item as usize].unwrap()), tokens("\n")].concat();
+            let found = language_model.log_probabilities(&shown.tokens, &[&title]).unwrap();
+            (item, found[0].iter().sum())
+        })
+        .into();
+    expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let found: Vec<u32> = list.items.iter().map(|item| item.0).collect();
+    assert_eq!(found, expected.iter().map(|(item, _)| *item).collect::<Vec<_>>());
+    for (score, (_, expected)) in list.scores.iter().zip(&expected) {
+        assert!((score - expected).abs() < 1e-2, "{score} and not {expected}");
+    }
+    // Among candidates, and with a single beam, still what exists only.
+    let (list, _) = asked(&recommender, (&[0, 3], Some(&[5, 1])), false);
+    assert_eq!(list.items.len(), 2);
+    let verbalizer = ConstrainedTitles { beams: 1, ..ConstrainedTitles::default() };
+    let greedy = told("chosen-in-order", AnyVerbalizer::ConstrainedTitles(verbalizer), &path);
+    let (list, _) = asked(&greedy, (&[0, 3], None), true);
+    assert_eq!(list.items.len(), 1);
+    assert!(TITLES[list.items[0].index()].is_some());
+}
+
+#[test]
+fn answer_words_are_weighed_after_each_candidates_own_prompt() {
+    let Some(path) = smollm() else { return };
+    let language_model = CausalModel::read(&path, Precision::F32).unwrap();
+    let tokenizer = TextTokenizer::read_gguf(&path).unwrap();
+    let tokens = |text: &str| tokenizer.encode(&[text]).unwrap().remove(0);
+    let good = [" Yes", " yes"].map(str::to_owned).to_vec();
+    let words = AnswerWords { good, ..AnswerWords::default() };
+    let recommender = told("tallrec", AnyVerbalizer::AnswerWords(words), &path);
+    let (list, shown) = asked(&recommender, (&[0, 1], Some(&[5, 3, 4])), false);
+    assert!(shown.text.ends_with("Will the user like \"Alien\"?\nAnswer:"), "{}", shown.text);
+    for (item, score) in list.items.iter().zip(&list.scores) {
+        let title = TITLES[item.index()].unwrap();
+        let prompt = tokens(&shown.text.replace("Alien", title));
+        let words = [" Yes", " yes", " No"].map(tokens);
+        let words: Vec<&[u32]> = words.iter().map(Vec::as_slice).collect();
+        let found = language_model.log_probabilities(&prompt, &words).unwrap();
+        let p: Vec<f32> = found.iter().map(|word| word.iter().sum::<f32>().exp()).collect();
+        let expected = (p[0] + p[1]).ln() - p[2].ln();
+        assert!((score - expected).abs() < 1e-2, "{title}: {score} and not {expected}");
+    }
+    assert!(list.scores.is_sorted_by(|a, b| a >= b) && list.items.len() == 3);
+}
+
+#[test]
+fn a_conversation_is_held_as_the_model_was_taught() {
+    let Some(path) = smollm() else { return };
+    let mut recommender = told(
+        "{% for item in history %}{{ item.title }}.{% endfor %}",
+        AnyVerbalizer::Likelihood(Likelihood::default()),
+        &path,
+    );
+    recommender.prompt.chat = true;
+    let (_, shown) = asked(&recommender, (&[5], Some(&[0])), false);
+    // As transformers' apply_chat_template gives it for this model.
+    let before = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
+    let expected = |system: &str| {
+        format!(
+            "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\nAlien.<|im_end|>\n<|im_start|>assistant\n"
+        )
+    };
+    assert_eq!(shown.text, expected(before));
+    // Tokens that stand for themselves are one token each.
+    let tokenizer = TextTokenizer::read_gguf(&path).unwrap();
+    assert_eq!(shown.tokens[0], tokenizer.token("<|im_start|>").unwrap());
+    recommender.prompt.system = "You recommend films.".to_owned();
+    let (_, shown) = asked(&recommender, (&[5], Some(&[0])), false);
+    assert_eq!(shown.text, expected("You recommend films."));
+    assert_eq!((shown.items, shown.left_out), (1, 0));
+}
+
+#[test]
+fn other_users_are_told_as_examples() {
+    let Some(path) = smollm() else { return };
+    let likelihood = AnyVerbalizer::Likelihood(Likelihood::default());
+    let mut recommender = told("few-shot", likelihood, &path);
+    let problems: Vec<String> = recommender.problems().iter().map(ToString::to_string).collect();
+    assert!(problems.len() == 1 && problems[0].contains("examples is 0"), "{problems:?}");
+    recommender.prompt.examples = 2;
+    let (_, shown) = asked(&recommender, (&[5], Some(&[0])), false);
+    // Both users' training parts, two items each.
+    for (before, next) in [(0, 1), (3, 4)] {
+        let title = |item: usize| TITLES[item].unwrap();
+        let told = format!(
+            "A customer chose: {}\nThen this customer chose: {}\n\n",
+            title(before),
+            title(next)
+        );
+        assert!(shown.text.contains(&told), "{}", shown.text);
+    }
+    assert!(shown.text.ends_with("A customer chose: Alien\nThen this customer chose:"));
+}
+
+#[test]
+fn what_a_text_model_cannot_be_told_is_refused_in_the_study() {
+    let with = |evaluate: &str, template: &str, more: &str| {
         let text = format!(
             "[study]\nname = \"s\"\nseeds = [1]\n[dataset.demo]\n{evaluate}\n[[arm]]\nname = \"a\"\n\
-             recommender = {{ text-likelihood = {{ template = \"{template}\" }} }}\n"
+             [arm.recommender.text-language-model]\nprompt = {{ template = \"{template}\" }}\n{more}"
         );
         tastemaker::study::parse("s.toml", &text, &[]).map(drop).map_err(|error| error.to_string())
     };
+    let study = |evaluate: &str, template: &str| with(evaluate, template, "");
     assert_eq!(study("[evaluate]\nsampled = 19", "{{ history }}"), Ok(()));
+    assert_eq!(with("", "{{ history }}", "verbalizer = { constrained-titles = {} }"), Ok(()));
+    let words = "verbalizer = { answer-words = {} }";
+    let problem = with("[evaluate]\nsampled = 19", "{{ history }}", words).unwrap_err();
+    assert!(problem.contains("expected one that speaks of item"), "{problem}");
+    let problem = study("[evaluate]\nsampled = 19", "tallrec").unwrap_err();
+    assert!(problem.contains("expected one that does not speak of item"), "{problem}");
     let problem = study("", "{{ history }}").unwrap_err();
     assert!(problem.contains("cannot rank over the whole catalog; set sampled"), "{problem}");
     let problem = study("[evaluate]\nsampled = 19", "{{ histories }}").unwrap_err();

@@ -1,0 +1,26 @@
+//! Prompts: what a language model over text is told of a user.
+
+mod chat;
+mod prompter;
+mod template;
+
+pub use chat::Chat;
+pub(crate) use prompter::usual_model;
+pub use prompter::{Prompter, Prompting, Shown};
+pub use template::{Template, Told};
+
+/// The templates that can be named, each a file in `prompts/`, which says whose it is.
+pub const SHIPPED: [(&str, &str); 12] = [
+    ("chosen-in-order", include_str!("../../prompts/chosen-in-order.jinja")),
+    ("conversational", include_str!("../../prompts/conversational.jinja")),
+    ("few-shot", include_str!("../../prompts/few-shot.jinja")),
+    ("llmrank-in-context", include_str!("../../prompts/llmrank-in-context.jinja")),
+    ("llmrank-recency", include_str!("../../prompts/llmrank-recency.jinja")),
+    ("llmrank-sequential", include_str!("../../prompts/llmrank-sequential.jinja")),
+    ("p5-direct", include_str!("../../prompts/p5-direct.jinja")),
+    ("p5-rating", include_str!("../../prompts/p5-rating.jinja")),
+    ("p5-sequential", include_str!("../../prompts/p5-sequential.jinja")),
+    ("prompt4nr-action", include_str!("../../prompts/prompt4nr-action.jinja")),
+    ("prompt4nr-utility", include_str!("../../prompts/prompt4nr-utility.jinja")),
+    ("tallrec", include_str!("../../prompts/tallrec.jinja")),
+];

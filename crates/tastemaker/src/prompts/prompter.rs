@@ -1,0 +1,189 @@
+//! From a user to the tokens that a model reads.
+
+use std::path::{Path, PathBuf};
+
+use rand::seq::index;
+use serde::{Deserialize, Serialize};
+use tastemaker_core::splits::SplitSets;
+use tastemaker_core::{Dataset, ItemId, SeedTree, UserId};
+use tastemaker_nn::text::{CausalModel, TextTokenizer};
+
+use super::{Chat, Template, Told};
+use crate::error::setting;
+use crate::recommenders::check;
+use crate::{Error, Result};
+
+/// What a language model over text is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Prompting {
+    /// A template in Jinja's language, or the name of one that is shipped; see [`Template`].
+    pub template: String,
+    /// Whether the prompt is said as the model was taught to converse, by its chat template.
+    pub chat: bool,
+    /// What is said before, in a conversation.
+    pub system: String,
+    /// The items of the history, counted from its end, that are told.
+    pub last_items: usize,
+    /// Other users that are told as examples.
+    pub examples: usize,
+}
+
+impl Default for Prompting {
+    fn default() -> Self {
+        Self {
+            template: "chosen-in-order".to_owned(),
+            chat: false,
+            system: String::new(),
+            last_items: 10,
+            examples: 0,
+        }
+    }
+}
+
+/// Makes prompts about one data set for one model.
+#[derive(Debug)]
+pub struct Prompter {
+    settings: Prompting,
+    template: Template,
+    chat: Option<Chat>,
+    tokenizer: TextTokenizer,
+    longest: usize,
+    data: Dataset,
+    examples: Vec<(Vec<ItemId>, ItemId)>,
+}
+
+/// A prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Shown {
+    /// As it is read.
+    pub text: String,
+    /// Its tokens.
+    #[serde(skip)]
+    pub tokens: Vec<u32>,
+    /// How many items of the history it tells.
+    pub items: usize,
+    /// How many more of them would have been told, had there been room.
+    pub left_out: usize,
+}
+
+impl Prompting {
+    /// What of it cannot be used, by the keys of settings.
+    pub fn problems(&self) -> Vec<Error> {
+        let mut problems: Vec<Error> =
+            check("last-items", self.last_items, 1..=1_000_000).into_iter().collect();
+        if !self.system.is_empty() && !self.chat {
+            problems.push(setting("system", "set", "nothing, or chat = true beside it"));
+        }
+        match Template::parse(&self.template) {
+            Ok(template) if template.speaks_of("examples") != (self.examples > 0) => {
+                let expected = if self.examples > 0 {
+                    "0, since the template speaks of no examples"
+                } else {
+                    "1 or more, since the template speaks of examples"
+                };
+                problems.push(setting("examples", self.examples, expected));
+            }
+            Ok(_) => {}
+            Err(problem) => problems.push(problem.at("template")),
+        }
+        problems
+    }
+}
+
+impl Prompter {
+    /// For the model at `model`, about `data`, of whose training part examples are taken.
+    pub fn new(
+        settings: &Prompting,
+        model: &Path,
+        (data, split, seeds): (&Dataset, &SplitSets, &SeedTree),
+    ) -> Result<Self> {
+        let longest = CausalModel::longest_at(model)?;
+        let chat = settings.chat.then(|| Chat::of_model(model)).transpose()?;
+        Ok(Self {
+            template: Template::parse(&settings.template)?,
+            chat,
+            tokenizer: TextTokenizer::of_model(model, longest)?,
+            longest,
+            examples: settings.drawn(data, split, &seeds.child("examples")),
+            data: data.clone(),
+            settings: settings.clone(),
+        })
+    }
+
+    /// The tokenizer of the model.
+    pub fn tokenizer(&self) -> &TextTokenizer {
+        &self.tokenizer
+    }
+
+    /// The data that prompts are about.
+    pub fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// Whether the template speaks of this slot.
+    pub fn speaks_of(&self, slot: &str) -> bool {
+        self.template.speaks_of(slot)
+    }
+
+    /// The prompt that tells what is known of a user, and leaves room for `room` tokens.
+    ///
+    /// Of the history, the last items are told as the settings say, and fewer of them, the oldest
+    /// left out first, where the prompt would be too long. Examples keep their place.
+    ///
+    /// # Errors
+    /// If it is too long or empty without any history.
+    pub fn prompt(&self, told: &Told<'_>, room: usize) -> Result<Shown> {
+        let last = &told.history[told.history.len().saturating_sub(self.settings.last_items)..];
+        let most = self.longest.saturating_sub(room);
+        for first in 0..=last.len() {
+            let told = Told { history: &last[first..], examples: &self.examples, ..*told };
+            let text = self.template.render(&self.data, &told)?;
+            let (text, mut tokens) = match &self.chat {
+                Some(chat) => {
+                    let text = chat.render(&self.settings.system, &text)?;
+                    let tokens = self.tokenizer.encode_as_it_is(&[&text])?;
+                    (text, tokens)
+                }
+                None => {
+                    let tokens = self.tokenizer.encode(&[&text])?;
+                    (text, tokens)
+                }
+            };
+            let tokens = tokens.pop().unwrap_or_default();
+            if (1..=most).contains(&tokens.len()) {
+                return Ok(Shown { text, tokens, items: last.len() - first, left_out: first });
+            }
+        }
+        let expected = format!("from 1 to {most} tokens where the history is left out");
+        Err(setting("the prompt", "empty or too long", expected))
+    }
+}
+
+impl Prompting {
+    /// Users drawn from those with two training interactions: the last of which is what came next.
+    fn drawn(
+        &self,
+        data: &Dataset,
+        split: &SplitSets,
+        seeds: &SeedTree,
+    ) -> Vec<(Vec<ItemId>, ItemId)> {
+        let train = |user: UserId| split.train(data, user);
+        let users: Vec<UserId> =
+            data.interactions.users().filter(|user| train(*user).len() >= 2).collect();
+        let n = self.examples.min(users.len());
+        let drawn = index::sample(&mut seeds.rng(), users.len(), n);
+        let example = |place: usize| {
+            let (next, before) = train(users[place]).split_last()?;
+            let first = before.len().saturating_sub(self.last_items);
+            Some((before[first..].to_vec(), *next))
+        };
+        drawn.into_iter().filter_map(example).collect()
+    }
+}
+
+/// The model that is used if nothing else is said.
+pub(crate) fn usual_model() -> PathBuf {
+    "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf".into()
+}

@@ -1,0 +1,147 @@
+//! A pre-trained language model over text that is told of a user.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::recommender::RankOptions;
+use tastemaker_core::{RankedList, RecQuery, Recommender};
+use tastemaker_nn::fused::Precision;
+use tastemaker_nn::text::{CausalModel, TextTokenizer};
+
+use super::{FitContext, FitRecommender, Given};
+use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
+use crate::verbalizers::{AnyVerbalizer, Likelihood, Reader, Verbalize, unfitting};
+use crate::{Error, Result};
+
+/// A pre-trained language model over text that is told of a user, and what is read out of it.
+///
+/// # What it does
+/// Fills the template with the last items of the history, and with fewer of them, the oldest left
+/// out first, where the prompt would be longer than the model reads; reads it; and takes items out
+/// of what the model would say by the verbalizer. Nothing learns: prompt-free tuning (tuning-free
+/// prompting), as `PLM-Rec`'s and `LLMRank`'s zero-shot rankers.
+///
+/// # When not to use it
+/// Where titles say little, and on public data without asking whether the model knows it by heart.
+///
+/// # References
+/// Hou et al. 2024, `LLMRank`; Liu et al. 2023, *Pre-train, prompt and recommendation*; each
+/// verbalizer has its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct TextLanguageModel {
+    /// A GGUF file, or a folder as `transformers` leaves it.
+    pub model: PathBuf,
+    /// What the factors of the model's products are rounded to.
+    pub precision: Precision,
+    /// What the model is told.
+    pub prompt: Prompting,
+    /// How items are read out of it.
+    pub verbalizer: AnyVerbalizer,
+}
+
+impl Default for TextLanguageModel {
+    fn default() -> Self {
+        Self {
+            model: usual_model(),
+            precision: Precision::F32,
+            prompt: Prompting::default(),
+            verbalizer: AnyVerbalizer::Likelihood(Likelihood::default()),
+        }
+    }
+}
+
+const NAME: &str = "text-language-model";
+
+struct Fitted {
+    reader: Reader,
+    verbalizer: Box<dyn Verbalize>,
+    needs_candidates: bool,
+}
+
+impl TextLanguageModel {
+    fn prompter(&self, context: &FitContext<'_>) -> Result<Prompter> {
+        Prompter::new(&self.prompt, &self.model, (context.data, context.split, &context.seeds))
+    }
+}
+
+impl FitRecommender for TextLanguageModel {
+    fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
+        if context.data.catalog.title_attribute().is_none() {
+            return Err(without_titles());
+        }
+        let prompter = self.prompter(context)?;
+        let reader = Reader { model: CausalModel::read(&self.model, self.precision)?, prompter };
+        let verbalizer = self.verbalizer.as_dyn();
+        let needs_candidates = verbalizer.needs_candidates();
+        let verbalizer = verbalizer.prepare(&reader)?;
+        Ok(Box::new(Fitted { reader, verbalizer, needs_candidates }))
+    }
+
+    fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
+        let titles = given.data.catalog.title_attribute().is_none().then(without_titles);
+        let model = TextTokenizer::of_model(&self.model, usize::MAX).err();
+        let model = model.map(|error| Error::from(error).at("model"));
+        let wants = self.prompt.chat && model.is_none();
+        let chat = wants.then(|| Chat::of_model(&self.model).err()).flatten();
+        let chat = chat.map(|error| error.at("prompt"));
+        titles.into_iter().chain(model).chain(chat).collect()
+    }
+
+    fn problems(&self) -> Vec<Error> {
+        let prompt = self.prompt.problems().into_iter().map(|problem| problem.at("prompt"));
+        let verbalizer = self.verbalizer.as_dyn().problem();
+        let verbalizer = verbalizer.map(|problem| problem.at("verbalizer"));
+        prompt.chain(verbalizer).chain(unfitting(&self.prompt, &self.verbalizer)).collect()
+    }
+
+    fn needs_candidates(&self) -> bool {
+        self.verbalizer.as_dyn().needs_candidates()
+    }
+
+    fn prompt(&self, context: &FitContext<'_>, query: &RecQuery<'_>) -> Result<Option<Shown>> {
+        let candidates = query.candidates.unwrap_or_default();
+        let item = candidates.first().copied();
+        let item = item.filter(|_| self.verbalizer.as_dyn().asks_about_items());
+        let (user, history) = (query.user, query.history);
+        let told = Told { user, history, candidates, item, ..Told::default() };
+        self.prompter(context)?.prompt(&told, 0).map(Some)
+    }
+}
+
+fn without_titles() -> Error {
+    let reason = "the items have no titles".to_owned();
+    tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into()
+}
+
+impl Fitted {
+    fn rank(&self, query: &RecQuery<'_>, options: &RankOptions<'_>) -> Result<RankedList> {
+        if self.needs_candidates && query.candidates.is_none() {
+            let reason = "it reads every candidate, so it ranks among sampled items alone";
+            let reason = reason.to_owned();
+            return Err(tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into());
+        }
+        let scored = self.verbalizer.scores(&self.reader, query, options)?;
+        Ok(options.ties.top_n(scored.into_iter(), options.n))
+    }
+}
+
+impl Recommender for Fitted {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn recommend(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_core::Result<Vec<RankedList>> {
+        let failed = |error: Error| match error {
+            Error::Core(error) => error,
+            error => {
+                tastemaker_core::Error::Recommender { recommender: NAME, source: error.into() }
+            }
+        };
+        queries.iter().map(|query| self.rank(query, options).map_err(failed)).collect()
+    }
+}

@@ -1,0 +1,71 @@
+//! Sequences of tokens that may be written.
+
+use std::collections::BTreeMap;
+
+use tastemaker_core::ItemId;
+
+/// The titles of items, token by token: after each beginning the tokens with which some title goes
+/// on, and the items whose title ends there.
+#[derive(Clone, Debug)]
+pub(super) struct Trie {
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    next: BTreeMap<u32, usize>,
+    items: Vec<ItemId>,
+}
+
+impl Trie {
+    /// Where every title begins.
+    pub(super) const ROOT: usize = 0;
+
+    /// Of these items, each with the tokens of its title; those without any are left out.
+    pub(super) fn new<'a>(titles: impl Iterator<Item = (ItemId, &'a [u32])>) -> Self {
+        let mut trie = Self { nodes: vec![Node::default()] };
+        for (item, tokens) in titles.filter(|(_, tokens)| !tokens.is_empty()) {
+            let mut node = Self::ROOT;
+            for &token in tokens {
+                let new = trie.nodes.len();
+                node = *trie.nodes[node].next.entry(token).or_insert(new);
+                if node == new {
+                    trie.nodes.push(Node::default());
+                }
+            }
+            trie.nodes[node].items.push(item);
+        }
+        trie
+    }
+
+    /// The tokens with which some title goes on, and where they lead.
+    pub(super) fn next(&self, node: usize) -> impl Iterator<Item = (u32, usize)> {
+        self.nodes[node].next.iter().map(|(&token, &next)| (token, next))
+    }
+
+    /// The items whose title ends here.
+    pub(super) fn items(&self, node: usize) -> &[ItemId] {
+        &self.nodes[node].items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_title_and_nothing_else_can_be_written() {
+        let titles: [&[u32]; 5] = [&[1, 2], &[1, 2, 3], &[4], &[], &[1, 2]];
+        let items = (0..).map(ItemId);
+        let trie = Trie::new(items.zip(titles));
+        let mut found = Vec::new();
+        let mut open = vec![(Trie::ROOT, vec![])];
+        while let Some((node, written)) = open.pop() {
+            found.extend(trie.items(node).iter().map(|item| (item.0, written.clone())));
+            open.extend(trie.next(node).map(|(token, to)| (to, [&written[..], &[token]].concat())));
+        }
+        found.sort();
+        let expected = [(0, vec![1, 2]), (1, vec![1, 2, 3]), (2, vec![4]), (4, vec![1, 2])];
+        assert_eq!(found, expected);
+    }
+}
