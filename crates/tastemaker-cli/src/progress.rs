@@ -80,9 +80,10 @@ impl State {
             Event::Epoch { epoch, loss, losses, validation, best } => {
                 let of = |of: &ObjectiveLoss| format!("{} {:.4}", of.objective, of.loss);
                 let apart: Vec<String> = losses.iter().map(of).collect();
-                let apart = match apart.is_empty() {
-                    true => String::new(),
-                    false => format!(" ({})", apart.join(", ")),
+                let apart = if apart.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", apart.join(", "))
                 };
                 let validation = validation.map(|value| {
                     format!("  validation {value:.4}{}", if *best { " (best)" } else { "" })

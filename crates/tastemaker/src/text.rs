@@ -5,7 +5,7 @@ use std::path::Path;
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd;
-use faer::{Mat, Par};
+use faer::{Mat, Par, Spec};
 use tastemaker_core::{Dataset, Error, ItemId, artifact};
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::fused::{Precision, View, multiply};
@@ -98,7 +98,7 @@ impl TextEmbeddings {
 fn axes(matrix: &[f32], width: usize, n: usize) -> Result<Vec<f32>> {
     let matrix = Mat::from_fn(width, width, |i, j| f64::from(matrix[i * width + j]));
     let (mut values, mut vectors) = (Diag::zeros(width), Mat::zeros(width, width));
-    let (par, params) = (Par::Seq, Default::default());
+    let (par, params) = (Par::Seq, Spec::default());
     let scratch =
         evd::self_adjoint_evd_scratch::<f64>(width, evd::ComputeEigenvectors::Yes, par, params);
     let mut memory = MemBuffer::new(scratch);

@@ -277,8 +277,8 @@ fn written(value: &serde_json::Value) -> String {
 #[test]
 fn every_toml_block_in_the_documents_resolves() {
     let mut n = 0;
-    let guide =
-        ["paradigms", "quickstart", "study-files"].map(|page| format!("docs/guide/{page}.md"));
+    let guide = ["paradigms", "quickstart", "study-files", "texts"]
+        .map(|page| format!("docs/guide/{page}.md"));
     for document in guide.into_iter().chain(["README.md".to_owned()]) {
         let text = fs_err::read_to_string(workspace().join(&document)).unwrap();
         for block in text.split("```toml\n").skip(1) {

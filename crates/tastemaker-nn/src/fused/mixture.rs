@@ -240,8 +240,12 @@ vectorised! {
 fn softmax(values: &mut [f32], n: usize) {
     for row in values.chunks_exact_mut(n) {
         let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        row.iter_mut().for_each(|value| *value = exp(*value - most));
+        for value in row.iter_mut() {
+            *value = exp(*value - most);
+        }
         let sum: f32 = row.iter().sum();
-        row.iter_mut().for_each(|value| *value /= sum);
+        for value in row {
+            *value /= sum;
+        }
     }
 }

@@ -385,6 +385,7 @@ impl Transformer {
 }
 
 /// The gradient of a table, or of some of its rows.
+#[derive(Clone, Copy)]
 enum Of<'a> {
     Whole(&'a [f32]),
     Rows(&'a RowGradients),

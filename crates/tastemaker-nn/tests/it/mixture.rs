@@ -19,7 +19,9 @@ fn vectors(n: usize) -> Vec<f32> {
     let mut vectors = numbers(n * INPUTS, 5);
     for vector in vectors.chunks_mut(INPUTS) {
         let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-        vector.iter_mut().for_each(|x| *x /= length);
+        for x in vector {
+            *x /= length;
+        }
     }
     vectors[3 * INPUTS..4 * INPUTS].fill(0.0);
     vectors

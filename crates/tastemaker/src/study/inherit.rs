@@ -44,7 +44,9 @@ impl Inherited {
             };
             match model.get_mut(name).map(Spanned::get_mut) {
                 None => {
-                    keys(name, shared.get_ref()).into_iter().for_each(|keys| note(keys, true));
+                    for keys in keys(name, shared.get_ref()) {
+                        note(keys, true);
+                    }
                     let key = Spanned::new(shared.span(), Cow::Borrowed(name));
                     model.insert(key, shared.clone());
                 }

@@ -11,8 +11,8 @@ use crate::{Error, Result};
 /// How much likelier good words are than bad ones as the answer to a question about each candidate.
 ///
 /// # Formula
-/// s(i) = log Σ_w∈good p(w | promptᵢ) − log Σ_w∈bad p(w | promptᵢ): the log-odds of good among good
-/// and bad. What the prompts of all candidates have in common is read once.
+/// s(i) = log Σ p(w | promptᵢ) over good words w − the same over bad ones: the log-odds of good among
+/// good and bad. What the prompts of all candidates have in common is read once.
 ///
 /// # When not to use it
 /// With a template that tells the item early: then the prompts have little in common, and every

@@ -1,24 +1,24 @@
-use std::path::PathBuf;
+use std::path::Path;
 
 use tastemaker::core::catalog::Catalog;
 use tastemaker::core::{Dataset, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
 use tastemaker::nn::transformer::{TABLE, TEXTS};
 use tastemaker::paradigms::{AnyParadigm, FinetuneFull, PromptFree};
 use tastemaker::recommenders::{
-    FitRecommender, Given, ItemTexts, LanguageModel, MODEL_FILE, Others, Pretraining, TextAdaptor,
-    TextInitialise,
+    FitRecommender, Given, ItemFeatures, ItemTexts, LanguageModel, MODEL_FILE, Others, Pretraining,
+    TextAdaptor, TextInitialise,
 };
 use tastemaker::text::TextEmbeddings;
 
 use crate::features::{COLOURS, colours, fit, other_shop, tensors};
 use crate::models::model as encoder;
 
-fn adaptor(model: &PathBuf, own: bool) -> Option<ItemTexts> {
-    Some(ItemTexts::Adaptor(TextAdaptor { model: model.clone(), experts: 3, own }))
+fn adaptor(model: &Path, own: bool) -> ItemTexts {
+    ItemTexts::Adaptor(TextAdaptor { model: model.to_owned(), experts: 3, own })
 }
 
-fn model(texts: Option<ItemTexts>) -> LanguageModel {
-    LanguageModel { texts, ..crate::features::model(None) }
+fn model(texts: impl Into<Option<ItemTexts>>) -> LanguageModel {
+    LanguageModel { texts: texts.into(), ..crate::features::model(None) }
 }
 
 fn problems(model: &LanguageModel, data: &Dataset) -> Vec<String> {
@@ -45,7 +45,7 @@ fn items_that_nobody_met_in_training_are_ranked_by_their_texts() {
             list.items.iter().position(|other| *other == next).unwrap()
         })
     };
-    let by_texts = places(adaptor(&encoder, false));
+    let by_texts = places(Some(adaptor(&encoder, false)));
     let by_themselves = places(None);
     assert!(by_texts.iter().all(|&place| place < 3), "places {by_texts:?}");
     assert!(by_themselves.iter().all(|&place| place > 2), "{by_themselves:?} without texts");
@@ -113,7 +113,7 @@ fn embeddings_begin_with_the_principal_components() {
     let held: f64 = (0..n).map(|axis| product(axis, axis)).sum();
     assert!((held - variance).abs() < 1e-4 * variance, "{held} of {variance}");
 
-    let mut model = model(Some(ItemTexts::Initialise(TextInitialise { model: encoder.clone() })));
+    let mut model = model(ItemTexts::Initialise(TextInitialise { model: encoder }));
     (model.training.epochs, model.training.learning_rate) = (1, 1e-30);
     let folder = tempfile::tempdir().unwrap();
     fit(&model, &data, Some(folder.path())).unwrap();
@@ -121,32 +121,33 @@ fn embeddings_begin_with_the_principal_components() {
     assert_eq!(dimensions, &[32, 32]);
     let components = embeddings.principal_components(32).unwrap();
     let squares: f64 = components.iter().map(|x| f64::from(*x).powi(2)).sum();
-    let factor = (0.02 / (squares / components.len() as f64).sqrt()) as f32;
+    let factor = 0.02 / (squares / components.len() as f64).sqrt();
     for (at, component) in components.iter().enumerate() {
-        assert!((table[at] - component * factor).abs() < 1e-6, "number {at}");
+        let expected = f64::from(*component) * factor;
+        assert!((f64::from(table[at]) - expected).abs() < 1e-6, "number {at}");
     }
 }
 
 #[test]
 fn texts_that_cannot_be_used_are_refused() {
-    let nowhere = PathBuf::from("nowhere");
+    let nowhere = Path::new("nowhere");
     let (data, _) = colours();
-    let found = problems(&model(adaptor(&nowhere, true)), &data);
+    let found = problems(&model(adaptor(nowhere, true)), &data);
     assert!(found.len() == 1 && found[0].contains("nowhere/config.json"), "{found:?}");
     let bare = Dataset { catalog: Catalog::default(), ..colours().0 };
-    let found = problems(&model(adaptor(&nowhere, true)), &bare);
+    let found = problems(&model(adaptor(nowhere, true)), &bare);
     assert!(found.len() == 1 && found[0].contains("texts: the items have none"), "{found:?}");
-    let none = Some(ItemTexts::Adaptor(TextAdaptor { experts: 0, ..TextAdaptor::default() }));
+    let none = ItemTexts::Adaptor(TextAdaptor { experts: 0, ..TextAdaptor::default() });
     let found = model(none).problems();
     assert!(found[0].to_string().contains("experts is 0"), "{found:?}");
-    let mut both = model(adaptor(&nowhere, true));
-    both.features = Some(Default::default());
+    let mut both = model(adaptor(nowhere, true));
+    both.features = Some(ItemFeatures::default());
     let found = both.problems();
     assert!(found[0].to_string().contains("texts is set beside features"), "{found:?}");
-    let mut elsewhere = model(adaptor(&nowhere, true));
+    let mut elsewhere = model(adaptor(nowhere, true));
     elsewhere.paradigm = AnyParadigm::PromptFree(PromptFree::default());
     let other = other_shop(tempfile::tempdir().unwrap().path(), "a b");
-    elsewhere.pretraining = Some(Pretraining { elsewhere: Some(other), ..Default::default() });
+    elsewhere.pretraining = Some(Pretraining { elsewhere: Some(other), ..Pretraining::default() });
     let found = elsewhere.problems();
     assert!(found[0].to_string().contains("embeddings begin anew"), "{found:?}");
 }

@@ -40,7 +40,7 @@ fn every_recipe_trains() {
 }
 
 /// The recipe with an epoch a stage, and paths to the beginning of its data below `folder`.
-/// `None`, and a word about it, where the data is absent.
+/// `None` where the data is absent.
 fn on_less_data(text: &str, root: &Path, folder: &Path) -> Option<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
@@ -50,15 +50,24 @@ fn on_less_data(text: &str, root: &Path, folder: &Path) -> Option<String> {
             continue;
         };
         let (path, after) = rest.split_once('"').unwrap();
-        let path = root.join(path);
-        if !path.exists() {
-            println!("SKIPPED: {} is not there", path.display());
-            return None;
-        }
+        let path = present(root.join(path))?;
         let path = beginning(&path, &folder.join(lines.len().to_string()));
         lines.push(format!("{before}path = {:?}{after}", path.display().to_string()));
     }
     Some(lines.join("\n"))
+}
+
+/// The path, or `None`, said loudly, where nothing is there.
+#[expect(clippy::disallowed_methods, reason = "tests are told through the environment")]
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+fn present(path: PathBuf) -> Option<PathBuf> {
+    if path.exists() {
+        return Some(path);
+    }
+    let required = std::env::var("TASTEMAKER_REQUIRE_DATA").is_ok_and(|value| value == "1");
+    assert!(!required, "{} is not there and TASTEMAKER_REQUIRE_DATA=1", path.display());
+    eprintln!("SKIPPED: {} is not there", path.display());
+    None
 }
 
 /// The line with every `epochs = …` within it 1.
@@ -73,16 +82,16 @@ fn one_epoch(line: &str) -> String {
 /// A copy below `folder` of the first users of a file of sequences, with the texts beside it whole;
 /// other data as it is.
 fn beginning(path: &Path, folder: &Path) -> PathBuf {
-    let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    if !(name.ends_with(".txt") || name.ends_with(".txt.gz")) {
+    let packed = path.extension().is_some_and(|extension| extension == "gz");
+    let unpacked = if packed { path.with_extension("") } else { path.to_owned() };
+    if unpacked.extension().is_none_or(|extension| extension != "txt") {
         return path.to_owned();
     }
     fs_err::create_dir_all(folder).unwrap();
     let file = fs_err::File::open(path).unwrap();
-    let packed = name.ends_with(".gz");
     let reader: Box<dyn Read> =
         if packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
-    let copy = folder.join(name.trim_end_matches(".gz"));
+    let copy = folder.join(unpacked.file_name().unwrap());
     let mut out = fs_err::File::create(&copy).unwrap();
     for line in BufReader::new(reader).lines().take(USERS) {
         writeln!(out, "{}", line.unwrap()).unwrap();

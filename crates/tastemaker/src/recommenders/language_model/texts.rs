@@ -86,8 +86,8 @@ impl Default for TextInitialise {
 impl ItemTexts {
     fn model(&self) -> &Path {
         match self {
-            Self::Adaptor(TextAdaptor { model, .. }) => model,
-            Self::Initialise(TextInitialise { model }) => model,
+            Self::Adaptor(TextAdaptor { model, .. })
+            | Self::Initialise(TextInitialise { model }) => model,
         }
     }
 
