@@ -12,7 +12,9 @@ pub mod prompts;
 pub mod recommenders;
 pub mod study;
 pub mod text;
+pub mod tokenisations;
 pub mod train;
+mod trie;
 pub mod verbalizers;
 mod verbs;
 

@@ -128,7 +128,7 @@ fn validate(recommender: &dyn Recommender, context: &FitContext<'_>, k: usize) -
 }
 
 /// Whether a word is written about any item.
-fn has_texts(data: &Dataset) -> bool {
+pub(crate) fn has_texts(data: &Dataset) -> bool {
     let mut items = (0..).map(ItemId).take(data.n_items());
     items.any(|item| words(&data.catalog.text(item)).next().is_some())
 }

@@ -19,6 +19,7 @@ use super::{About, Arm, Evaluate, Places, Problem, Study};
 use crate::objectives::AnyObjective;
 use crate::paradigms::AnyParadigm;
 use crate::recommenders::{AnyRecommender, Auxiliary, Elsewhere, FewShot, ItemFeatures, ItemTexts};
+use crate::tokenisations::Tokenisation;
 use crate::train::Training;
 use crate::{Error, Result};
 
@@ -338,6 +339,7 @@ fn check_parts<'t>(document: &mut Document<'t>, model: &mut DeTable<'t>) {
             ("elsewhere", _) => drop(document.read::<Elsewhere>(value.clone())),
             ("features", _) => drop(document.read::<ItemFeatures>(value.clone())),
             ("texts", _) => drop(document.read::<ItemTexts>(value.clone())),
+            ("tokenisation", _) => drop(document.read::<Tokenisation>(value.clone())),
             ("few-shot", _) => drop(document.read::<FewShot>(value.clone())),
             _ => {}
         }

@@ -6,6 +6,7 @@ use tastemaker_core::{ItemId, RankOptions, RecQuery};
 use super::{Reader, Verbalize, Verbalizer};
 use crate::error::setting;
 use crate::prompts::Told;
+use crate::trie::log_sum;
 use crate::{Error, Result};
 
 /// How much likelier good words are than bad ones as the answer to a question about each candidate.
@@ -109,12 +110,6 @@ fn common(prompts: &[Vec<u32>]) -> usize {
     let with = |other: &Vec<u32>| first.iter().zip(other).take_while(|(a, b)| a == b).count();
     let shortest = prompts.iter().map(Vec::len).min().unwrap_or_default();
     others.iter().map(with).min().unwrap_or(first.len()).min(shortest.saturating_sub(1)).max(1)
-}
-
-/// log Σ eˣ.
-fn log_sum(values: &[f32]) -> f32 {
-    let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    most + values.iter().map(|value| (value - most).exp()).sum::<f32>().ln()
 }
 
 #[cfg(test)]

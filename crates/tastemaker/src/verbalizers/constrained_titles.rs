@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
 use tastemaker_nn::text::Past;
 
-use super::trie::Trie;
 use super::{Reader, Verbalize, Verbalizer};
 use crate::error::setting;
 use crate::prompts::Told;
 use crate::recommenders::check;
+use crate::trie::{Trie, log_sum};
 use crate::{Error, Result};
 
 /// Titles that the model writes itself, where at each token only those are allowed with which some
@@ -181,12 +181,4 @@ impl Prepared {
         };
         Ok(longer.into_iter().map(beam).collect())
     }
-}
-
-/// log Σ eˣ over the logits of all tokens.
-fn log_sum(logits: &[f32]) -> f32 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    #[expect(clippy::cast_possible_truncation, reason = "logits are f32")]
-    let sum = logits.iter().map(|logit| f64::from(logit - most).exp()).sum::<f64>().ln() as f32;
-    most + sum
 }

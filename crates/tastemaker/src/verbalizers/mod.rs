@@ -9,7 +9,6 @@ use crate::{Error, Result};
 mod answer_words;
 mod constrained_titles;
 mod likelihood;
-mod trie;
 
 pub use answer_words::AnswerWords;
 pub use constrained_titles::ConstrainedTitles;

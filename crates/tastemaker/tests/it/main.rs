@@ -22,5 +22,7 @@ mod studies;
 mod models;
 // Pre-trained models over text.
 mod text;
+// Items that are written token by token.
+mod tokenisations;
 // Objectives learn; training resumes and repeats to the byte.
 mod training;

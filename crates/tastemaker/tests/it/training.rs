@@ -22,11 +22,11 @@ use tastemaker::recommenders::{
 };
 use tastemaker::train::{Decay, Event, ObjectiveLoss, Observer, Schedule, Silent, Training};
 
-const N_ITEMS: u32 = 40;
+pub(crate) const N_ITEMS: u32 = 40;
 
 /// Users that go round the catalog in steps of 1, 3 or 7, from anywhere: two items tell the next.
 /// Their sequences are of all `lengths` alike.
-fn rounds(n_users: u32, lengths: Range<u32>) -> (Dataset, SplitSets) {
+pub(crate) fn rounds(n_users: u32, lengths: Range<u32>) -> (Dataset, SplitSets) {
     let step = |user: u32| [1, 3, 7][user as usize % 3];
     let length = |user: u32| lengths.start + user % (lengths.end - lengths.start);
     let item = |user: u32, i: u32| ItemId((user * 5 + i * step(user)) % N_ITEMS);
@@ -90,7 +90,7 @@ fn hstu(objective: AnyObjective, epochs: usize) -> LanguageModel {
     LanguageModel { backbone: AnyBackbone::Hstu(hstu), ..model(objective, epochs) }
 }
 
-fn fit(
+pub(crate) fn fit(
     model: &LanguageModel,
     (data, split): &(Dataset, SplitSets),
     folder: Option<&Path>,

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rand::seq::SliceRandom;
 use tastemaker_core::splits::SplitSets;
-use tastemaker_core::{SeedTree, UserId};
+use tastemaker_core::{Dataset, SeedTree, UserId};
 use tastemaker_nn::transformer::{Sides, Transformer};
 
 use super::files::{CHECKPOINT_FILE, StageEnd};
+use super::generated::{Generated, Tokenised};
 use super::{Auxiliary, FewShot, FitContext, LanguageModel, Trained, taught};
 use crate::objectives::AnyObjective;
 use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
@@ -27,6 +28,8 @@ pub(super) struct Fitting<'a> {
     pub(super) run: &'a str,
     /// What a personal prompt is told of users, if there is one.
     pub(super) profiles: Option<Profiles>,
+    /// The items behind the tokens that are learnt from, where those are not items.
+    pub(super) tokenised: Option<(&'a Tokenised, &'a Dataset)>,
 }
 
 /// How a stage ended, and what it took where that is measured.
@@ -131,7 +134,9 @@ impl Fitting<'_> {
         // The last item of a window is a target only, unless it can be hidden in its place.
         let causal = questions.iter().any(|q| q.objective.sides() == Sides::Causal);
         let longest = model.shape().max_length + usize::from(causal);
-        let windows = Windows::new(context.data, context.split, longest);
+        // A window begins with the first token of an item.
+        let length = self.tokenised.map_or(1, |(tokenised, _)| tokenised.codes.length());
+        let windows = Windows::new(context.data, context.split, longest / length * length);
         if windows.is_empty() {
             return Err(Error::Core(tastemaker_core::Error::Unsuitable {
                 recommender: "language-model",
@@ -153,9 +158,16 @@ impl Fitting<'_> {
         let validate = |model: &Transformer| {
             let model = model.frozen_seeing(sides, part.training.precision)?;
             let (prompt, told) = (ItemPrompt::default(), told.clone());
+            let k = part.training.validation_k;
+            if let Some((Tokenised { codes, beams, .. }, data)) = self.tokenised {
+                let split = codes.split_of_items(context.split, data)?;
+                let (codes, beams) = (codes.clone(), *beams);
+                let recommender = Generated { model, codes, beams, prompt };
+                let context = FitContext { data, split: &split, ..*context };
+                return crate::recommenders::validate(&recommender, &context, k);
+            }
             let profiles = profiles.clone();
             let recommender = Trained { model, sides, n_items, prompt, told, profiles };
-            let k = part.training.validation_k;
             crate::recommenders::validate(&recommender, context, k)
         };
         let recommends = part.objective.as_dyn().recommends();

@@ -3,6 +3,7 @@
 mod features;
 mod files;
 mod fitting;
+mod generated;
 mod pretraining;
 mod problems;
 mod texts;
@@ -19,12 +20,14 @@ use tastemaker_nn::transformer::{Sides, Transformer};
 
 use self::files::{read, write};
 use self::fitting::Fitting;
+use self::generated::{Generated, Tokenised};
 use self::trained::{Told, Trained};
 use super::{FitContext, FitRecommender, Given};
 use crate::error::setting;
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
 use crate::text::TextEmbeddings;
+use crate::tokenisations::Tokenisation;
 use crate::train::{
     Profiles, Schedule, Training, profile_attributes, sixteenth, unknown_attribute,
 };
@@ -64,6 +67,9 @@ pub struct LanguageModel {
     /// What a pre-trained language model reads of items' texts, and what becomes of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub texts: Option<ItemTexts>,
+    /// What items are called, token by token; each is a token of its own where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenisation: Option<Tokenisation>,
     /// What it learns.
     pub objective: AnyObjective,
     /// What it learns at the same time, or before, or after: a curriculum.
@@ -126,6 +132,7 @@ impl Default for LanguageModel {
             backbone: AnyBackbone::Decoder(Decoder::default()),
             features: None,
             texts: None,
+            tokenisation: None,
             objective: AnyObjective::Softmax(Softmax::default()),
             auxiliary: vec![],
             training: Training::default(),
@@ -181,6 +188,17 @@ impl LanguageModel {
             AnyAdapter::PersonalPrompt(personal) => Some(personal.attributes.clone()),
             _ => None,
         })
+    }
+
+    /// What this is learnt from: items, or their tokens.
+    fn taught_from<'a>(
+        context: &FitContext<'a>,
+        tokenised: Option<&'a Tokenised>,
+    ) -> FitContext<'a> {
+        match tokenised {
+            Some(Tokenised { data, split, .. }) => FitContext { data, split, ..*context },
+            None => *context,
+        }
     }
 
     /// Whether items have embeddings of their own.
@@ -260,6 +278,7 @@ impl LanguageModel {
                 problems.push(unsuitable(key, reason));
             }
         }
+        problems.extend(self.tokenisation.as_ref().and_then(|of| of.unsuitable(data)));
         if taught(data, split).next().is_none() {
             let reason = "no user has two interactions in the training part".to_owned();
             problems.push(unsuitable("", reason));
@@ -396,6 +415,10 @@ impl FitRecommender for LanguageModel {
         }
         let mut settings = self.clone();
         settings.resolve();
+        let tokenised = settings.tokenisation.as_ref();
+        let tokenised = tokenised.map(|of| Tokenised::new(of, context)).transpose()?;
+        let items = context;
+        let context = &Self::taught_from(context, tokenised.as_ref());
         let texts = settings.read_texts(context)?;
         let run = settings.run(context, texts.as_ref())?;
         let profiles =
@@ -403,7 +426,9 @@ impl FitRecommender for LanguageModel {
         let values = profiles.as_ref().map_or(0, Profiles::n_values);
         let mut model = settings.fresh(context, texts)?.with_values(values);
         let plan = settings.plan()?;
-        let fitting = Fitting { settings: &settings, context, plan, run: &run, profiles };
+        let tokenised = tokenised.as_ref().map(|tokenised| (tokenised, items.data));
+        let fitting =
+            Fitting { settings: &settings, context, plan, run: &run, profiles, tokenised };
         match context.checkpoints {
             Some(folder) if folder.join(MODEL_FILE).exists() => {
                 fitting.insert_all(&mut model)?;
@@ -424,6 +449,10 @@ impl FitRecommender for LanguageModel {
             Scoring::Int8 => model.ranking_by_int8(n_items),
         };
         let (sides, prompt) = (self.sides(), self.paradigm.as_dyn().item_prompt());
+        if let Some((Tokenised { codes, beams, .. }, _)) = tokenised {
+            let (codes, beams) = (codes.clone(), *beams);
+            return Ok(Box::new(Generated { model, codes, beams, prompt }));
+        }
         let told = self.told(context.data)?;
         let profiles = fitting.profiles;
         Ok(Box::new(Trained { model, sides, n_items, prompt, told, profiles }))

@@ -5,11 +5,12 @@ use tastemaker_core::registry::{Entry, usual};
 use tastemaker_nn::backbones::{AnyBackbone, Shape, View};
 use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, TEXTS};
 
-use super::{Auxiliary, FewShot, ItemFeatures, ItemTexts, Keyed, LanguageModel, sides};
+use super::{Auxiliary, FewShot, ItemFeatures, ItemTexts, Keyed, LanguageModel, Scoring, sides};
 use crate::Error;
 use crate::error::setting;
 use crate::objectives::AnyObjective;
 use crate::paradigms::{ItemPrompt, Stage, Task, TrainPlan};
+use crate::tokenisations::Tokenisation;
 use crate::train::{Schedule, Training};
 
 impl LanguageModel {
@@ -39,8 +40,62 @@ impl LanguageModel {
         problems.extend(of_features.map(|problem| problem.at("features")));
         let of_texts = self.texts.as_ref().and_then(ItemTexts::problem);
         problems.extend(of_texts.map(|problem| problem.at("texts")));
+        let of_tokens = self.tokenisation.as_ref().and_then(Tokenisation::problem);
+        problems.extend(of_tokens.map(|problem| problem.at("tokenisation")));
+        problems.extend(self.tokenisation_problems());
         if self.features.is_some() && self.texts.is_some() {
             problems.push(setting("texts", "set beside features", "one of the two").at("texts"));
+        }
+        problems
+    }
+
+    /// What cannot be where items are written token by token.
+    fn tokenisation_problems(&self) -> Vec<Error> {
+        let Some(tokenisation) = &self.tokenisation else { return vec![] };
+        let refused = |keys: &str, found: &str, expected: &str| {
+            setting("with a tokenisation of items, the model", found, expected).at(keys)
+        };
+        let mut problems = Vec::new();
+        if let Ok(shape) = self.backbone.as_dyn().shape() {
+            let least = 2 * tokenisation.length();
+            if shape.max_length < least {
+                let expected = format!("{least} or more, two items of {} tokens", least / 2);
+                let found = shape.max_length;
+                problems.push(setting("max-length", found, expected).at("backbone.max-length"));
+            }
+            if shape.has_encoder() || self.sides() != Sides::Causal {
+                let found = format!("on a backbone {}", self.backbone.name());
+                problems.push(refused("backbone", &found, "decoder or hstu, which go on"));
+            }
+            if shape.style.intervals || !shape.views.is_empty() {
+                let expected = "none, since tokens have no times of their own";
+                problems.push(refused("backbone", "with views or intervals", expected));
+            }
+        }
+        for (there, keys) in
+            [(self.features.is_some(), "features"), (self.texts.is_some(), "texts")]
+        {
+            if there {
+                let found = format!("with {keys}");
+                let expected = "none, since tokens are no items";
+                problems.push(refused(keys, &found, expected));
+            }
+        }
+        if self.scoring != Scoring::F32 {
+            problems.push(refused("scoring", "scoring in int8", "f32: few tokens are scored"));
+        }
+        if self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some()) {
+            let expected = "pre-training on the same items, since codes are those of one catalog";
+            problems.push(refused("pretraining.elsewhere", "pre-trained elsewhere", expected));
+        }
+        let suits = |objective: &AnyObjective| objective.as_dyn().suits_encoder_decoder();
+        for (keys, objective) in self.all_objectives().filter(|(_, objective)| !suits(objective)) {
+            let found = format!("with objective {}", objective.name());
+            let expected = format!(
+                "one that foretells the next token: {}",
+                names_of(AnyObjective::ENTRIES, suits)
+            );
+            problems.push(refused(&keys, &found, &expected));
         }
         problems
     }

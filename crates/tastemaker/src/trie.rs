@@ -7,7 +7,7 @@ use tastemaker_core::ItemId;
 /// The titles of items, token by token: after each beginning the tokens with which some title goes
 /// on, and the items whose title ends there.
 #[derive(Clone, Debug)]
-pub(super) struct Trie {
+pub(crate) struct Trie {
     nodes: Vec<Node>,
 }
 
@@ -19,10 +19,10 @@ struct Node {
 
 impl Trie {
     /// Where every title begins.
-    pub(super) const ROOT: usize = 0;
+    pub(crate) const ROOT: usize = 0;
 
     /// Of these items, each with the tokens of its title; those without any are left out.
-    pub(super) fn new<'a>(titles: impl Iterator<Item = (ItemId, &'a [u32])>) -> Self {
+    pub(crate) fn new<'a>(titles: impl Iterator<Item = (ItemId, &'a [u32])>) -> Self {
         let mut trie = Self { nodes: vec![Node::default()] };
         for (item, tokens) in titles.filter(|(_, tokens)| !tokens.is_empty()) {
             let mut node = Self::ROOT;
@@ -39,14 +39,22 @@ impl Trie {
     }
 
     /// The tokens with which some title goes on, and where they lead.
-    pub(super) fn next(&self, node: usize) -> impl Iterator<Item = (u32, usize)> {
+    pub(crate) fn next(&self, node: usize) -> impl Iterator<Item = (u32, usize)> {
         self.nodes[node].next.iter().map(|(&token, &next)| (token, next))
     }
 
     /// The items whose title ends here.
-    pub(super) fn items(&self, node: usize) -> &[ItemId] {
+    pub(crate) fn items(&self, node: usize) -> &[ItemId] {
         &self.nodes[node].items
     }
+}
+
+/// log Σ eˣ over the scores of all tokens.
+pub(crate) fn log_sum(scores: &[f32]) -> f32 {
+    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
+    let sum = scores.iter().map(|score| f64::from(score - most).exp()).sum::<f64>().ln() as f32;
+    most + sum
 }
 
 #[cfg(test)]

@@ -1,0 +1,180 @@
+//! A trained language model that writes items token by token.
+
+use std::collections::HashSet;
+
+use tastemaker_core::recommender::RankOptions;
+use tastemaker_core::splits::SplitSets;
+use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender};
+use tastemaker_nn::transformer::{Frozen, Input};
+
+use super::FitContext;
+use crate::Result;
+use crate::paradigms::ItemPrompt;
+use crate::tokenisations::{Codes, Tokenisation};
+use crate::trie::{Trie, log_sum};
+
+/// Queries whose items are written together.
+const QUERIES_A_PASS: usize = 64;
+
+/// The data as a model over tokens of items sees it.
+pub(super) struct Tokenised {
+    pub(super) codes: Codes,
+    pub(super) beams: usize,
+    pub(super) data: Dataset,
+    pub(super) split: SplitSets,
+}
+
+impl Tokenised {
+    pub(super) fn new(tokenisation: &Tokenisation, context: &FitContext<'_>) -> Result<Self> {
+        let codes = tokenisation.codes(context.data, context.pretrained, &context.seeds)?;
+        let data = codes.data(context.data);
+        let split = codes.split(context.split, &data)?;
+        Ok(Self { codes, beams: tokenisation.beams(), data, split })
+    }
+}
+
+/// A model that writes the tokens of items, of which only those that are some item's can come out.
+///
+/// Beam search keeps the best beginnings of every length. A beginning's score is the sum of its
+/// tokens' logarithms of probability, by softmax over all tokens.
+pub(super) struct Generated {
+    pub(super) model: Frozen,
+    pub(super) codes: Codes,
+    pub(super) beams: usize,
+    /// How the model is shown a history.
+    pub(super) prompt: ItemPrompt,
+}
+
+/// The beginning of an item.
+#[derive(Clone)]
+struct Beam {
+    /// The history's tokens, and those that were written.
+    tokens: Vec<u32>,
+    node: usize,
+    score: f32,
+}
+
+impl Generated {
+    /// The end of a history in whole items, with room for an item.
+    fn tokens(&self, history: &[ItemId]) -> Vec<u32> {
+        let length = self.codes.length();
+        // The last token of an item is written, and not read.
+        let room = (self.model.max_length() + 1).saturating_sub(length) / length;
+        let shown = self.prompt.render(history);
+        let last = &shown[shown.len().saturating_sub(room)..];
+        last.iter().flat_map(|&item| self.codes.of(ItemId(item))).copied().collect()
+    }
+
+    /// The best items for each query.
+    fn write(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_nn::Result<Vec<Vec<(ItemId, f32)>>> {
+        let own = |query: &RecQuery<'_>| {
+            let candidates = query.candidates?;
+            Some(Trie::new(candidates.iter().map(|&item| (item, self.codes.of(item)))))
+        };
+        let tries: Vec<Option<Trie>> = queries.iter().map(own).collect();
+        let seen = |query: &RecQuery<'_>| -> HashSet<ItemId> {
+            let seen = if options.allow_seen { &[][..] } else { query.history };
+            seen.iter().copied().collect()
+        };
+        let seen: Vec<HashSet<ItemId>> = queries.iter().map(seen).collect();
+        let first = |query: &RecQuery<'_>| {
+            vec![Beam { tokens: self.tokens(query.history), node: Trie::ROOT, score: 0.0 }]
+        };
+        let mut all: Vec<Vec<Beam>> = queries.iter().map(first).collect();
+        for _ in 0..self.codes.length() {
+            let scores = self.next(&all)?;
+            let mut scores = scores.chunks_exact(self.codes.n_tokens() as usize);
+            for ((beams, own), seen) in all.iter_mut().zip(&tries).zip(&seen) {
+                let trie = own.as_ref().unwrap_or(self.codes.trie());
+                *beams = self.longer(beams, &mut scores, (trie, seen), options.n);
+            }
+        }
+        let items = |(beams, own): (&Vec<Beam>, &Option<Trie>)| {
+            let trie = own.as_ref().unwrap_or(self.codes.trie());
+            let items =
+                |beam: &Beam| trie.items(beam.node).iter().map(|&i| (i, beam.score)).collect();
+            beams.iter().flat_map(|beam| -> Vec<(ItemId, f32)> { items(beam) }).collect()
+        };
+        Ok(all.iter().zip(&tries).map(items).collect())
+    }
+
+    /// The scores of all tokens after each beginning: [beams of all, tokens].
+    fn next(&self, all: &[Vec<Beam>]) -> tastemaker_nn::Result<Vec<f32>> {
+        let mut sequences: Vec<Vec<u32>> =
+            all.iter().flatten().map(|beam| beam.tokens.clone()).collect();
+        let empty: Vec<usize> = (0..sequences.len()).filter(|&i| sequences[i].is_empty()).collect();
+        for &i in &empty {
+            sequences[i].push(0);
+        }
+        let n_tokens = self.codes.n_tokens() as usize;
+        if sequences.is_empty() {
+            return Ok(vec![]);
+        }
+        let mut hidden = self.model.last_hidden(&Input::of(&sequences))?;
+        let width = self.model.width();
+        // Nothing was met: all tokens are alike.
+        for i in empty {
+            hidden[i * width..(i + 1) * width].fill(0.0);
+        }
+        let mut scores = vec![0.0; sequences.len() * n_tokens];
+        self.model.score(&hidden, n_tokens, &mut scores);
+        Ok(scores)
+    }
+
+    /// The best beginnings of one query that are one token longer; whole items that were seen are
+    /// left out.
+    fn longer<'s>(
+        &self,
+        beams: &[Beam],
+        scores: &mut impl Iterator<Item = &'s [f32]>,
+        (trie, seen): (&Trie, &HashSet<ItemId>),
+        n: usize,
+    ) -> Vec<Beam> {
+        let mut longer: Vec<(usize, u32, usize, f32)> = Vec::new();
+        for (from, (beam, scores)) in beams.iter().zip(scores).enumerate() {
+            let whole = log_sum(scores);
+            for (token, node) in trie.next(beam.node) {
+                if trie.items(node).iter().all(|item| !seen.contains(item)) {
+                    longer.push((from, token, node, beam.score + scores[token as usize] - whole));
+                }
+            }
+        }
+        // Of equal ones the first, so that it is always the same.
+        longer.sort_by(|a, b| b.3.total_cmp(&a.3));
+        longer.truncate(self.beams.max(n));
+        let beam = |(from, token, node, score): (usize, u32, usize, f32)| Beam {
+            tokens: [&beams[from].tokens[..], &[token]].concat(),
+            node,
+            score,
+        };
+        longer.into_iter().map(beam).collect()
+    }
+}
+
+impl Recommender for Generated {
+    fn name(&self) -> &'static str {
+        "language-model"
+    }
+
+    fn recommend(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_core::Result<Vec<RankedList>> {
+        let failed = |error: tastemaker_nn::Error| tastemaker_core::Error::Recommender {
+            recommender: "language-model",
+            source: error.into(),
+        };
+        let mut lists = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(QUERIES_A_PASS) {
+            let found = self.write(queries, options).map_err(failed)?;
+            let list = |items: Vec<(ItemId, f32)>| options.ties.top_n(items.into_iter(), options.n);
+            lists.extend(found.into_iter().map(list));
+        }
+        Ok(lists)
+    }
+}

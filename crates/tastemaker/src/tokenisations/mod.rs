@@ -1,0 +1,142 @@
+//! What items are called by a model that writes them token by token.
+
+mod codes;
+mod rq_kmeans;
+
+use std::path::{Path, PathBuf};
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use tastemaker_core::{Dataset, SeedTree};
+use tastemaker_nn::fused::Precision;
+use tastemaker_nn::text::SentenceEncoder;
+
+use crate::error::setting;
+use crate::recommenders::{check, has_texts};
+use crate::text::TextEmbeddings;
+use crate::{Error, Result};
+
+pub use codes::Codes;
+pub use rq_kmeans::residual_codes;
+
+/// What an item is to a language model over item sequences, instead of a token of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tokenisation {
+    /// Codes from what a sentence encoder makes of the item's texts: similar items begin alike.
+    SemanticIds(SemanticIds),
+    /// Codes drawn at random: what the number of tokens does without their meaning.
+    RandomIds(RandomIds),
+}
+
+/// Semantic ids by residual k-means.
+///
+/// # Formula
+/// At level l the residual r of every item is put to the nearest of `codes` centroids c, which
+/// k-means has found over all residuals, and r − c goes to the next level; r is at first the encoder's
+/// embedding. Items with the same codes at all `levels` are told apart by one more token, which counts
+/// them in a random order. So an item is levels + 1 tokens, each from a table of its level.
+///
+/// # References
+/// Rajput et al. 2023 (TIGER), which finds the codes by an RQ-VAE and counts collisions alike; residual
+/// k-means in its place: Zheng et al. 2024 (LC-Rec's comparison) and Deng et al. 2025 (`OneRec`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct SemanticIds {
+    /// The folder of the encoder.
+    pub model: PathBuf,
+    /// How many times a code is taken.
+    pub levels: usize,
+    /// Codes a level.
+    pub codes: usize,
+    /// Beginnings that are kept when items are written.
+    pub beams: usize,
+}
+
+/// Random ids of the same form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RandomIds {
+    /// How many times a code is taken.
+    pub levels: usize,
+    /// Codes a level.
+    pub codes: usize,
+    /// Beginnings that are kept when items are written.
+    pub beams: usize,
+}
+
+impl Default for SemanticIds {
+    fn default() -> Self {
+        let RandomIds { levels, codes, beams } = RandomIds::default();
+        Self { model: "models/all-minilm-l6-v2".into(), levels, codes, beams }
+    }
+}
+
+impl Default for RandomIds {
+    fn default() -> Self {
+        Self { levels: 3, codes: 256, beams: 20 }
+    }
+}
+
+impl Tokenisation {
+    fn numbers(&self) -> (usize, usize, usize) {
+        match *self {
+            Self::SemanticIds(SemanticIds { levels, codes, beams, .. })
+            | Self::RandomIds(RandomIds { levels, codes, beams }) => (levels, codes, beams),
+        }
+    }
+
+    /// Tokens an item.
+    pub fn length(&self) -> usize {
+        self.numbers().0 + 1
+    }
+
+    /// Beginnings that are kept when items are written.
+    pub fn beams(&self) -> usize {
+        self.numbers().2
+    }
+
+    pub(crate) fn problem(&self) -> Option<Error> {
+        let (levels, codes, beams) = self.numbers();
+        check("levels", levels, 1..=16)
+            .or_else(|| check("codes", codes, 2..=1 << 20))
+            .or_else(|| check("beams", beams, 1..=10_000))
+    }
+
+    /// Why the items of `data` cannot be called so.
+    pub(crate) fn unsuitable(&self, data: &Dataset) -> Option<Error> {
+        let Self::SemanticIds(SemanticIds { model, codes, .. }) = self else { return None };
+        if !has_texts(data) {
+            let expected = "random-ids, since the items have no texts";
+            return Some(setting("tokenisation", "semantic-ids", expected));
+        }
+        if *codes > data.n_items() {
+            let expected = format!("at most {}, the number of items", data.n_items());
+            return Some(setting("codes", codes, expected).at("tokenisation"));
+        }
+        let encoder = SentenceEncoder::read(model, Precision::F32).err();
+        encoder.map(|error| Error::from(error).at("tokenisation.model"))
+    }
+
+    /// The codes of the items of `data`; embeddings are kept in the folder `kept`.
+    pub fn codes(&self, data: &Dataset, kept: Option<&Path>, seeds: &SeedTree) -> Result<Codes> {
+        let (levels, codes, _) = self.numbers();
+        let seeds = seeds.child("tokenisation");
+        let of_levels: Vec<Vec<u32>> = match self {
+            Self::SemanticIds(SemanticIds { model, .. }) => {
+                let TextEmbeddings { width, values, .. } =
+                    TextEmbeddings::of_items(data, model, kept)?;
+                residual_codes(values, width, (levels, codes), &seeds)
+            }
+            Self::RandomIds(_) => {
+                let of_level = |level| {
+                    let mut rng = seeds.index(level).rng();
+                    let codes = u32::try_from(codes).expect("codes are few");
+                    (0..data.n_items()).map(|_| rng.random_range(0..codes)).collect()
+                };
+                (0..levels as u64).map(of_level).collect()
+            }
+        };
+        Ok(Codes::new(&of_levels, codes, &seeds))
+    }
+}

@@ -1,0 +1,152 @@
+use std::collections::BTreeSet;
+
+use tastemaker::core::{
+    ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, TieOrder,
+};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker::paradigms::{AnyParadigm, FinetuneFull};
+use tastemaker::recommenders::{
+    FitRecommender, Given, ItemFeatures, LanguageModel, Others, Pretraining, Scoring,
+};
+use tastemaker::tokenisations::{RandomIds, SemanticIds, Tokenisation};
+use tastemaker::train::Silent;
+
+use crate::features::colours;
+use crate::models::model as encoder;
+use crate::training::{N_ITEMS, fit, rounds};
+
+fn model(tokenisation: Tokenisation) -> LanguageModel {
+    let backbone = AnyBackbone::Decoder(Decoder {
+        embedding_size: Some(32),
+        max_length: Some(18),
+        dropout: Some(0.1),
+        ..Decoder::default()
+    });
+    let mut model = LanguageModel { backbone, ..LanguageModel::default() };
+    model.tokenisation = Some(tokenisation);
+    (model.training.epochs, model.training.patience) = (60, 60);
+    (model.training.batch_size, model.training.learning_rate) = (16, 5e-3);
+    model
+}
+
+fn random(beams: usize) -> Tokenisation {
+    Tokenisation::RandomIds(RandomIds { levels: 1, codes: 8, beams })
+}
+
+fn ask(
+    recommender: &dyn Recommender,
+    (history, candidates): (&[u32], Option<&[u32]>),
+    (n, allow_seen): (usize, bool),
+) -> RankedList {
+    let ties = TieOrder::new(N_ITEMS as usize, &SeedTree::new(1));
+    let items = |items: &[u32]| items.iter().copied().map(ItemId).collect::<Vec<_>>();
+    let (history, candidates) = (items(history), candidates.map(items));
+    let query = RecQuery { user: None, history: &history, candidates: candidates.as_deref() };
+    recommender.recommend(&[query], &RankOptions { n, allow_seen, ties: &ties }).unwrap().remove(0)
+}
+
+#[test]
+fn items_are_written_token_by_token_and_nothing_else_comes_out() {
+    let data = rounds(240, 9..16);
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(random(40));
+    let recommender = fit(&model, &data, Some(folder.path()), &Silent);
+    // A user who goes in steps of 3.
+    let history = [4, 7, 10, 13];
+    let all = ask(&*recommender, (&history, None), (40, true));
+    let distinct: BTreeSet<ItemId> = all.items.iter().copied().collect();
+    assert_eq!(distinct.len(), N_ITEMS as usize);
+    let mut hits = 0;
+    for start in 0..N_ITEMS {
+        for step in [1, 3, 7] {
+            let history: Vec<u32> = (0..5).map(|i| (start + i * step) % N_ITEMS).collect();
+            let list = ask(&*recommender, (&history, None), (1, true));
+            hits += u32::from(list.items[0].0 == (start + 5 * step) % N_ITEMS);
+        }
+    }
+    // Of 120; by chance it would be 3.
+    assert!(hits > 100, "{hits}");
+    assert_eq!(all.items[0], ItemId(16), "{all:?}");
+    // With a beam for every item, these are probabilities of items; the rest is what is no item.
+    let mass: f32 = all.scores.iter().map(|score| score.exp()).sum();
+    assert!(mass > 0.9 && mass < 1.0 + 1e-4, "{mass}");
+    // The same among candidates, and without what was seen.
+    let some = ask(&*recommender, (&history, Some(&[16, 30, 2])), (3, true));
+    let score = |list: &RankedList, item: ItemId| {
+        list.scores[list.items.iter().position(|other| *other == item).unwrap()]
+    };
+    assert_eq!(some.items.len(), 3);
+    for &item in &some.items {
+        assert!((score(&some, item) - score(&all, item)).abs() < 1e-4);
+    }
+    let unseen = ask(&*recommender, (&history, None), (40, false));
+    assert_eq!(unseen.items.len(), N_ITEMS as usize - history.len());
+    assert!(history.iter().all(|&item| !unseen.items.contains(&ItemId(item))));
+    // Few beams find what is best all the same; to somebody new all tokens are alike.
+    let few = LanguageModel { tokenisation: Some(random(2)), ..model.clone() };
+    let greedy = fit(&few, &data, None, &Silent);
+    assert_eq!(ask(&*greedy, (&history, None), (1, true)).items, [ItemId(16)]);
+    assert_eq!(ask(&*recommender, (&[], None), (5, true)).items.len(), 5);
+    // Read back, it says the same.
+    let again = fit(&model, &data, Some(folder.path()), &Silent);
+    assert!(ask(&*again, (&history, None), (40, true)) == all);
+}
+
+#[test]
+fn semantic_ids_of_similar_items_begin_alike_and_a_plan_can_have_stages() {
+    let Some(encoder) = encoder("all-minilm-l6-v2") else { return };
+    let (data, split) = colours();
+    let ids = SemanticIds { model: encoder, levels: 2, codes: 6, beams: 30 };
+    let tokenisation = Tokenisation::SemanticIds(ids);
+    let codes = tokenisation.codes(&data, None, &SeedTree::new(3)).unwrap();
+    // Kinds and colours are words of the texts: items of the first code share more of them.
+    let alike = |a: u32, b: u32| usize::from(a / 5 == b / 5) + usize::from(a % 5 == b % 5);
+    let (mut within, mut n_within, mut across, mut n_across) = (0, 0, 0, 0);
+    for a in 0..30 {
+        for b in 0..a {
+            if codes.of(ItemId(a))[0] == codes.of(ItemId(b))[0] {
+                (within, n_within) = (within + alike(a, b), n_within + 1);
+            } else {
+                (across, n_across) = (across + alike(a, b), n_across + 1);
+            }
+        }
+    }
+    assert!(within * n_across > across * n_within, "{within}/{n_within}, {across}/{n_across}");
+    let mut tuned = model(tokenisation);
+    (tuned.training.epochs, tuned.paradigm) =
+        (2, AnyParadigm::FinetuneFull(FinetuneFull::default()));
+    tuned.pretraining = Some(Pretraining::default());
+    let given = Given { data: &data, split: &split, others: &Others::default() };
+    assert!(tuned.problems().is_empty() && tuned.unsuitable(&given).is_empty());
+    let recommender = fit(&tuned, &(data, split), None, &Silent);
+    assert_eq!(recommender.name(), "language-model");
+}
+
+#[test]
+fn tokenisations_that_cannot_be_are_refused() {
+    let of = |model: &LanguageModel| -> Vec<String> {
+        model.problems().iter().map(ToString::to_string).collect()
+    };
+    let one = |model: &LanguageModel, expected: &str| {
+        let found = of(model);
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+    };
+    let plain = || model(random(5));
+    assert_eq!(of(&plain()), Vec::<String>::new());
+    let none = Tokenisation::RandomIds(RandomIds { codes: 1, ..RandomIds::default() });
+    assert!(of(&model(none))[0].contains("codes is 1, expected a number from 2"));
+    let long = Tokenisation::RandomIds(RandomIds { levels: 12, ..RandomIds::default() });
+    one(&model(long), "max-length is 18, expected 26 or more");
+    one(&LanguageModel { scoring: Scoring::Int8, ..plain() }, "scoring in int8");
+    let features = Some(ItemFeatures::default());
+    one(&LanguageModel { features, ..plain() }, "with features, expected none");
+    let backbone = AnyBackbone::Encoder(Encoder::default());
+    let found = of(&LanguageModel { backbone, ..plain() });
+    assert!(found.iter().any(|problem| problem.contains("on a backbone encoder")), "{found:?}");
+    let (data, split) = rounds(60, 9..16);
+    let given = Given { data: &data, split: &split, others: &Others::default() };
+    let semantic = model(Tokenisation::SemanticIds(SemanticIds::default()));
+    let found = semantic.unsuitable(&given);
+    let found = found[0].to_string();
+    assert!(found.contains("codes is 256, expected at most 40") || found.contains("random-ids"));
+}
