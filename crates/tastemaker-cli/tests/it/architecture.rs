@@ -5,11 +5,21 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Our crates, the lowest first; a crate may depend on those before it only.
-const LAYERS: [&str; 5] =
-    ["tastemaker-core", "tastemaker-eval", "tastemaker-nn", "tastemaker", "tastemaker-cli"];
+const LAYERS: [&str; 6] = [
+    "tastemaker-core",
+    "tastemaker-endpoint",
+    "tastemaker-eval",
+    "tastemaker-nn",
+    "tastemaker",
+    "tastemaker-cli",
+];
 
 /// Arrows between neighbours that must not be there all the same.
-const FORBIDDEN: [(&str, &str); 1] = [("tastemaker-nn", "tastemaker-eval")];
+const FORBIDDEN: [(&str, &str); 3] = [
+    ("tastemaker-nn", "tastemaker-eval"),
+    ("tastemaker-nn", "tastemaker-endpoint"),
+    ("tastemaker-eval", "tastemaker-endpoint"),
+];
 
 /// Licences under which a dependency can be taken.
 const LICENCES: [&str; 13] = [

@@ -1,0 +1,271 @@
+//! Asks an endpoint.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use ureq::Agent;
+
+use crate::record::Record;
+use crate::{Endpoint, Error, Result};
+
+/// The longest time to wait before a question is asked again, in seconds.
+const LONGEST_WAIT: f64 = 60.0;
+
+/// The time to wait before the first repetition, in seconds; it doubles each time.
+const FIRST_WAIT: f64 = 0.5;
+
+/// Characters of an error's body that are told.
+const TOLD: usize = 300;
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// What it says.
+    pub content: String,
+}
+
+/// What was answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Answer {
+    /// The text.
+    pub text: String,
+    /// Tokens of the question, as the endpoint counts them; 0 where it does not say.
+    pub tokens_in: u64,
+    /// Tokens of the answer, likewise.
+    pub tokens_out: u64,
+}
+
+/// What questions have cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Spent {
+    /// Questions that were asked, again or not.
+    pub requests: u64,
+    /// Questions that were answered from what was answered before.
+    pub replayed: u64,
+    /// Tokens of questions.
+    pub tokens_in: u64,
+    /// Tokens of answers.
+    pub tokens_out: u64,
+    /// Money, by the prices of the budget.
+    pub cost: f64,
+}
+
+/// Asks one model.
+#[derive(Debug)]
+pub struct Client {
+    settings: Endpoint,
+    agent: Agent,
+    key: Option<String>,
+    record: Option<Record>,
+    spent: Spent,
+    last: Option<Instant>,
+}
+
+/// Why a question was not answered, and how long to wait before it is asked again.
+struct Unanswered {
+    problem: String,
+    wait: Option<f64>,
+}
+
+impl Client {
+    /// Asks as `settings` say; what is answered is kept in the file `record`, if one is given.
+    ///
+    /// # Errors
+    /// If the variable that is to hold the key is not set, or the file is none of ours.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a key is a secret, which no file of a study may hold"
+    )]
+    pub fn new(settings: &Endpoint, record: Option<&Path>) -> Result<Self> {
+        if let Some(problem) = settings.problem() {
+            return Err(problem.into());
+        }
+        let variable = &settings.key_variable;
+        let key = match variable.is_empty() || settings.replay {
+            true => None,
+            false => Some(std::env::var(variable).map_err(|_| tastemaker_core::Error::Setting {
+                name: "key-variable".to_owned(),
+                found: format!("{variable:?}, which is not set"),
+                expected: "a variable of the environment with the endpoint's key".to_owned(),
+            })?),
+        };
+        let timeout = Some(Duration::from_secs_f64(settings.timeout));
+        let agent = Agent::config_builder().timeout_global(timeout).http_status_as_error(false);
+        Ok(Self {
+            settings: settings.clone(),
+            agent: agent.build().into(),
+            key,
+            record: record.map(Record::open).transpose()?,
+            spent: Spent::default(),
+            last: None,
+        })
+    }
+
+    /// What was spent until now.
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// What the model answers to `messages`.
+    pub fn ask(&mut self, messages: &[Message]) -> Result<Answer> {
+        let Endpoint { model, temperature, most_tokens, .. } = &self.settings;
+        let asked = json!({
+            "model": model,
+            "messages": messages,
+            "temperature": temperature,
+            "max_tokens": most_tokens,
+        });
+        if let Some(record) = &self.record {
+            if let Some(answer) = record.find(&asked) {
+                self.spent.replayed += 1;
+                return Ok(answer.clone());
+            }
+            if self.settings.replay {
+                return Err(Error::NotRecorded { path: record.path().to_owned() });
+            }
+        }
+        let answer = self.answered(&asked)?;
+        self.spent.tokens_in += answer.tokens_in;
+        self.spent.tokens_out += answer.tokens_out;
+        let budget = self.settings.budget;
+        self.spent.cost = (self.spent.tokens_in as f64 * budget.price_in
+            + self.spent.tokens_out as f64 * budget.price_out)
+            / 1e6;
+        if let Some(record) = &mut self.record {
+            record.keep(&asked, &answer)?;
+        }
+        Ok(answer)
+    }
+
+    /// Asks until there is an answer.
+    fn answered(&mut self, asked: &Value) -> Result<Answer> {
+        let url = format!("{}/chat/completions", self.settings.url.trim_end_matches('/'));
+        let tries = self.settings.retries + 1;
+        let mut problem = String::new();
+        for already in 0..tries {
+            self.afford()?;
+            self.keep_pace();
+            self.spent.requests += 1;
+            match self.once(&url, asked)? {
+                Ok(answer) => return Ok(answer),
+                Err(unanswered) => {
+                    problem = unanswered.problem;
+                    if already + 1 < tries {
+                        let usual = FIRST_WAIT * f64::from(2_u32.saturating_pow(already));
+                        let wait = unanswered.wait.unwrap_or(usual).clamp(0.0, LONGEST_WAIT);
+                        sleep(Duration::from_secs_f64(wait));
+                    }
+                }
+            }
+        }
+        Err(Error::Unreachable { url, tries, problem })
+    }
+
+    /// Asks once. What cannot become better by asking again is an error.
+    fn once(&self, url: &str, asked: &Value) -> Result<std::result::Result<Answer, Unanswered>> {
+        let mut request = self.agent.post(url).header("content-type", "application/json");
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let mut response = match request.send(asked.to_string()) {
+            Ok(response) => response,
+            Err(error) => {
+                return Ok(Err(Unanswered { problem: error.to_string(), wait: None }));
+            }
+        };
+        let status = response.status().as_u16();
+        let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let wait = header.and_then(|seconds| seconds.parse().ok());
+        let body = match response.body_mut().read_to_string() {
+            Ok(body) => body,
+            Err(error) => {
+                return Ok(Err(Unanswered { problem: error.to_string(), wait }));
+            }
+        };
+        match status {
+            200..300 => read(url, &body).map(Ok),
+            408 | 409 | 429 | 500.. => {
+                let problem = format!("status {status}: {}", beginning(&body));
+                Ok(Err(Unanswered { problem, wait }))
+            }
+            status => Err(Error::Refused { url: url.to_owned(), status, body: beginning(&body) }),
+        }
+    }
+
+    /// Says no where the budget has nothing left.
+    fn afford(&self) -> Result<()> {
+        let (budget, spent) = (self.settings.budget, self.spent);
+        let tokens = spent.tokens_in + spent.tokens_out;
+        let what = if budget.requests > 0 && spent.requests >= budget.requests {
+            format!("{} of {} requests", spent.requests, budget.requests)
+        } else if budget.tokens > 0 && tokens >= budget.tokens {
+            format!("{tokens} of {} tokens", budget.tokens)
+        } else if budget.cost > 0.0 && spent.cost >= budget.cost {
+            format!("{} of a cost of {}", spent.cost, budget.cost)
+        } else {
+            return Ok(());
+        };
+        Err(Error::Spent { what })
+    }
+
+    /// Waits until the next question may be asked.
+    fn keep_pace(&mut self) {
+        if self.settings.requests_per_minute > 0 {
+            let apart = Duration::from_secs_f64(60.0 / f64::from(self.settings.requests_per_minute));
+            if let Some(left) = self.last.and_then(|last| apart.checked_sub(last.elapsed())) {
+                sleep(left);
+            }
+            self.last = Some(Instant::now());
+        }
+    }
+}
+
+/// The beginning of what an endpoint says.
+fn beginning(body: &str) -> String {
+    body.trim().chars().take(TOLD).collect()
+}
+
+/// An answer, as endpoints write it.
+#[derive(Deserialize)]
+struct Completion {
+    choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Said,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    content: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+struct Usage {
+    #[serde(default)]
+    prompt_tokens: u64,
+    #[serde(default)]
+    completion_tokens: u64,
+}
+
+fn read(url: &str, body: &str) -> Result<Answer> {
+    let unreadable = |problem: String| Error::Unreadable { url: url.to_owned(), problem };
+    let completion: Completion = serde_json::from_str(body)
+        .map_err(|error| unreadable(format!("{error} in {:?}", beginning(body))))?;
+    let first = completion.choices.into_iter().next();
+    let text = first.ok_or_else(|| unreadable("there are no choices".to_owned()))?.message.content;
+    let Usage { prompt_tokens, completion_tokens } = completion.usage.unwrap_or_default();
+    let text = text.unwrap_or_default();
+    Ok(Answer { text, tokens_in: prompt_tokens, tokens_out: completion_tokens })
+}

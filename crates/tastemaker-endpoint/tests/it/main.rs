@@ -1,0 +1,183 @@
+//! The client against a small server.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tastemaker_endpoint::{Budget, Client, Endpoint, Error, Message};
+
+/// A server that gives these answers, status, headers and body, one a connection; and what it is
+/// asked, headers and body.
+fn server(answers: Vec<(u16, &'static str, String)>) -> (String, Receiver<(String, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for (status, headers, body) in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut head, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if line.trim().is_empty() {
+                    break;
+                }
+                if let Some(n) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = n.trim().parse().unwrap();
+                }
+                head.push_str(&line);
+            }
+            let mut asked = vec![0; length];
+            reader.read_exact(&mut asked).unwrap();
+            sender.send((head, String::from_utf8(asked).unwrap())).unwrap();
+            let n = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 {status} X\r\ncontent-length: {n}\r\nconnection: close\r\n{headers}\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    (url, receiver)
+}
+
+fn said(text: &str) -> String {
+    let usage = "{\"prompt_tokens\": 30, \"completion_tokens\": 10}";
+    let message = format!("{{\"role\": \"assistant\", \"content\": {text:?}}}");
+    format!("{{\"choices\": [{{\"message\": {message}}}], \"usage\": {usage}}}")
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint {
+        url: url.to_owned(),
+        model: "small".to_owned(),
+        key_variable: String::new(),
+        temperature: 0.0,
+        most_tokens: 64,
+        retries: 3,
+        timeout: 5.0,
+        requests_per_minute: 0,
+        budget: Budget::default(),
+        replay: false,
+    }
+}
+
+fn user(content: &str) -> Vec<Message> {
+    vec![Message { role: "user".to_owned(), content: content.to_owned() }]
+}
+
+#[test]
+fn what_is_asked_is_answered_and_asked_once_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("kept").join("answers.jsonl");
+    let (url, asked) = server(vec![(200, "", said("Alien")), (200, "", said("Heat"))]);
+    let mut client = Client::new(&endpoint(&url), Some(&record)).unwrap();
+    let answer = client.ask(&user("What next?")).unwrap();
+    assert_eq!((answer.text.as_str(), answer.tokens_in, answer.tokens_out), ("Alien", 30, 10));
+    let (head, body) = asked.recv().unwrap();
+    assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1"), "{head}");
+    assert!(!head.to_lowercase().contains("authorization"), "{head}");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["messages"][0]["content"], "What next?");
+    assert_eq!((&body["model"], &body["max_tokens"]), (&"small".into(), &64.into()));
+    // The same question again, and by another client: nobody is asked.
+    assert_eq!(client.ask(&user("What next?")).unwrap(), answer);
+    assert_eq!(client.spent().requests, 1);
+    let settings = Endpoint { replay: true, ..endpoint(&url) };
+    let mut replaying = Client::new(&settings, Some(&record)).unwrap();
+    assert_eq!(replaying.ask(&user("What next?")).unwrap(), answer);
+    assert_eq!((replaying.spent().requests, replaying.spent().replayed), (0, 1));
+    assert!(matches!(replaying.ask(&user("And then?")), Err(Error::NotRecorded { .. })));
+    assert_eq!(client.ask(&user("And then?")).unwrap().text, "Heat");
+    // A line that was being written when a run was killed is taken out; one that is no answer is not.
+    let text = std::fs::read_to_string(&record).unwrap();
+    assert_eq!(text.lines().count(), 2);
+    std::fs::write(&record, format!("{text}{{\"quest")).unwrap();
+    let mut again = Client::new(&settings, Some(&record)).unwrap();
+    assert_eq!(again.ask(&user("And then?")).unwrap().text, "Heat");
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), text);
+    std::fs::write(&record, "{}\n").unwrap();
+    let problem = Client::new(&settings, Some(&record)).unwrap_err().to_string();
+    assert!(problem.contains("line 1: this is no answer of ours"), "{problem}");
+}
+
+#[test]
+fn what_can_help_is_tried_again_and_what_cannot_is_not() {
+    let busy = || (429, "retry-after: 0\r\n", "busy".to_owned());
+    let (url, _asked) = server(vec![busy(), (503, "", String::new()), (200, "", said("Alien"))]);
+    let mut client = Client::new(&endpoint(&url), None).unwrap();
+    assert_eq!(client.ask(&user("a")).unwrap().text, "Alien");
+    assert_eq!(client.spent().requests, 3);
+    let (url, _asked) = server(vec![(401, "", "no such key".to_owned())]);
+    let problem = Client::new(&endpoint(&url), None).unwrap().ask(&user("a")).unwrap_err();
+    assert!(problem.to_string().ends_with("answers 401: no such key"), "{problem}");
+    let (url, _asked) = server(vec![busy(), busy()]);
+    let settings = Endpoint { retries: 1, ..endpoint(&url) };
+    let problem = Client::new(&settings, None).unwrap().ask(&user("a")).unwrap_err();
+    assert!(problem.to_string().contains("(2 tries): status 429: busy"), "{problem}");
+    let (url, _asked) = server(vec![(200, "", "{\"choices\": []}".to_owned())]);
+    let problem = Client::new(&endpoint(&url), None).unwrap().ask(&user("a")).unwrap_err();
+    assert!(problem.to_string().contains("there are no choices"), "{problem}");
+    // Nobody listens there any more.
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = Endpoint { retries: 0, ..endpoint(&format!("http://{nowhere}")) };
+    let problem = Client::new(&settings, None).unwrap().ask(&user("a")).unwrap_err();
+    assert!(matches!(problem, Error::Unreachable { tries: 1, .. }), "{problem}");
+}
+
+#[test]
+fn a_budget_is_kept_and_questions_keep_their_distance() {
+    let four = || vec![(200, "", said("Alien")); 4];
+    let asked_until = |budget: Budget| {
+        let (url, _asked) = server(four());
+        let mut client = Client::new(&Endpoint { budget, ..endpoint(&url) }, None).unwrap();
+        for n in 0..4 {
+            if let Err(error) = client.ask(&user(&n.to_string())) {
+                return (n, error.to_string());
+            }
+        }
+        (4, String::new())
+    };
+    let none = Budget::default();
+    assert_eq!(asked_until(none).0, 4);
+    let (n, problem) = asked_until(Budget { requests: 2, ..none });
+    assert!(n == 2 && problem.contains("2 of 2 requests"), "{problem}");
+    let (n, problem) = asked_until(Budget { tokens: 100, ..none });
+    assert!(n == 3 && problem.contains("120 of 100 tokens"), "{problem}");
+    // 30 tokens for 1 and 10 for 2 a million: 0.00005 a question.
+    let prices = Budget { cost: 0.000_06, price_in: 1.0, price_out: 2.0, ..none };
+    assert_eq!(asked_until(prices).0, 2);
+    let (url, _asked) = server(four());
+    let settings = Endpoint { requests_per_minute: 600, ..endpoint(&url) };
+    let mut client = Client::new(&settings, None).unwrap();
+    let begin = Instant::now();
+    for n in 0..3 {
+        client.ask(&user(&n.to_string())).unwrap();
+    }
+    assert!(begin.elapsed() >= Duration::from_millis(200), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    let good = || endpoint("http://localhost:1/v1");
+    assert!(good().problem().is_none());
+    let priceless = Budget { cost: 1.0, ..Budget::default() };
+    for (settings, expected) in [
+        (Endpoint { url: "localhost".to_owned(), ..good() }, "url is \"localhost\""),
+        (Endpoint { model: String::new(), ..good() }, "model is empty"),
+        (Endpoint { temperature: 3.0, ..good() }, "temperature is 3"),
+        (Endpoint { most_tokens: 0, ..good() }, "most-tokens is 0"),
+        (Endpoint { timeout: 0.0, ..good() }, "timeout is 0"),
+        (Endpoint { budget: priceless, ..good() }, "cost = 1 without prices"),
+    ] {
+        let problem = settings.problem().unwrap().to_string();
+        assert!(problem.contains(expected), "{problem}");
+    }
+    let key_variable = "TASTEMAKER_NO_SUCH_KEY".to_owned();
+    let problem = Client::new(&Endpoint { key_variable, ..good() }, None).unwrap_err().to_string();
+    assert!(problem.contains("\"TASTEMAKER_NO_SUCH_KEY\", which is not set"), "{problem}");
+}
