@@ -12,6 +12,8 @@ pub struct RankedList {
     pub items: Vec<ItemId>,
     /// Their scores, in the same order.
     pub scores: Vec<f32>,
+    /// What a model that writes names has named besides and is no item that it could.
+    pub invalid: usize,
 }
 
 /// Who comes first among equal scores: a seeded permutation of the items.
@@ -118,6 +120,7 @@ impl<'a> TopN<'a> {
         RankedList {
             items: self.kept.iter().map(|(item, _)| *item).collect(),
             scores: self.kept.iter().map(|(_, score)| *score).collect(),
+            invalid: 0,
         }
     }
 }

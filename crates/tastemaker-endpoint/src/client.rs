@@ -88,14 +88,13 @@ impl Client {
             return Err(problem.into());
         }
         let variable = &settings.key_variable;
-        let key = match variable.is_empty() || settings.replay {
-            true => None,
-            false => Some(std::env::var(variable).map_err(|_| tastemaker_core::Error::Setting {
-                name: "key-variable".to_owned(),
-                found: format!("{variable:?}, which is not set"),
-                expected: "a variable of the environment with the endpoint's key".to_owned(),
-            })?),
+        let missing = |_| tastemaker_core::Error::Setting {
+            name: "key-variable".to_owned(),
+            found: format!("{variable:?}, which is not set"),
+            expected: "a variable of the environment with the endpoint's key".to_owned(),
         };
+        let needed = !variable.is_empty() && !settings.replay;
+        let key = needed.then(|| std::env::var(variable).map_err(missing)).transpose()?;
         let timeout = Some(Duration::from_secs_f64(settings.timeout));
         let agent = Agent::config_builder().timeout_global(timeout).http_status_as_error(false);
         Ok(Self {
@@ -218,7 +217,8 @@ impl Client {
     /// Waits until the next question may be asked.
     fn keep_pace(&mut self) {
         if self.settings.requests_per_minute > 0 {
-            let apart = Duration::from_secs_f64(60.0 / f64::from(self.settings.requests_per_minute));
+            let apart =
+                Duration::from_secs_f64(60.0 / f64::from(self.settings.requests_per_minute));
             if let Some(left) = self.last.and_then(|last| apart.checked_sub(last.elapsed())) {
                 sleep(left);
             }

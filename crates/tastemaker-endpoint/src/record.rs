@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tastemaker_core::{Error, artifact};
 
-use crate::client::Answer;
 use crate::Result;
+use crate::client::Answer;
 
 /// A file of questions and answers, a line each, and what stands in it.
 #[derive(Debug)]
@@ -33,8 +33,7 @@ impl Record {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let mut known = HashMap::new();
         if path.exists() {
-            let text =
-                fs_err::read_to_string(path).map_err(|source| Error::read(path, source))?;
+            let text = fs_err::read_to_string(path).map_err(|source| Error::read(path, source))?;
             let whole = text.rfind('\n').map_or(0, |end| end + 1);
             for (number, line) in (1..).zip(text[..whole].lines()) {
                 let line: Line = serde_json::from_str(line).map_err(|error| {

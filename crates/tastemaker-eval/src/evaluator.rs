@@ -276,7 +276,7 @@ impl Evaluator {
     fn add(&self, sums: &mut Sums, list: &RankedList, targets: &[ItemId]) {
         let columns = sums.per_user.iter_mut().zip(&mut sums.exposure);
         for (metric, (values, exposure)) in self.metrics.iter().zip(columns) {
-            values.extend(metric.as_dyn().of_list(&list.items, targets));
+            values.extend(metric.as_dyn().of_ranked(list, targets));
             if !exposure.is_empty() {
                 for item in list.items.iter().take(metric.as_dyn().k()) {
                     exposure[item.index()] += 1;

@@ -15,6 +15,9 @@ pub enum Error {
     /// Something about the model.
     #[error(transparent)]
     Nn(#[from] tastemaker_nn::Error),
+    /// Something about a model behind an endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] tastemaker_endpoint::Error),
     /// A checkpoint belongs to something else than what is to be trained.
     #[error("{} is the checkpoint of another run: its model, data, split or seed differ; use another output folder or delete it", path.display())]
     OtherRun {

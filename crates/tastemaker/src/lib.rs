@@ -25,6 +25,7 @@ use tastemaker_core::registry::{Entry, usual};
 
 pub use error::{Error, Result};
 pub use tastemaker_core as core;
+pub use tastemaker_endpoint as endpoint;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{

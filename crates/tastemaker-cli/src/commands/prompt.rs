@@ -29,8 +29,9 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     };
     let prompt = tastemaker::prompt(&arguments.run, &whose)?;
     let PromptOf { shown, n_tokens, .. } = &prompt;
+    let tokens = n_tokens.map(|n| format!("{n} tokens; ")).unwrap_or_default();
     tracing::info!(
-        "{n_tokens} tokens; {} items of the history, {} left out for want of room",
+        "{tokens}{} items of the history, {} left out for want of room",
         shown.items,
         shown.left_out
     );

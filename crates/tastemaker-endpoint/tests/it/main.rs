@@ -94,13 +94,13 @@ fn what_is_asked_is_answered_and_asked_once_only() {
     assert!(matches!(replaying.ask(&user("And then?")), Err(Error::NotRecorded { .. })));
     assert_eq!(client.ask(&user("And then?")).unwrap().text, "Heat");
     // A line that was being written when a run was killed is taken out; one that is no answer is not.
-    let text = std::fs::read_to_string(&record).unwrap();
+    let text = fs_err::read_to_string(&record).unwrap();
     assert_eq!(text.lines().count(), 2);
-    std::fs::write(&record, format!("{text}{{\"quest")).unwrap();
+    fs_err::write(&record, format!("{text}{{\"quest")).unwrap();
     let mut again = Client::new(&settings, Some(&record)).unwrap();
     assert_eq!(again.ask(&user("And then?")).unwrap().text, "Heat");
-    assert_eq!(std::fs::read_to_string(&record).unwrap(), text);
-    std::fs::write(&record, "{}\n").unwrap();
+    assert_eq!(fs_err::read_to_string(&record).unwrap(), text);
+    fs_err::write(&record, "{}\n").unwrap();
     let problem = Client::new(&settings, Some(&record)).unwrap_err().to_string();
     assert!(problem.contains("line 1: this is no answer of ours"), "{problem}");
 }

@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
-use tastemaker_core::{Error, ItemId, Result, registry, suggest};
+use tastemaker_core::{Error, ItemId, RankedList, Result, registry, suggest};
 
 mod coverage;
 mod hit_rate;
+mod invalid_rate;
 mod map;
 mod mrr;
 mod ndcg;
@@ -14,6 +15,7 @@ mod recall;
 
 pub use coverage::Coverage;
 pub use hit_rate::HitRate;
+pub use invalid_rate::InvalidRate;
 pub use map::Map;
 pub use mrr::Mrr;
 pub use ndcg::Ndcg;
@@ -53,6 +55,11 @@ pub trait Metric: Send + Sync {
     /// for metrics of all lists together.
     fn of_list(&self, list: &[ItemId], targets: &[ItemId]) -> Option<f64>;
 
+    /// [`Metric::of_list`], of a list with all that is known of it.
+    fn of_ranked(&self, list: &RankedList, targets: &[ItemId]) -> Option<f64> {
+        self.of_list(&list.items, targets)
+    }
+
     /// The value of all lists together, from how often each item of the catalog stands among the
     /// first `k` of a list. `None` for metrics of single lists.
     fn of_exposure(&self, _exposure: &[u32]) -> Option<f64> {
@@ -67,6 +74,8 @@ registry! {
         "coverage" => Coverage(Coverage),
         /// Share of users with a target in their list (HR).
         "hit-rate" => HitRate(HitRate),
+        /// Share of what a model names that does not exist.
+        "invalid-rate" => InvalidRate(InvalidRate),
         /// Mean average precision over all targets.
         "map" => Map(Map),
         /// Mean reciprocal rank of the first target.
@@ -104,6 +113,9 @@ impl FromStr for AnyMetric {
             found: found.to_owned(),
             expected,
         };
+        if written == "invalid-rate" {
+            return Ok(Self::InvalidRate(InvalidRate {}));
+        }
         let (name, k) = written.split_once('@').ok_or_else(|| {
             setting(written, "a metric and its cut-off, such as ndcg@10".to_owned())
         })?;

@@ -3,7 +3,9 @@ use tastemaker_core::splits::{LeaveLastOut, Part, Split};
 use tastemaker_core::{
     Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, UserId,
 };
-use tastemaker_eval::metrics::{AnyMetric, Coverage, HitRate, Map, Mrr, Ndcg, Precision, Recall};
+use tastemaker_eval::metrics::{
+    AnyMetric, Coverage, HitRate, InvalidRate, Map, Mrr, Ndcg, Precision, Recall,
+};
 use tastemaker_eval::{Candidates, Evaluator, Targets};
 
 fn of_lists(k: usize) -> [AnyMetric; 6] {
@@ -169,11 +171,33 @@ fn targets_that_nobody_met_in_training_can_be_asked_for_alone() {
 }
 
 #[test]
+fn what_does_not_exist_counts_among_what_is_named() {
+    let evaluator = Evaluator::new(vec![AnyMetric::InvalidRate(InvalidRate {})]).unwrap();
+    let list = |items: &[u32], invalid| RankedList {
+        items: items.iter().copied().map(ItemId).collect(),
+        scores: vec![0.0; items.len()],
+        invalid,
+    };
+    let lists = [list(&[0, 1, 2], 1), list(&[], 0), list(&[], 2), list(&[4], 0)];
+    let targets = [ItemId(0)];
+    let given = (0..).map(UserId).zip(&lists).map(|(user, list)| (user, list, &targets[..]));
+    let found = evaluator.evaluate_lists(given, 10).unwrap();
+    assert_eq!(found.per_user[0].values, [0.25, 0.0, 1.0, 0.0]);
+    let value = &found.summary.metrics[0];
+    assert_eq!((value.metric.as_str(), value.mean), ("invalid-rate", 0.3125));
+    assert_eq!(
+        "invalid-rate".parse::<AnyMetric>().unwrap(),
+        AnyMetric::InvalidRate(InvalidRate {})
+    );
+}
+
+#[test]
 fn coverage_counts_each_item_once() {
     let evaluator = Evaluator::new(vec![AnyMetric::Coverage(Coverage { k: 2 })]).unwrap();
     let list = |items: &[u32]| RankedList {
         items: items.iter().copied().map(ItemId).collect(),
         scores: vec![0.0; items.len()],
+        invalid: 0,
     };
     let lists = [list(&[0, 1, 2]), list(&[1, 0]), list(&[3])];
     let given = lists.iter().map(|list| (UserId(0), list, [ItemId(9)].as_slice()));

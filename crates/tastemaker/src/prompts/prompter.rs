@@ -6,7 +6,7 @@ use rand::seq::index;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, SeedTree, UserId};
-use tastemaker_nn::text::{CausalModel, TextTokenizer};
+use tastemaker_nn::text::{CausalModel, ChatFormat, TextTokenizer};
 
 use super::{Chat, Template, Told};
 use crate::error::setting;
@@ -47,8 +47,10 @@ pub struct Prompter {
     settings: Prompting,
     template: Template,
     chat: Option<Chat>,
-    tokenizer: TextTokenizer,
-    longest: usize,
+    /// Those of a model that is here, and the most tokens that it reads.
+    tokens: Option<(TextTokenizer, usize)>,
+    /// Tokens that end an answer.
+    stop: Vec<u32>,
     data: Dataset,
     examples: Vec<(Vec<ItemId>, ItemId)>,
 }
@@ -69,11 +71,16 @@ pub struct Shown {
 }
 
 impl Prompting {
-    /// What of it cannot be used, by the keys of settings.
-    pub fn problems(&self) -> Vec<Error> {
+    /// What of it cannot be used, by the keys of settings. What is told to an endpoint is a
+    /// conversation.
+    pub fn problems(&self, behind_endpoint: bool) -> Vec<Error> {
         let mut problems: Vec<Error> =
             check("last-items", self.last_items, 1..=1_000_000).into_iter().collect();
-        if !self.system.is_empty() && !self.chat {
+        if self.chat && behind_endpoint {
+            let expected = "false: an endpoint makes a conversation of what it is told itself";
+            problems.push(setting("chat", true, expected));
+        }
+        if !self.system.is_empty() && !self.chat && !behind_endpoint {
             problems.push(setting("system", "set", "nothing, or chat = true beside it"));
         }
         match Template::parse(&self.template) {
@@ -93,28 +100,46 @@ impl Prompting {
 }
 
 impl Prompter {
-    /// For the model at `model`, about `data`, of whose training part examples are taken.
+    /// For the model at `model`, or for one that is elsewhere and reads whatever it is told, about
+    /// `data`, of whose training part examples are taken.
     pub fn new(
         settings: &Prompting,
-        model: &Path,
+        model: Option<&Path>,
         (data, split, seeds): (&Dataset, &SplitSets, &SeedTree),
     ) -> Result<Self> {
-        let longest = CausalModel::longest_at(model)?;
-        let chat = settings.chat.then(|| Chat::of_model(model)).transpose()?;
+        let (mut chat, mut tokens, mut stop) = (None, None, vec![]);
+        if let Some(model) = model {
+            let longest = CausalModel::longest_at(model)?;
+            let tokenizer = TextTokenizer::of_model(model, longest)?;
+            let format = ChatFormat::of_model(model)?;
+            stop.extend(format.and_then(|format| tokenizer.token(&format.eos)));
+            tokens = Some((tokenizer, longest));
+            chat = settings.chat.then(|| Chat::of_model(model)).transpose()?;
+        }
         Ok(Self {
             template: Template::parse(&settings.template)?,
             chat,
-            tokenizer: TextTokenizer::of_model(model, longest)?,
-            longest,
+            tokens,
+            stop,
             examples: settings.drawn(data, split, &seeds.child("examples")),
             data: data.clone(),
             settings: settings.clone(),
         })
     }
 
-    /// The tokenizer of the model.
-    pub fn tokenizer(&self) -> &TextTokenizer {
-        &self.tokenizer
+    /// The tokenizer of a model that is here.
+    pub fn tokenizer(&self) -> Option<&TextTokenizer> {
+        self.tokens.as_ref().map(|(tokenizer, _)| tokenizer)
+    }
+
+    /// Tokens that end an answer.
+    pub fn stop(&self) -> &[u32] {
+        &self.stop
+    }
+
+    /// What is said before, in a conversation.
+    pub fn system(&self) -> &str {
+        &self.settings.system
     }
 
     /// The data that prompts are about.
@@ -136,24 +161,28 @@ impl Prompter {
     /// If it is too long or empty without any history.
     pub fn prompt(&self, told: &Told<'_>, room: usize) -> Result<Shown> {
         let last = &told.history[told.history.len().saturating_sub(self.settings.last_items)..];
-        let most = self.longest.saturating_sub(room);
+        let most = self.tokens.as_ref().map_or(0, |(_, longest)| longest.saturating_sub(room));
         for first in 0..=last.len() {
             let told = Told { history: &last[first..], examples: &self.examples, ..*told };
+            let (items, left_out) = (last.len() - first, first);
             let text = self.template.render(&self.data, &told)?;
+            let Some((tokenizer, _)) = &self.tokens else {
+                return Ok(Shown { text, tokens: vec![], items, left_out });
+            };
             let (text, mut tokens) = match &self.chat {
                 Some(chat) => {
                     let text = chat.render(&self.settings.system, &text)?;
-                    let tokens = self.tokenizer.encode_as_it_is(&[&text])?;
+                    let tokens = tokenizer.encode_as_it_is(&[&text])?;
                     (text, tokens)
                 }
                 None => {
-                    let tokens = self.tokenizer.encode(&[&text])?;
+                    let tokens = tokenizer.encode(&[&text])?;
                     (text, tokens)
                 }
             };
             let tokens = tokens.pop().unwrap_or_default();
             if (1..=most).contains(&tokens.len()) {
-                return Ok(Shown { text, tokens, items: last.len() - first, left_out: first });
+                return Ok(Shown { text, tokens, items, left_out });
             }
         }
         let expected = format!("from 1 to {most} tokens where the history is left out");

@@ -1,16 +1,20 @@
 //! A pre-trained language model over text that is told of a user.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::RankOptions;
-use tastemaker_core::{RankedList, RecQuery, Recommender};
+use tastemaker_core::{RankedList, RecQuery, Recommender, artifact};
+use tastemaker_endpoint::{Client, Endpoint};
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::{CausalModel, TextTokenizer};
 
 use super::{FitContext, FitRecommender, Given};
 use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
-use crate::verbalizers::{AnyVerbalizer, Likelihood, Reader, Verbalize, unfitting};
+use crate::verbalizers::{
+    AnyVerbalizer, Likelihood, Model, Named, Reader, Verbalize, unfit_for_endpoints, unfitting,
+};
 use crate::{Error, Result};
 
 /// A pre-trained language model over text that is told of a user, and what is read out of it.
@@ -32,6 +36,10 @@ use crate::{Error, Result};
 pub struct TextLanguageModel {
     /// A GGUF file, or a folder as `transformers` leaves it.
     pub model: PathBuf,
+    /// Asks a model behind an OpenAI-compatible endpoint instead. What it answers is kept in the
+    /// study's folder `pretrained/`, and is not asked for again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
     /// What the factors of the model's products are rounded to.
     pub precision: Precision,
     /// What the model is told.
@@ -44,6 +52,7 @@ impl Default for TextLanguageModel {
     fn default() -> Self {
         Self {
             model: usual_model(),
+            endpoint: None,
             precision: Precision::F32,
             prompt: Prompting::default(),
             verbalizer: AnyVerbalizer::Likelihood(Likelihood::default()),
@@ -61,7 +70,19 @@ struct Fitted {
 
 impl TextLanguageModel {
     fn prompter(&self, context: &FitContext<'_>) -> Result<Prompter> {
-        Prompter::new(&self.prompt, &self.model, (context.data, context.split, &context.seeds))
+        let model = self.endpoint.is_none().then_some(&*self.model);
+        Prompter::new(&self.prompt, model, (context.data, context.split, &context.seeds))
+    }
+
+    fn open(&self, context: &FitContext<'_>) -> Result<Model> {
+        let Some(endpoint) = &self.endpoint else {
+            let model = CausalModel::read(&self.model, self.precision)?;
+            return Ok(Model::Here(Box::new(model)));
+        };
+        let of = artifact::sha256(format!("{} {}", endpoint.url, endpoint.model).as_bytes());
+        let record =
+            context.pretrained.map(|folder| folder.join(format!("answers-{}.jsonl", &of[..16])));
+        Ok(Model::There(Box::new(Mutex::new(Client::new(endpoint, record.as_deref())?))))
     }
 }
 
@@ -71,7 +92,7 @@ impl FitRecommender for TextLanguageModel {
             return Err(without_titles());
         }
         let prompter = self.prompter(context)?;
-        let reader = Reader { model: CausalModel::read(&self.model, self.precision)?, prompter };
+        let reader = Reader { model: self.open(context)?, prompter };
         let verbalizer = self.verbalizer.as_dyn();
         let needs_candidates = verbalizer.needs_candidates();
         let verbalizer = verbalizer.prepare(&reader)?;
@@ -80,19 +101,33 @@ impl FitRecommender for TextLanguageModel {
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
         let titles = given.data.catalog.title_attribute().is_none().then(without_titles);
-        let model = TextTokenizer::of_model(&self.model, usize::MAX).err();
-        let model = model.map(|error| Error::from(error).at("model"));
-        let wants = self.prompt.chat && model.is_none();
+        let model = match &self.endpoint {
+            Some(endpoint) => {
+                let client = Client::new(endpoint, None).err();
+                client.map(|error| Error::from(error).at("endpoint"))
+            }
+            None => {
+                let tokenizer = TextTokenizer::of_model(&self.model, usize::MAX).err();
+                tokenizer.map(|error| Error::from(error).at("model"))
+            }
+        };
+        let wants = self.prompt.chat && self.endpoint.is_none() && model.is_none();
         let chat = wants.then(|| Chat::of_model(&self.model).err()).flatten();
         let chat = chat.map(|error| error.at("prompt"));
         titles.into_iter().chain(model).chain(chat).collect()
     }
 
     fn problems(&self) -> Vec<Error> {
-        let prompt = self.prompt.problems().into_iter().map(|problem| problem.at("prompt"));
+        let there = self.endpoint.is_some();
+        let prompt = self.prompt.problems(there).into_iter().map(|problem| problem.at("prompt"));
+        let endpoint = self.endpoint.as_ref().and_then(Endpoint::problem);
+        let endpoint = endpoint.map(|problem| Error::from(problem).at("endpoint"));
+        let unfit = there && self.verbalizer.as_dyn().needs_probabilities();
+        let unfit = unfit.then(|| unfit_for_endpoints(self.verbalizer.name()));
         let verbalizer = self.verbalizer.as_dyn().problem();
         let verbalizer = verbalizer.map(|problem| problem.at("verbalizer"));
-        prompt.chain(verbalizer).chain(unfitting(&self.prompt, &self.verbalizer)).collect()
+        let unfitting = unfitting(&self.prompt, &self.verbalizer);
+        prompt.chain(endpoint).chain(unfit).chain(verbalizer).chain(unfitting).collect()
     }
 
     fn needs_candidates(&self) -> bool {
@@ -121,8 +156,8 @@ impl Fitted {
             let reason = reason.to_owned();
             return Err(tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into());
         }
-        let scored = self.verbalizer.scores(&self.reader, query, options)?;
-        Ok(options.ties.top_n(scored.into_iter(), options.n))
+        let Named { items, invalid } = self.verbalizer.scores(&self.reader, query, options)?;
+        Ok(RankedList { invalid, ..options.ties.top_n(items.into_iter(), options.n) })
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
 
-use super::{Reader, Verbalize, Verbalizer};
+use super::{Named, Reader, Verbalize, Verbalizer};
 use crate::error::setting;
 use crate::prompts::Told;
 use crate::trie::log_sum;
@@ -46,7 +46,7 @@ struct Prepared {
 impl Verbalizer for AnswerWords {
     fn prepare(&self, reader: &Reader) -> Result<Box<dyn Verbalize>> {
         let words: Vec<&String> = self.good.iter().chain(&self.bad).collect();
-        let words = reader.prompter.tokenizer().encode_as_it_is(&words)?;
+        let words = reader.tokenizer()?.encode_as_it_is(&words)?;
         Ok(Box::new(Prepared { words, n_good: self.good.len() }))
     }
 
@@ -71,7 +71,7 @@ impl Verbalize for Prepared {
         reader: &Reader,
         query: &RecQuery<'_>,
         _options: &RankOptions<'_>,
-    ) -> Result<Vec<(ItemId, f32)>> {
+    ) -> Result<Named> {
         let candidates = query.candidates.unwrap_or_default();
         let longest = self.words.iter().map(Vec::len).max().unwrap_or_default();
         let prompt = |&item: &ItemId| {
@@ -87,8 +87,8 @@ impl Verbalize for Prepared {
             continuations.extend(self.words.iter().map(own));
         }
         let read: Vec<&[u32]> = continuations.iter().map(Vec::as_slice).collect();
-        let Some(first) = prompts.first() else { return Ok(vec![]) };
-        let all = reader.model.log_probabilities(&first[..common], &read)?;
+        let Some(first) = prompts.first() else { return Ok(Named::default()) };
+        let all = reader.here()?.log_probabilities(&first[..common], &read)?;
         let mut scored = Vec::with_capacity(candidates.len());
         for (&item, answers) in candidates.iter().zip(all.chunks_exact(self.words.len())) {
             // Of each the tokens of the word, which come last.
@@ -99,7 +99,7 @@ impl Verbalize for Prepared {
             let (good, bad) = found.split_at(self.n_good);
             scored.push((item, log_sum(good) - log_sum(bad)));
         }
-        Ok(scored)
+        Ok(scored.into())
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
 use tastemaker_nn::text::Past;
 
-use super::{Reader, Verbalize, Verbalizer};
+use super::{Named, Reader, Verbalize, Verbalizer};
 use crate::error::setting;
 use crate::prompts::Told;
 use crate::recommenders::check;
@@ -59,7 +59,7 @@ impl Verbalizer for ConstrainedTitles {
         let Self { before_title, after_title, .. } = self;
         let mut titles = reader.titles(|title| format!("{before_title}{title}"))?;
         // Apart, so that it has the same tokens after every title.
-        let end = reader.prompter.tokenizer().encode_as_it_is(&[after_title])?.concat();
+        let end = reader.tokenizer()?.encode_as_it_is(&[after_title])?.concat();
         for title in titles.iter_mut().filter(|title| !title.is_empty()) {
             title.extend(&end);
         }
@@ -92,7 +92,7 @@ impl Verbalize for Prepared {
         reader: &Reader,
         query: &RecQuery<'_>,
         options: &RankOptions<'_>,
-    ) -> Result<Vec<(ItemId, f32)>> {
+    ) -> Result<Named> {
         let own = query.candidates.map(|candidates| {
             Trie::new(candidates.iter().map(|&item| (item, &self.titles[item.index()][..])))
         });
@@ -106,7 +106,7 @@ impl Verbalize for Prepared {
         let prompt = reader.prompter.prompt(&told, self.longest)?.tokens;
         let seen = if options.allow_seen { &[][..] } else { query.history };
         let seen: HashSet<ItemId> = seen.iter().copied().collect();
-        self.search(reader, (trie, &seen), &prompt, options.n)
+        Ok(self.search(reader, (trie, &seen), &prompt, options.n)?.into())
     }
 }
 
@@ -124,7 +124,7 @@ impl Prepared {
             .ok_or_else(|| setting("the prompt", "empty", "one token at least"))?;
         let mut past = Past::default();
         if !before.is_empty() {
-            reader.model.states(&[before], &mut past, true)?;
+            reader.here()?.states(&[before], &mut past, true)?;
         }
         let mut beams = vec![Beam { tokens: vec![last], node: Trie::ROOT, score: 0.0 }];
         let mut found: Vec<(ItemId, f32)> = Vec::new();
@@ -154,7 +154,7 @@ impl Prepared {
         beams: &[Beam],
     ) -> Result<Vec<Beam>> {
         let sequences: Vec<&[u32]> = beams.iter().map(|beam| &beam.tokens[..]).collect();
-        let states = reader.model.states(&sequences, past, false)?;
+        let states = reader.here()?.states(&sequences, past, false)?;
         let width = states.len() / sequences.iter().map(|tokens| tokens.len()).sum::<usize>();
         let mut ends = Vec::with_capacity(beams.len() * width);
         let mut at = 0;
@@ -162,7 +162,7 @@ impl Prepared {
             at += tokens.len();
             ends.extend_from_slice(&states[(at - 1) * width..at * width]);
         }
-        let logits = reader.model.logits(&ends);
+        let logits = reader.here()?.logits(&ends);
         let mut longer: Vec<(usize, u32, usize, f32)> = Vec::new();
         for (from, logits) in logits.chunks_exact(logits.len() / beams.len()).enumerate() {
             let whole = log_sum(logits);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
 
-use super::{Reader, Verbalize, Verbalizer};
+use super::{Named, Reader, Verbalize, Verbalizer};
 use crate::Result;
 use crate::prompts::Told;
 
@@ -71,7 +71,7 @@ impl Prepared {
             let n = if self.settings.per_token { tokens.len() as f32 } else { 1.0 };
             if tokens.is_empty() { f32::MIN } else { tokens.iter().sum::<f32>() / n }
         };
-        let all = reader.model.log_probabilities(&prompt.tokens, &titles)?;
+        let all = reader.here()?.log_probabilities(&prompt.tokens, &titles)?;
         Ok(all.into_iter().map(of_title).collect())
     }
 
@@ -94,7 +94,7 @@ impl Verbalize for Prepared {
         reader: &Reader,
         query: &RecQuery<'_>,
         _options: &RankOptions<'_>,
-    ) -> Result<Vec<(ItemId, f32)>> {
+    ) -> Result<Named> {
         let candidates = query.candidates.unwrap_or_default();
         let (user, history) = (query.user, query.history);
         let mut scores =
@@ -104,6 +104,6 @@ impl Verbalize for Prepared {
                 *score = if alone > f32::MIN { *score - alone } else { *score };
             }
         }
-        Ok(candidates.iter().copied().zip(scores).collect())
+        Ok(candidates.iter().copied().zip(scores).collect::<Vec<_>>().into())
     }
 }

@@ -1,18 +1,23 @@
 //! From what a language model over text says to items.
 
-use tastemaker_core::{ItemId, RankOptions, RecQuery, registry};
-use tastemaker_nn::text::CausalModel;
+use std::sync::{Mutex, PoisonError};
 
-use crate::prompts::{Prompter, Prompting, Template};
+use tastemaker_core::{ItemId, RankOptions, RecQuery, registry};
+use tastemaker_endpoint::{Client, Message};
+use tastemaker_nn::text::{CausalModel, TextTokenizer};
+
+use crate::prompts::{Prompter, Prompting, Template, Told};
 use crate::{Error, Result};
 
 mod answer_words;
 mod constrained_titles;
 mod likelihood;
+mod written_titles;
 
 pub use answer_words::AnswerWords;
 pub use constrained_titles::ConstrainedTitles;
 pub use likelihood::Likelihood;
+pub use written_titles::WrittenTitles;
 
 /// The settings of a way to read items out of a language model.
 pub trait Verbalizer {
@@ -29,6 +34,11 @@ pub trait Verbalizer {
         false
     }
 
+    /// Whether it looks at probabilities of tokens, which an endpoint does not tell.
+    fn needs_probabilities(&self) -> bool {
+        true
+    }
+
     /// What of the settings cannot be used.
     fn problem(&self) -> Option<Error> {
         None
@@ -43,16 +53,40 @@ pub trait Verbalize: Send + Sync {
         reader: &Reader,
         query: &RecQuery<'_>,
         options: &RankOptions<'_>,
-    ) -> Result<Vec<(ItemId, f32)>>;
+    ) -> Result<Named>;
+}
+
+/// Items that were read out of a model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Named {
+    /// With their scores.
+    pub items: Vec<(ItemId, f32)>,
+    /// What was named besides and is no item that could be.
+    pub invalid: usize,
+}
+
+impl From<Vec<(ItemId, f32)>> for Named {
+    fn from(items: Vec<(ItemId, f32)>) -> Self {
+        Self { items, invalid: 0 }
+    }
 }
 
 /// A model, and what makes prompts for it.
 #[derive(Debug)]
 pub struct Reader {
     /// What reads.
-    pub model: CausalModel,
+    pub model: Model,
     /// What it is told.
     pub prompter: Prompter,
+}
+
+/// A model over text.
+#[derive(Debug)]
+pub enum Model {
+    /// Read from its file.
+    Here(Box<CausalModel>),
+    /// Asked over the network.
+    There(Box<Mutex<Client>>),
 }
 
 registry! {
@@ -64,10 +98,47 @@ registry! {
         "constrained-titles" => ConstrainedTitles(ConstrainedTitles),
         /// How likely each candidate's title is after the prompt.
         "likelihood" => Likelihood(Likelihood),
+        /// Titles that the model writes as it likes, each line taken for the item whose title it is.
+        "written-titles" => WrittenTitles(WrittenTitles),
     }
 }
 
 impl Reader {
+    /// The model, where its probabilities are known.
+    fn here(&self) -> Result<&CausalModel> {
+        match &self.model {
+            Model::Here(model) => Ok(model),
+            Model::There(_) => Err(unfit_for_endpoints("this verbalizer")),
+        }
+    }
+
+    /// The tokenizer of a model whose probabilities are known.
+    fn tokenizer(&self) -> Result<&TextTokenizer> {
+        self.prompter.tokenizer().ok_or_else(|| unfit_for_endpoints("this verbalizer"))
+    }
+
+    /// What the model answers when it is told this, with `most` tokens at most where it is here.
+    fn write(&self, told: &Told<'_>, most: usize) -> Result<String> {
+        match &self.model {
+            Model::Here(model) => {
+                let prompt = self.prompter.prompt(told, most)?.tokens;
+                let written = model.generate(&prompt, most, self.prompter.stop())?;
+                Ok(self.tokenizer()?.decode(&written)?)
+            }
+            Model::There(client) => {
+                let text = self.prompter.prompt(told, 0)?.text;
+                let mut messages = vec![Message { role: "user".to_owned(), content: text }];
+                let system = self.prompter.system();
+                if !system.is_empty() {
+                    let content = system.to_owned();
+                    messages.insert(0, Message { role: "system".to_owned(), content });
+                }
+                let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(client.ask(&messages)?.text)
+            }
+        }
+    }
+
     /// The tokens of each item's title, with what `title` makes of it; nothing where there is none.
     fn titles(&self, title: impl Fn(&str) -> String) -> Result<Vec<Vec<u32>>> {
         let data = self.prompter.data();
@@ -77,8 +148,15 @@ impl Reader {
             _ => String::new(),
         };
         let titles: Vec<String> = items.map(text).collect();
-        Ok(self.prompter.tokenizer().encode_as_it_is(&titles)?)
+        Ok(self.tokenizer()?.encode_as_it_is(&titles)?)
     }
+}
+
+/// That a verbalizer cannot be used with an endpoint.
+pub(crate) fn unfit_for_endpoints(found: &str) -> Error {
+    let expected = "written-titles, since an endpoint tells no probabilities";
+    crate::error::setting("the verbalizer of a model behind an endpoint", found, expected)
+        .at("verbalizer")
 }
 
 /// What of prompting and verbalizer does not fit together.

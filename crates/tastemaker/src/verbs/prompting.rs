@@ -21,8 +21,8 @@ pub struct PromptOf {
     /// What it is shown.
     #[serde(flatten)]
     pub shown: Shown,
-    /// Its tokens.
-    pub n_tokens: usize,
+    /// Its tokens; not known of a model behind an endpoint.
+    pub n_tokens: Option<usize>,
 }
 
 /// The prompt that the run in `folder` tells of a user: as the evaluation of the test tells it, with
@@ -61,5 +61,5 @@ pub fn prompt(folder: &Path, whose: &Whose) -> Result<PromptOf> {
         return Err(Error::Run { path: folder.path().to_owned(), problem });
     };
     let user = user.and_then(|user| data.users.id(user.index())).map(str::to_owned);
-    Ok(PromptOf { user, n_tokens: shown.tokens.len(), shown })
+    Ok(PromptOf { user, n_tokens: Some(shown.tokens.len()).filter(|n| *n > 0), shown })
 }

@@ -5,6 +5,7 @@ use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, SeedTree, TieOrder,
 };
+use tastemaker::endpoint::Endpoint;
 use tastemaker::nn::fused::Precision;
 use tastemaker::nn::text::{CausalModel, SentenceEncoder, TextTokenizer};
 use tastemaker::prompts::{Prompting, Shown};
@@ -13,7 +14,9 @@ use tastemaker::recommenders::{
 };
 use tastemaker::text::TextEmbeddings;
 use tastemaker::train::Silent;
-use tastemaker::verbalizers::{AnswerWords, AnyVerbalizer, ConstrainedTitles, Likelihood};
+use tastemaker::verbalizers::{
+    AnswerWords, AnyVerbalizer, ConstrainedTitles, Likelihood, WrittenTitles,
+};
 
 use crate::models::model;
 
@@ -329,4 +332,103 @@ fn what_a_text_model_cannot_be_told_is_refused_in_the_study() {
     assert!(problem.contains("cannot rank over the whole catalog; set sampled"), "{problem}");
     let problem = study("[evaluate]\nsampled = 19", "{{ histories }}").unwrap_err();
     assert!(problem.contains("did you mean \"history\"?"), "{problem}");
+}
+
+/// A server that answers `n` questions with `answer`, and tells what it was asked.
+fn server(n: usize, answer: &str) -> (String, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let body = format!("{{\"choices\": [{{\"message\": {{\"content\": {answer:?}}}}}]}}");
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for _ in 0..n {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if line.trim().is_empty() {
+                    break;
+                }
+                if let Some(n) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = n.trim().parse().unwrap();
+                }
+            }
+            let mut asked = vec![0; length];
+            reader.read_exact(&mut asked).unwrap();
+            sender.send(String::from_utf8(asked).unwrap()).unwrap();
+            let n = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 X\r\ncontent-length: {n}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    (url, receiver)
+}
+
+#[test]
+fn a_model_behind_an_endpoint_writes_titles_and_is_asked_once() {
+    let (data, seeds, folder) = (data(), SeedTree::new(1), tempfile::tempdir().unwrap());
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let others = Others::default();
+    let context = context((&data, &split, &others), seeds, Some(folder.path()));
+    let answer = "Here they are:\n1. Alien\n2. Citizen Kane\n3. Sense & Sensibility\n4. Alien\n";
+    let (url, asked) = server(1, answer);
+    let endpoint: Endpoint =
+        toml::from_str(&format!("url = {url:?}\nmodel = \"large\"\nretries = 0")).unwrap();
+    let mut recommender = TextLanguageModel {
+        endpoint: Some(endpoint),
+        verbalizer: AnyVerbalizer::WrittenTitles(WrittenTitles::default()),
+        ..TextLanguageModel::default()
+    };
+    recommender.prompt.template = "llmrank-sequential".to_owned();
+    recommender.prompt.system = "You rank films.".to_owned();
+    assert!(recommender.problems().is_empty(), "{:?}", recommender.problems());
+    let given = Given { data: &data, split: &split, others: &others };
+    assert!(recommender.unsuitable(&given).is_empty());
+    let ties = TieOrder::new(6, &seeds);
+    let options = RankOptions { n: 6, allow_seen: false, ties: &ties };
+    let (history, candidates) = ([0, 1].map(ItemId), [4, 5, 3].map(ItemId));
+    let query = RecQuery { user: None, history: &history, candidates: Some(&candidates) };
+    let ask = || recommender.fit(&context).unwrap().recommend(&[query], &options);
+    let list = ask().unwrap().remove(0);
+    assert_eq!((&list.items[..], list.invalid), (&[5, 4].map(ItemId)[..], 1));
+    let asked: serde_json::Value = serde_json::from_str(&asked.recv().unwrap()).unwrap();
+    assert_eq!(asked["messages"][0]["content"], "You rank films.");
+    let told = asked["messages"][1]["content"].as_str().unwrap();
+    assert!(told.contains("2. Star Wars") && told.contains("2. Alien"), "{told}");
+    // Another run of the same is answered from what was kept; another question is not.
+    assert!(ask().unwrap().remove(0) == list);
+    let other = RecQuery { history: &history[..1], ..query };
+    let problem = recommender.fit(&context).unwrap().recommend(&[other], &options).unwrap_err();
+    let source = std::error::Error::source(&problem).map(ToString::to_string);
+    assert!(source.unwrap_or_default().contains("does not answer"), "{problem}");
+    // It tells no probabilities.
+    recommender.verbalizer = AnyVerbalizer::Likelihood(Likelihood::default());
+    let problems: Vec<String> = recommender.problems().iter().map(ToString::to_string).collect();
+    assert!(problems[0].contains("expected written-titles"), "{problems:?}");
+}
+
+#[test]
+fn a_small_model_writes_titles_itself() {
+    let Some(path) = smollm() else { return };
+    let titles = WrittenTitles { most_tokens: 40, similar: 0.9 };
+    let recommender = told("llmrank-sequential", AnyVerbalizer::WrittenTitles(titles), &path);
+    let (list, shown) = asked(&recommender, (&[0, 1], Some(&[5, 3, 4])), false);
+    // What it says, as it goes on by itself.
+    let model = CausalModel::read(&path, Precision::F32).unwrap();
+    let tokenizer = TextTokenizer::read_gguf(&path).unwrap();
+    let stop = tokenizer.token("<|im_end|>").unwrap();
+    let written = model.generate(&shown.tokens, 40, &[stop]).unwrap();
+    let text = tokenizer.decode(&written).unwrap().to_lowercase();
+    let named = list.items.len() + list.invalid;
+    assert!(named > 0 && named <= text.lines().count(), "{text:?}: {list:?}");
+    for item in &list.items {
+        let title = TITLES[item.index()].unwrap().to_lowercase();
+        assert!(text.contains(&title), "{title} is not in {text:?}");
+    }
 }
