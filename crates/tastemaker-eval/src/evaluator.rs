@@ -202,6 +202,14 @@ impl Evaluator {
         let n_all = all.len();
         let mut cases = self.targets.of(all, data, split);
         let among = cases.len();
+        if among == 0 && n_all > 0 {
+            let reason = match self.targets {
+                Targets::Unmet => "all of its targets were met in training",
+                _ => "none of its targets were met in training",
+            };
+            let (part, split) = (part.name(), split.name());
+            return Err(Error::EmptySplit { part, split, reason: reason.to_owned() });
+        }
         if (1..among).contains(&self.users) {
             cases = sampled::users(cases, self.users, &seeds.child("users"));
         }

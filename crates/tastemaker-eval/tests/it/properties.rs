@@ -168,6 +168,15 @@ fn targets_that_nobody_met_in_training_can_be_asked_for_alone() {
     assert_eq!(met, [1]);
     assert!(protocol.ends_with(", 1 of 3 users: those whose targets were met in training"));
     assert_eq!(of(Targets::Unmet, Part::Validation).0, [1]);
+    let rest = Dataset {
+        interactions: Interactions::from_sequences([[0, 1, 0, 1].map(ItemId)]),
+        users: ["0"].map(str::to_owned).into_iter().collect(),
+        ..data.clone()
+    };
+    let split = LeaveLastOut {}.split(&rest, &seeds).unwrap();
+    let evaluator = evaluator.targets(Targets::Unmet);
+    let none = evaluator.evaluate(&Indifferent, &rest, &split, Part::Test, &seeds).unwrap_err();
+    assert!(none.to_string().contains("all of its targets were met in training"), "{none}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::RankOptions;
-use tastemaker_core::{RankedList, RecQuery, Recommender, artifact};
+use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, artifact};
 use tastemaker_endpoint::{Client, Endpoint};
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::{CausalModel, TextTokenizer};
@@ -136,7 +136,8 @@ impl FitRecommender for TextLanguageModel {
 
     fn prompt(&self, context: &FitContext<'_>, query: &RecQuery<'_>) -> Result<Option<Shown>> {
         let candidates = query.candidates.unwrap_or_default();
-        let item = candidates.first().copied();
+        // Without candidates, any item shows what is asked.
+        let item = candidates.first().copied().or(Some(ItemId(0)));
         let item = item.filter(|_| self.verbalizer.as_dyn().asks_about_items());
         let (user, history) = (query.user, query.history);
         let told = Told { user, history, candidates, item, ..Told::default() };
