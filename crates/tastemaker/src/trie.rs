@@ -49,6 +49,43 @@ impl Trie {
     }
 }
 
+/// One token more on a beginning.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Step {
+    /// The number of the beginning.
+    pub(crate) from: usize,
+    pub(crate) token: u32,
+    pub(crate) node: usize,
+    /// The beginning's score and the logarithm of the token's probability, by softmax over all tokens.
+    pub(crate) score: f32,
+}
+
+impl Trie {
+    /// A step of beam search: the best `most` ways to go on from `beginnings`, each with its node and
+    /// its score, to nodes that are `allowed`, best first. Each takes a row of `scores`, those of all
+    /// tokens after it.
+    pub(crate) fn steps<'s>(
+        &self,
+        beginnings: impl Iterator<Item = (usize, f32)>,
+        scores: &mut impl Iterator<Item = &'s [f32]>,
+        allowed: impl Fn(usize) -> bool,
+        most: usize,
+    ) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (from, ((node, before), scores)) in beginnings.zip(scores).enumerate() {
+            let whole = log_sum(scores);
+            for (token, node) in self.next(node).filter(|(_, node)| allowed(*node)) {
+                let score = before + scores[token as usize] - whole;
+                steps.push(Step { from, token, node, score });
+            }
+        }
+        // Of equal ones the first, so that it is always the same.
+        steps.sort_by(|a, b| b.score.total_cmp(&a.score));
+        steps.truncate(most);
+        steps
+    }
+}
+
 /// log Σ eˣ over the scores of all tokens.
 pub(crate) fn log_sum(scores: &[f32]) -> f32 {
     let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -75,5 +112,28 @@ mod tests {
         found.sort();
         let expected = [(0, vec![1, 2]), (1, vec![1, 2, 3]), (2, vec![4]), (4, vec![1, 2])];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_step_takes_the_likeliest_tokens_that_are_allowed() {
+        let titles: [&[u32]; 3] = [&[0, 1], &[0, 2], &[3]];
+        let trie = Trie::new((0..).map(ItemId).zip(titles));
+        let ln = |p: [f32; 4]| p.map(f32::ln);
+        let first = ln([0.5, 0.2, 0.1, 0.2]);
+        let take = |beginnings: &[(usize, f32)], rows: &[&[f32]], most| {
+            trie.steps(beginnings.iter().copied(), &mut rows.iter().copied(), |_| true, most)
+        };
+        let steps = take(&[(Trie::ROOT, 0.0)], &[&first], 5);
+        assert_eq!(steps.iter().map(|step| step.token).collect::<Vec<_>>(), [0, 3]);
+        assert!((steps[0].score - 0.5_f32.ln()).abs() < 1e-6);
+        let second = ln([0.1, 0.3, 0.4, 0.2]);
+        let next = take(&[(steps[0].node, steps[0].score)], &[&second], 1);
+        assert_eq!((next.len(), next[0].from, next[0].token), (1, 0, 2));
+        assert!((next[0].score - 0.2_f32.ln()).abs() < 1e-6);
+        let only = |node: usize| trie.items(node) == [ItemId(2)];
+        let rows = [&first[..]];
+        let beginnings = [(Trie::ROOT, 0.0)].into_iter();
+        let allowed = trie.steps(beginnings, &mut rows.into_iter(), only, 5);
+        assert_eq!(allowed.iter().map(|step| step.token).collect::<Vec<_>>(), [3]);
     }
 }

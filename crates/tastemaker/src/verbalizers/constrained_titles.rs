@@ -10,7 +10,7 @@ use super::{Named, Reader, Verbalize, Verbalizer};
 use crate::error::setting;
 use crate::prompts::Told;
 use crate::recommenders::check;
-use crate::trie::{Trie, log_sum};
+use crate::trie::{Step, Trie};
 use crate::{Error, Result};
 
 /// Titles that the model writes itself, where at each token only those are allowed with which some
@@ -163,22 +163,14 @@ impl Prepared {
             ends.extend_from_slice(&states[(at - 1) * width..at * width]);
         }
         let logits = reader.here()?.logits(&ends);
-        let mut longer: Vec<(usize, u32, usize, f32)> = Vec::new();
-        for (from, logits) in logits.chunks_exact(logits.len() / beams.len()).enumerate() {
-            let whole = log_sum(logits);
-            for (token, node) in trie.next(beams[from].node) {
-                let score = beams[from].score + logits[token as usize] - whole;
-                longer.push((from, token, node, score));
-            }
-        }
-        // Of equal ones the first, so that it is always the same.
-        longer.sort_by(|a, b| b.3.total_cmp(&a.3));
-        longer.truncate(self.beams);
-        let beam = |(from, token, node, score): (usize, u32, usize, f32)| Beam {
+        let mut rows = logits.chunks_exact(logits.len() / beams.len());
+        let beginnings = beams.iter().map(|beam| (beam.node, beam.score));
+        let steps = trie.steps(beginnings, &mut rows, |_| true, self.beams);
+        let beam = |Step { from, token, node, score }| Beam {
             tokens: [&beams[from].tokens[..], &[token]].concat(),
             node,
             score,
         };
-        Ok(longer.into_iter().map(beam).collect())
+        Ok(steps.into_iter().map(beam).collect())
     }
 }

@@ -11,7 +11,7 @@ use super::FitContext;
 use crate::Result;
 use crate::paradigms::ItemPrompt;
 use crate::tokenisations::{Codes, Tokenisation};
-use crate::trie::{Trie, log_sum};
+use crate::trie::{Step, Trie};
 
 /// Queries whose items are written together.
 const QUERIES_A_PASS: usize = 64;
@@ -134,24 +134,15 @@ impl Generated {
         (trie, seen): (&Trie, &HashSet<ItemId>),
         n: usize,
     ) -> Vec<Beam> {
-        let mut longer: Vec<(usize, u32, usize, f32)> = Vec::new();
-        for (from, (beam, scores)) in beams.iter().zip(scores).enumerate() {
-            let whole = log_sum(scores);
-            for (token, node) in trie.next(beam.node) {
-                if trie.items(node).iter().all(|item| !seen.contains(item)) {
-                    longer.push((from, token, node, beam.score + scores[token as usize] - whole));
-                }
-            }
-        }
-        // Of equal ones the first, so that it is always the same.
-        longer.sort_by(|a, b| b.3.total_cmp(&a.3));
-        longer.truncate(self.beams.max(n));
-        let beam = |(from, token, node, score): (usize, u32, usize, f32)| Beam {
+        let beginnings = beams.iter().map(|beam| (beam.node, beam.score));
+        let unseen = |node| trie.items(node).iter().all(|item| !seen.contains(item));
+        let steps = trie.steps(beginnings, scores, unseen, self.beams.max(n));
+        let beam = |Step { from, token, node, score }| Beam {
             tokens: [&beams[from].tokens[..], &[token]].concat(),
             node,
             score,
         };
-        longer.into_iter().map(beam).collect()
+        steps.into_iter().map(beam).collect()
     }
 }
 
