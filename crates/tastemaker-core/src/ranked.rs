@@ -12,7 +12,9 @@ pub struct RankedList {
     pub items: Vec<ItemId>,
     /// Their scores, in the same order.
     pub scores: Vec<f32>,
-    /// What a model that writes names has named besides and is no item that it could.
+    /// How many names a model that writes them has written.
+    pub named: usize,
+    /// How many of them are no item that it could name.
     pub invalid: usize,
 }
 
@@ -120,6 +122,7 @@ impl<'a> TopN<'a> {
         RankedList {
             items: self.kept.iter().map(|(item, _)| *item).collect(),
             scores: self.kept.iter().map(|(_, score)| *score).collect(),
+            named: 0,
             invalid: 0,
         }
     }

@@ -121,14 +121,13 @@ impl Client {
             "temperature": temperature,
             "max_tokens": most_tokens,
         });
-        if let Some(record) = &self.record {
-            if let Some(answer) = record.find(&asked) {
-                self.spent.replayed += 1;
-                return Ok(answer.clone());
-            }
-            if self.settings.replay {
-                return Err(Error::NotRecorded { path: record.path().to_owned() });
-            }
+        if let Some(answer) = self.record.as_ref().and_then(|record| record.find(&asked)) {
+            self.spent.replayed += 1;
+            return Ok(answer.clone());
+        }
+        if self.settings.replay {
+            let path = self.record.as_ref().map(|record| record.path().to_owned());
+            return Err(Error::NotRecorded { path: path.unwrap_or_default() });
         }
         let answer = self.answered(&asked)?;
         self.spent.tokens_in += answer.tokens_in;
@@ -146,7 +145,7 @@ impl Client {
     /// Asks until there is an answer.
     fn answered(&mut self, asked: &Value) -> Result<Answer> {
         let url = format!("{}/chat/completions", self.settings.url.trim_end_matches('/'));
-        let tries = self.settings.retries + 1;
+        let tries = self.settings.retries.saturating_add(1);
         let mut problem = String::new();
         for already in 0..tries {
             self.afford()?;
@@ -182,6 +181,7 @@ impl Client {
         let status = response.status().as_u16();
         let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let wait = header.and_then(|seconds| seconds.parse().ok());
+        let wait = wait.filter(|seconds: &f64| seconds.is_finite());
         let body = match response.body_mut().read_to_string() {
             Ok(body) => body,
             Err(error) => {
@@ -189,7 +189,10 @@ impl Client {
             }
         };
         match status {
-            200..300 => read(url, &body).map(Ok),
+            200..300 => {
+                let budget = self.settings.budget;
+                read(url, &body, budget.tokens > 0 || budget.cost > 0.0).map(Ok)
+            }
             408 | 409 | 429 | 500.. => {
                 let problem = format!("status {status}: {}", beginning(&body));
                 Ok(Err(Unanswered { problem, wait }))
@@ -259,13 +262,22 @@ struct Usage {
     completion_tokens: u64,
 }
 
-fn read(url: &str, body: &str) -> Result<Answer> {
+/// What `body` says; tokens must be counted where `counted` says so.
+fn read(url: &str, body: &str, counted: bool) -> Result<Answer> {
     let unreadable = |problem: String| Error::Unreadable { url: url.to_owned(), problem };
     let completion: Completion = serde_json::from_str(body)
         .map_err(|error| unreadable(format!("{error} in {:?}", beginning(body))))?;
     let first = completion.choices.into_iter().next();
     let text = first.ok_or_else(|| unreadable("there are no choices".to_owned()))?.message.content;
+    let text = text.ok_or_else(|| {
+        unreadable(
+            "the message has no content; if the model thinks first, raise most-tokens".to_owned(),
+        )
+    })?;
+    if counted && completion.usage.is_none() {
+        let problem = "it does not count tokens, which the budget needs; give one of requests";
+        return Err(unreadable(problem.to_owned()));
+    }
     let Usage { prompt_tokens, completion_tokens } = completion.usage.unwrap_or_default();
-    let text = text.unwrap_or_default();
     Ok(Answer { text, tokens_in: prompt_tokens, tokens_out: completion_tokens })
 }

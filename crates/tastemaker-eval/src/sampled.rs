@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use rand::Rng;
-use rand::seq::index;
+use rand::seq::{SliceRandom, index};
 use tastemaker_core::splits::EvalCase;
 use tastemaker_core::{ItemId, SeedTree};
 
@@ -18,8 +18,22 @@ pub(crate) fn users<'a>(cases: Vec<EvalCase<'a>>, n: usize, seeds: &SeedTree) ->
 
 /// The targets of `case` and `n` items drawn uniformly, without repetition, from those that are
 /// neither targets nor, unless they may be recommended again, in the history. All of them where
-/// there are fewer. A user's items follow from `seeds` and the user alone.
+/// there are fewer. A user's items follow from `seeds` and the user alone. They come in a random
+/// order: what is told of them in order must not learn from it which are the targets.
 pub(crate) fn candidates(
+    case: &EvalCase<'_>,
+    n: usize,
+    n_items: usize,
+    allow_seen: bool,
+    seeds: &SeedTree,
+) -> Vec<ItemId> {
+    let mut candidates = drawn(case, n, n_items, allow_seen, seeds);
+    candidates.shuffle(&mut seeds.child("order").index(u64::from(case.user.0)).rng());
+    candidates
+}
+
+/// [`candidates`], the targets first.
+fn drawn(
     case: &EvalCase<'_>,
     n: usize,
     n_items: usize,
@@ -77,6 +91,13 @@ mod tests {
             assert_eq!(drawn.len(), 1 + n.min(89));
             assert!(drawn.iter().all(|item| item.0 >= 10));
             assert_eq!(drawn.iter().collect::<HashSet<_>>().len(), drawn.len());
+        }
+        // The target is anywhere.
+        let places = (0..200).map(|user| of(user, 19).iter().position(|item| item.0 == 10));
+        let places: Vec<usize> = places.map(Option::unwrap).collect();
+        for place in 0..20 {
+            let n = places.iter().filter(|other| **other == place).count();
+            assert!((1..=24).contains(&n), "place {place}: {n} of 200");
         }
         assert_eq!(of(1, 20), of(1, 20));
         assert_ne!(of(1, 20), of(2, 20));

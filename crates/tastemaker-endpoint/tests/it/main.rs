@@ -122,6 +122,22 @@ fn what_can_help_is_tried_again_and_what_cannot_is_not() {
     let (url, _asked) = server(vec![(200, "", "{\"choices\": []}".to_owned())]);
     let problem = Client::new(&endpoint(&url), None).unwrap().ask(&user("a")).unwrap_err();
     assert!(problem.to_string().contains("there are no choices"), "{problem}");
+    let silent = "{\"choices\": [{\"message\": {\"content\": null}}]}".to_owned();
+    let (url, _asked) = server(vec![(200, "", silent)]);
+    let problem = Client::new(&endpoint(&url), None).unwrap().ask(&user("a")).unwrap_err();
+    assert!(problem.to_string().contains("the message has no content"), "{problem}");
+    let uncounted = "{\"choices\": [{\"message\": {\"content\": \"Alien\"}}]}".to_owned();
+    let (url, _asked) = server(vec![(200, "", uncounted)]);
+    let budget = Budget { tokens: 100, ..Budget::default() };
+    let settings = Endpoint { budget, ..endpoint(&url) };
+    let problem = Client::new(&settings, None).unwrap().ask(&user("a")).unwrap_err();
+    assert!(problem.to_string().contains("does not count tokens"), "{problem}");
+    let (url, _asked) = server(vec![(429, "retry-after: nan\r\n", String::new())]);
+    let settings = Endpoint { retries: 0, ..endpoint(&url) };
+    assert!(Client::new(&settings, None).unwrap().ask(&user("a")).is_err());
+    let settings = Endpoint { replay: true, ..endpoint("http://localhost:1/v1") };
+    let problem = Client::new(&settings, None).unwrap().ask(&user("a")).unwrap_err();
+    assert!(matches!(problem, Error::NotRecorded { .. }), "{problem}");
     // Nobody listens there any more.
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let settings = Endpoint { retries: 0, ..endpoint(&format!("http://{nowhere}")) };

@@ -12,8 +12,7 @@ use super::{Better, Metric};
 /// it may choose from. 0 for what cannot write such a thing.
 ///
 /// # Formula
-/// u / (u + |L|) with u names that are no items and the items L of the list; 0 where nothing is
-/// named; the mean over users.
+/// u / n with u of the n names that are no items; 0 where nothing is named; the mean over users.
 ///
 /// # When not to use it
 /// To compare models whose names were matched differently.
@@ -43,7 +42,6 @@ impl Metric for InvalidRate {
     }
 
     fn of_ranked(&self, list: &RankedList, _targets: &[ItemId]) -> Option<f64> {
-        let named = list.invalid + list.items.len();
-        Some(if named == 0 { 0.0 } else { list.invalid as f64 / named as f64 })
+        Some(if list.named == 0 { 0.0 } else { list.invalid as f64 / list.named as f64 })
     }
 }

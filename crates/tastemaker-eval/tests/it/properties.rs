@@ -185,6 +185,7 @@ fn what_does_not_exist_counts_among_what_is_named() {
     let list = |items: &[u32], invalid| RankedList {
         items: items.iter().copied().map(ItemId).collect(),
         scores: vec![0.0; items.len()],
+        named: items.len() + invalid,
         invalid,
     };
     let lists = [list(&[0, 1, 2], 1), list(&[], 0), list(&[], 2), list(&[4], 0)];
@@ -206,6 +207,7 @@ fn coverage_counts_each_item_once() {
     let list = |items: &[u32]| RankedList {
         items: items.iter().copied().map(ItemId).collect(),
         scores: vec![0.0; items.len()],
+        named: 0,
         invalid: 0,
     };
     let lists = [list(&[0, 1, 2]), list(&[1, 0]), list(&[3])];

@@ -52,7 +52,9 @@ pub struct Prompter {
     /// Tokens that end an answer.
     stop: Vec<u32>,
     data: Dataset,
-    examples: Vec<(Vec<ItemId>, ItemId)>,
+    /// Users with what they have met, and what came next; one more than are told, so that nobody is
+    /// told as an example of themselves.
+    examples: Vec<(UserId, (Vec<ItemId>, ItemId))>,
 }
 
 /// A prompt.
@@ -110,7 +112,8 @@ impl Prompter {
         let (mut chat, mut tokens, mut stop) = (None, None, vec![]);
         if let Some(model) = model {
             let longest = CausalModel::longest_at(model)?;
-            let tokenizer = TextTokenizer::of_model(model, longest)?;
+            // No text is cut off by it: what is too long must be seen.
+            let tokenizer = TextTokenizer::of_model(model, usize::MAX)?;
             let format = ChatFormat::of_model(model)?;
             stop.extend(format.and_then(|format| tokenizer.token(&format.eos)));
             tokens = Some((tokenizer, longest));
@@ -161,9 +164,12 @@ impl Prompter {
     /// If it is too long or empty without any history.
     pub fn prompt(&self, told: &Told<'_>, room: usize) -> Result<Shown> {
         let last = &told.history[told.history.len().saturating_sub(self.settings.last_items)..];
+        let others = self.examples.iter().filter(|(user, _)| Some(*user) != told.user);
+        let examples: Vec<(Vec<ItemId>, ItemId)> =
+            others.take(self.settings.examples).map(|(_, example)| example.clone()).collect();
         let most = self.tokens.as_ref().map_or(0, |(_, longest)| longest.saturating_sub(room));
         for first in 0..=last.len() {
-            let told = Told { history: &last[first..], examples: &self.examples, ..*told };
+            let told = Told { history: &last[first..], examples: &examples, ..*told };
             let (items, left_out) = (last.len() - first, first);
             let text = self.template.render(&self.data, &told)?;
             let Some((tokenizer, _)) = &self.tokens else {
@@ -197,16 +203,17 @@ impl Prompting {
         data: &Dataset,
         split: &SplitSets,
         seeds: &SeedTree,
-    ) -> Vec<(Vec<ItemId>, ItemId)> {
+    ) -> Vec<(UserId, (Vec<ItemId>, ItemId))> {
         let train = |user: UserId| split.train(data, user);
         let users: Vec<UserId> =
             data.interactions.users().filter(|user| train(*user).len() >= 2).collect();
-        let n = self.examples.min(users.len());
+        let wanted = if self.examples > 0 { self.examples + 1 } else { 0 };
+        let n = wanted.min(users.len());
         let drawn = index::sample(&mut seeds.rng(), users.len(), n);
         let example = |place: usize| {
             let (next, before) = train(users[place]).split_last()?;
             let first = before.len().saturating_sub(self.last_items);
-            Some((before[first..].to_vec(), *next))
+            Some((users[place], (before[first..].to_vec(), *next)))
         };
         drawn.into_iter().filter_map(example).collect()
     }

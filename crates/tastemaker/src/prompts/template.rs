@@ -65,6 +65,8 @@ impl Template {
         let template = environment.get_template(NAME).map_err(|error| broken(&error))?;
         let mut slots: Vec<String> = template.undeclared_variables(false).into_iter().collect();
         slots.sort_unstable();
+        // Functions of the language are no slots.
+        slots.retain(|name| environment.globals().all(|(known, _)| known != name));
         if let Some(name) = slots.iter().find(|name| !SLOTS.contains(&name.as_str())) {
             let expected = format!("one of {}{}", SLOTS.join(", "), suggest::hint(name, SLOTS));
             return Err(setting("what the template speaks of", name, expected));
@@ -214,6 +216,9 @@ mod tests {
         assert!(problem.contains("histroy, expected one of candidates, examples"), "{problem}");
         assert!(problem.ends_with("did you mean \"history\"?"), "{problem}");
         assert!(of("{% for item in history %}").contains("unexpected end"));
+        assert!(
+            Template::parse("{% for i in range(3) %}{{ history[i].title }}{% endfor %}").is_ok()
+        );
         let problem = of("talrec");
         assert!(problem.ends_with("did you mean \"tallrec\"?"), "{problem}");
     }

@@ -157,8 +157,9 @@ impl Fitted {
             let reason = reason.to_owned();
             return Err(tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into());
         }
-        let Named { items, invalid } = self.verbalizer.scores(&self.reader, query, options)?;
-        Ok(RankedList { invalid, ..options.ties.top_n(items.into_iter(), options.n) })
+        let Named { items, named, invalid } =
+            self.verbalizer.scores(&self.reader, query, options)?;
+        Ok(RankedList { named, invalid, ..options.ties.top_n(items.into_iter(), options.n) })
     }
 }
 

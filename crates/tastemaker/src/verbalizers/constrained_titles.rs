@@ -135,9 +135,9 @@ impl Prepared {
                 found.extend(items.map(|&item| (item, beam.score)));
             }
             beams.retain(|beam| trie.next(beam.node).next().is_some());
-            if found.len() >= n {
+            if n > 0 && found.len() >= n {
                 found.sort_by(|a, b| b.1.total_cmp(&a.1));
-                let worst = found[n.max(1) - 1].1;
+                let worst = found[n - 1].1;
                 // What is longer is less likely.
                 beams.retain(|beam| beam.score >= worst);
             }

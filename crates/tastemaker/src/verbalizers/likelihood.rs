@@ -75,8 +75,13 @@ impl Prepared {
         Ok(all.into_iter().map(of_title).collect())
     }
 
-    /// What the candidates have without a history.
-    fn alone(&self, reader: &Reader, candidates: &[ItemId]) -> Result<Vec<f32>> {
+    /// What the candidates have without a history, kept where the prompt is the same for everybody.
+    fn alone(&self, reader: &Reader, query: &RecQuery<'_>) -> Result<Vec<f32>> {
+        let candidates = query.candidates.unwrap_or_default();
+        if ["candidates", "user"].iter().any(|slot| reader.prompter.speaks_of(slot)) {
+            let told = Told { user: query.user, candidates, ..Told::default() };
+            return self.after(reader, &told);
+        }
         let mut known = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: Vec<ItemId> =
             candidates.iter().copied().filter(|item| !known.contains_key(item)).collect();
@@ -100,7 +105,7 @@ impl Verbalize for Prepared {
         let mut scores =
             self.after(reader, &Told { user, history, candidates, ..Told::default() })?;
         if self.settings.calibrated {
-            for (score, alone) in scores.iter_mut().zip(self.alone(reader, candidates)?) {
+            for (score, alone) in scores.iter_mut().zip(self.alone(reader, query)?) {
                 *score = if alone > f32::MIN { *score - alone } else { *score };
             }
         }

@@ -61,13 +61,15 @@ pub trait Verbalize: Send + Sync {
 pub struct Named {
     /// With their scores.
     pub items: Vec<(ItemId, f32)>,
-    /// What was named besides and is no item that could be.
+    /// How many names were written.
+    pub named: usize,
+    /// How many of them are no item that could be named.
     pub invalid: usize,
 }
 
 impl From<Vec<(ItemId, f32)>> for Named {
     fn from(items: Vec<(ItemId, f32)>) -> Self {
-        Self { items, invalid: 0 }
+        Self { items, named: 0, invalid: 0 }
     }
 }
 

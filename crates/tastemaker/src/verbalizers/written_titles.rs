@@ -85,31 +85,30 @@ impl Verbalize for Prepared {
             ..Told::default()
         };
         let text = reader.write(&told, self.settings.most_tokens)?;
-        let all: Vec<ItemId>;
-        let among = match query.candidates {
-            Some(candidates) => candidates,
-            None => {
-                all = (0..).map(ItemId).take(self.titles.len()).collect();
-                &all
-            }
-        };
+        let among: Option<HashSet<ItemId>> =
+            query.candidates.map(|candidates| candidates.iter().copied().collect());
         let seen = if options.allow_seen { &[][..] } else { query.history };
         let mut named = Named::default();
         let mut known: HashSet<ItemId> = HashSet::new();
-        for line in text.lines().filter(|line| !line.trim_end().ends_with(':')) {
+        let answer = without_thoughts(&text);
+        for line in answer.lines().filter(|line| !line.trim_end().ends_with(':')) {
             let line = plain(without_mark(line));
             if line.is_empty() {
                 continue;
             }
-            match self.item(&line, among) {
+            match self.item(&line, among.as_ref()) {
                 Some(item) if known.insert(item) => {
+                    named.named += 1;
                     if !seen.contains(&item) {
                         let place = named.items.len() as f32;
                         named.items.push((item, -place));
                     }
                 }
                 Some(_) => {}
-                None => named.invalid += 1,
+                None => {
+                    named.named += 1;
+                    named.invalid += 1;
+                }
             }
         }
         Ok(named)
@@ -117,18 +116,23 @@ impl Verbalize for Prepared {
 }
 
 impl Prepared {
-    /// The item that a line is taken for.
-    fn item(&self, line: &str, among: &[ItemId]) -> Option<ItemId> {
+    /// The item that a line is taken for, if it is one of those `among` which there is a choice. It is
+    /// looked for in the whole catalog: the name of another item must not pass for a shorter one.
+    fn item(&self, line: &str, among: Option<&HashSet<ItemId>>) -> Option<ItemId> {
         let title = |item: &ItemId| &self.titles[item.index()][..];
-        let titled = || among.iter().copied().filter(|item| !title(item).is_empty());
-        if let Some(item) = titled().find(|item| title(item) == line) {
-            return Some(item);
+        let items = || (0..).map(ItemId).take(self.titles.len());
+        let titled = || items().filter(|item| !title(item).is_empty());
+        let can_be = |item: &ItemId| among.is_none_or(|among| among.contains(item));
+        // Of items with the same title the first that can be.
+        let called = |name: &str| titled().find(|item| title(item) == name && can_be(item));
+        if titled().any(|item| title(&item) == line) {
+            return called(line);
         }
         let spaced = format!(" {line} ");
         let contained = titled().filter(|item| spaced.contains(&format!(" {} ", title(item))));
         // Of equally long ones the first.
         if let Some(item) = contained.min_by_key(|item| std::cmp::Reverse(title(item).len())) {
-            return Some(item);
+            return called(title(&item));
         }
         let mut best: Option<(f64, ItemId)> = None;
         for item in titled() {
@@ -137,7 +141,7 @@ impl Prepared {
                 best = Some((similar, item));
             }
         }
-        best.map(|(_, item)| item)
+        best.and_then(|(_, item)| called(title(&item)))
     }
 }
 
@@ -145,6 +149,11 @@ impl Prepared {
 fn plain(text: &str) -> String {
     let text = text.replace("&amp;", "&").replace('&', " and ");
     words(&text).collect::<Vec<_>>().join(" ")
+}
+
+/// An answer without what a model that thinks first has thought.
+fn without_thoughts(text: &str) -> &str {
+    text.rsplit_once("</think>").map_or(text, |(_, answer)| answer)
 }
 
 /// A line without the number, dash or star that it may begin with.
@@ -168,8 +177,7 @@ mod tests {
             settings: WrittenTitles::default(),
             titles: titles.iter().map(|title| plain(title)).collect(),
         };
-        let among: Vec<ItemId> = (0..5).map(ItemId).collect();
-        let of = |line: &str| prepared.item(&plain(without_mark(line)), &among).map(|item| item.0);
+        let of = |line: &str| prepared.item(&plain(without_mark(line)), None).map(|item| item.0);
         assert_eq!(of("Halo"), Some(0));
         assert_eq!(of("2. Halo 3"), Some(1));
         assert_eq!(of("- \"The Legend of Zelda\" (1986)"), Some(2));
@@ -179,6 +187,10 @@ mod tests {
         assert_eq!(of("I recommend Halo 3, since you like it"), Some(1));
         assert_eq!(of("Halogen"), None);
         assert_eq!(of("Tetris"), None);
-        assert_eq!(prepared.item(&plain("Halo 3"), &among[2..]), None);
+        // Another item's name is not that of a shorter one.
+        let among = HashSet::from([0, 2].map(ItemId));
+        assert_eq!(prepared.item(&plain("Halo 3"), Some(&among)), None);
+        assert_eq!(prepared.item(&plain("Halo"), Some(&among)), Some(ItemId(0)));
+        assert_eq!(without_thoughts("<think>Halo?</think>Tetris"), "Tetris");
     }
 }

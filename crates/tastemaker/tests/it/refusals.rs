@@ -173,7 +173,7 @@ fn settings_without_effect_are_refused() {
     let prompt = ItemPrompt { last: 11, repeat: 0 };
     let mut long = free();
     long.paradigm = AnyParadigm::PromptFree(PromptFree { prompt });
-    one(&long, "last is 11, expected at most 9, the backbone's max-length");
+    one(&long, "last is 11, expected at most 9, as many items as the backbone reads");
     let attributes = ["genre", "title", "genre"].map(str::to_owned).to_vec();
     let features = Some(ItemFeatures { attributes, ..ItemFeatures::default() });
     one(&LanguageModel { features, ..plain() }, "attributes is \"genre\" twice");

@@ -103,7 +103,7 @@ impl Fitting<'_> {
             .context
             .checkpoints
             .map(|folder| (Self::checkpoint(name, folder), format!("{} {name}", self.run)));
-        let few = self.settings.few_shot.map(|few| self.few(few));
+        let few = self.settings.few_shot.map(|few| self.few(few)).transpose()?;
         let part = Part {
             stage,
             objective: &self.settings.objective,
@@ -184,8 +184,17 @@ impl Fitting<'_> {
     }
 
     /// The split of which only a few users are learnt from.
-    fn few(&self, few: FewShot) -> SplitSets {
-        let FitContext { data, split, seeds, .. } = self.context;
+    fn few(&self, few: FewShot) -> Result<SplitSets> {
+        let FitContext { data, split, .. } = *self.context;
+        let Some((Tokenised { codes, .. }, items)) = self.tokenised else {
+            return Ok(self.few_of(few, data, split));
+        };
+        let of_items = self.few_of(few, items, &codes.split_of_items(split, items)?);
+        codes.split(&of_items, data)
+    }
+
+    fn few_of(&self, few: FewShot, data: &Dataset, split: &SplitSets) -> SplitSets {
+        let seeds = &self.context.seeds;
         let mut users: Vec<UserId> = taught(data, split).collect();
         users.shuffle(&mut seeds.child("few-shot").rng());
         let mut taken = vec![0; split.n_users()];

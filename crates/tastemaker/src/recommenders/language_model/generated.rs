@@ -106,20 +106,13 @@ impl Generated {
     fn next(&self, all: &[Vec<Beam>]) -> tastemaker_nn::Result<Vec<f32>> {
         let mut sequences: Vec<Vec<u32>> =
             all.iter().flatten().map(|beam| beam.tokens.clone()).collect();
-        let empty: Vec<usize> = (0..sequences.len()).filter(|&i| sequences[i].is_empty()).collect();
-        for &i in &empty {
-            sequences[i].push(0);
-        }
+        // What is found for an empty history is not looked at.
+        sequences.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|tokens| tokens.push(0));
         let n_tokens = self.codes.n_tokens() as usize;
         if sequences.is_empty() {
             return Ok(vec![]);
         }
-        let mut hidden = self.model.last_hidden(&Input::of(&sequences))?;
-        let width = self.model.width();
-        // Nothing was met: all tokens are alike.
-        for i in empty {
-            hidden[i * width..(i + 1) * width].fill(0.0);
-        }
+        let hidden = self.model.last_hidden(&Input::of(&sequences))?;
         let mut scores = vec![0.0; sequences.len() * n_tokens];
         self.model.score(&hidden, n_tokens, &mut scores);
         Ok(scores)
@@ -163,8 +156,19 @@ impl Recommender for Generated {
         let mut lists = Vec::with_capacity(queries.len());
         for queries in queries.chunks(QUERIES_A_PASS) {
             let found = self.write(queries, options).map_err(failed)?;
-            let list = |items: Vec<(ItemId, f32)>| options.ties.top_n(items.into_iter(), options.n);
-            lists.extend(found.into_iter().map(list));
+            for (items, query) in found.into_iter().zip(queries) {
+                lists.push(match (query.history, query.candidates) {
+                    // To an empty history there is nothing to say: the tie order decides.
+                    ([], Some(candidates)) => {
+                        options.ties.top_n(candidates.iter().map(|&item| (item, 0.0)), options.n)
+                    }
+                    ([], None) => {
+                        let all = (0..).map(ItemId).take(options.ties.n_items());
+                        options.ties.top_n(all.map(|item| (item, 0.0)), options.n)
+                    }
+                    _ => options.ties.top_n(items.into_iter(), options.n),
+                });
+            }
         }
         Ok(lists)
     }

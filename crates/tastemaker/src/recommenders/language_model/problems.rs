@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use tastemaker_core::registry::{Entry, usual};
-use tastemaker_nn::backbones::{AnyBackbone, Shape, View};
+use tastemaker_nn::backbones::{AnyBackbone, View};
 use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, TEXTS};
 
 use super::{Auxiliary, FewShot, ItemFeatures, ItemTexts, Keyed, LanguageModel, Scoring, sides};
@@ -80,6 +80,10 @@ impl LanguageModel {
                 let expected = "none, since tokens are no items";
                 problems.push(refused(keys, &found, expected));
             }
+        }
+        if self.attributes().is_some() {
+            let expected = "another prompt";
+            problems.push(refused("paradigm", "with a personal-prompt", expected));
         }
         if self.scoring != Scoring::F32 {
             problems.push(refused("scoring", "scoring in int8", "f32: few tokens are scored"));
@@ -162,7 +166,10 @@ impl LanguageModel {
         };
         let of_plan = plan.problems(shape, more).into_iter().map(|problem| problem.at("paradigm"));
         let mut problems: Vec<Error> = of_plan.collect();
-        problems.extend(too_long(paradigm.item_prompt(), shape).map(|p| p.at("paradigm.prompt")));
+        let length = self.tokenisation.as_ref().map_or(1, Tokenisation::length);
+        let most = (shape.max_length + 1).saturating_sub(length) / length;
+        let too_long = too_long(paradigm.item_prompt(), most);
+        problems.extend(too_long.map(|problem| problem.at("paradigm.prompt")));
         let name = format!("paradigm {}", self.paradigm.name());
         match &self.pretraining {
             None if plan.is_pretrained() => {
@@ -253,12 +260,12 @@ fn repeated<'o>(objectives: impl Iterator<Item = Keyed<'o>>) -> Vec<Error> {
     again.map(problem).collect()
 }
 
-/// Why a backbone of this shape cannot be shown what the prompt says.
-fn too_long(prompt: ItemPrompt, shape: Shape) -> Option<Error> {
+/// Why a backbone that reads `most` items cannot be shown what the prompt says.
+fn too_long(prompt: ItemPrompt, most: usize) -> Option<Error> {
     let ItemPrompt { last, repeat } = prompt;
-    let (n, most) = (last.max(repeat), shape.max_length);
+    let n = last.max(repeat);
     let (name, found) = if last > most { ("last", last) } else { ("repeat", repeat) };
-    let expected = format!("at most {most}, the backbone's max-length");
+    let expected = format!("at most {most}, as many items as the backbone reads");
     (n > most).then(|| setting(name, found, expected))
 }
 
