@@ -18,6 +18,13 @@ pub struct RankOptions<'a> {
     pub ties: &'a TieOrder,
 }
 
+impl RankOptions<'_> {
+    /// What of the history of `query` may not be recommended.
+    pub fn seen<'q>(&self, query: &RecQuery<'q>) -> &'q [ItemId] {
+        if self.allow_seen { &[] } else { query.history }
+    }
+}
+
 /// Ranks the items of a data set for a user or a history.
 pub trait Recommender: Send + Sync {
     /// The name in results.
@@ -61,10 +68,8 @@ pub fn rank_by_scores(
 
 /// Ranks one row of scores over the whole catalog: seen items out, candidates only, ties settled.
 pub fn rank(query: &RecQuery<'_>, scores: &mut [f32], options: &RankOptions<'_>) -> RankedList {
-    if !options.allow_seen {
-        for item in query.history {
-            scores[item.index()] = f32::NEG_INFINITY;
-        }
+    for item in options.seen(query) {
+        scores[item.index()] = f32::NEG_INFINITY;
     }
     match query.candidates {
         Some(candidates) => options

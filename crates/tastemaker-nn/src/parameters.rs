@@ -214,6 +214,17 @@ impl Parameters {
         Ok(self.get(name).flatten_all()?.to_vec1()?)
     }
 
+    /// Overwrites the parameter `name`.
+    ///
+    /// # Panics
+    /// As [`Parameters::get`].
+    pub(crate) fn replace(&self, name: &str, values: &[f32]) -> Result<()> {
+        let variable = &self.parameter(name).variable;
+        variable.set(&Tensor::from_slice(values, variable.shape(), &self.device)?)?;
+        self.changed();
+        Ok(())
+    }
+
     /// Overwrites every parameter with the numbers `values` gives for its name.
     pub fn set<'a>(&self, values: impl Fn(&str, &[usize]) -> Result<&'a [f32]>) -> Result<()> {
         for (name, variable) in self.iter() {

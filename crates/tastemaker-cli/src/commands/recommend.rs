@@ -7,17 +7,34 @@ use tastemaker::{Recommendation, Whose};
 
 use crate::{Global, output};
 
+/// For whom.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("whose").required(true))]
+#[group(required = true, multiple = false)]
+pub(super) struct For {
+    /// A user of the data, by its id
+    #[arg(long, value_name = "ID")]
+    pub(super) user: Option<String>,
+    /// Titles or ids, oldest first, separated by ";"; can be given several times
+    #[arg(long, value_name = "ITEMS")]
+    history: Vec<String>,
+}
+
+impl For {
+    /// As the library is told.
+    pub(super) fn whose(&self) -> Whose {
+        match &self.user {
+            Some(user) => Whose::User(user.clone()),
+            None => Whose::History(entries(&self.history)),
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The folder of a run
     run: PathBuf,
-    /// A user of the data, by its id
-    #[arg(long, group = "whose", value_name = "ID")]
-    user: Option<String>,
-    /// Titles or ids, oldest first, separated by ";"; can be given several times
-    #[arg(long, group = "whose", value_name = "ITEMS")]
-    history: Vec<String>,
+    #[command(flatten)]
+    whose: For,
     /// How many items to recommend
     #[arg(short = 'n', long, default_value_t = 10)]
     number: usize,
@@ -25,12 +42,9 @@ pub(crate) struct Arguments {
 
 /// Recommends and says from what.
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
-    let whose = match &arguments.user {
-        Some(user) => Whose::User(user.clone()),
-        None => Whose::History(entries(&arguments.history)),
-    };
+    let whose = arguments.whose.whose();
     let recommendation = tastemaker::recommend(&arguments.run, &whose, arguments.number)?;
-    if arguments.user.is_none() {
+    if arguments.whose.user.is_none() {
         for matched in &recommendation.history {
             let title =
                 matched.title.as_ref().map(|title| format!("{title:?} ")).unwrap_or_default();
@@ -46,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn entries(written: &[String]) -> Vec<String> {
+fn entries(written: &[String]) -> Vec<String> {
     let parts = written.iter().flat_map(|entry| entry.split(';')).map(str::trim);
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }

@@ -1,49 +1,15 @@
 //! The client against a small server.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tastemaker_endpoint::{Budget, Client, Endpoint, Error, Message};
 
-/// A server that gives these answers, status, headers and body, one a connection; and what it is
-/// asked, headers and body.
-fn server(answers: Vec<(u16, &'static str, String)>) -> (String, Receiver<(String, String)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for (status, headers, body) in answers {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let (mut head, mut length) = (String::new(), 0);
-            loop {
-                let mut line = String::new();
-                reader.read_line(&mut line).unwrap();
-                if line.trim().is_empty() {
-                    break;
-                }
-                if let Some(n) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = n.trim().parse().unwrap();
-                }
-                head.push_str(&line);
-            }
-            let mut asked = vec![0; length];
-            reader.read_exact(&mut asked).unwrap();
-            sender.send((head, String::from_utf8(asked).unwrap())).unwrap();
-            let n = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 {status} X\r\ncontent-length: {n}\r\nconnection: close\r\n{headers}\r\n{body}"
-            )
-            .unwrap();
-        }
-    });
-    (url, receiver)
-}
+// Answers whoever asks; the recommenders' tests have it too.
+mod server;
+
+use server::server;
 
 fn said(text: &str) -> String {
     let usage = "{\"prompt_tokens\": 30, \"completion_tokens\": 10}";

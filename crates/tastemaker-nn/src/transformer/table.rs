@@ -1,6 +1,5 @@
 //! The embedding table: as losses see it, and what its rows are made of.
 
-use std::collections::BTreeMap;
 use std::f64::consts::SQRT_2;
 use std::sync::{Mutex, PoisonError};
 
@@ -212,12 +211,7 @@ impl Transformer {
         let factor = (DEVIATION / (squares / values.len().max(1) as f64).sqrt()) as f32;
         let factor = if factor.is_finite() { factor } else { 1.0 };
         table.iter_mut().zip(values).for_each(|(own, value)| *own = value * factor);
-        let all: BTreeMap<&str, Vec<f32>> = self
-            .parameters
-            .iter()
-            .map(|(name, _)| Ok((name, self.parameters.values(name)?)))
-            .collect::<Result<_>>()?;
-        self.parameters.set(|name, _| Ok(if name == TABLE { &table } else { &all[name] }))
+        self.parameters.replace(TABLE, &table)
     }
 
     /// The numbers of the mixture's weights, for what `f` makes of them.

@@ -27,7 +27,15 @@ impl Chat {
     /// # Errors
     /// If it has none, or one that cannot be read.
     pub fn of_model(path: &Path) -> Result<Self> {
-        let Some(ChatFormat { template, bos, eos }) = ChatFormat::of_model(path)? else {
+        Self::new(ChatFormat::of_model(path)?)
+    }
+
+    /// In this format, if the model has one.
+    ///
+    /// # Errors
+    /// As [`Chat::of_model`].
+    pub fn new(format: Option<ChatFormat>) -> Result<Self> {
+        let Some(ChatFormat { template, bos, eos }) = format else {
             let expected = "false, since the model has no chat template";
             return Err(setting("chat", true, expected));
         };

@@ -115,9 +115,9 @@ impl Prompter {
             // No text is cut off by it: what is too long must be seen.
             let tokenizer = TextTokenizer::of_model(model, usize::MAX)?;
             let format = ChatFormat::of_model(model)?;
-            stop.extend(format.and_then(|format| tokenizer.token(&format.eos)));
+            stop.extend(format.as_ref().and_then(|format| tokenizer.token(&format.eos)));
             tokens = Some((tokenizer, longest));
-            chat = settings.chat.then(|| Chat::of_model(model)).transpose()?;
+            chat = settings.chat.then(|| Chat::new(format)).transpose()?;
         }
         Ok(Self {
             template: Template::parse(&settings.template)?,
@@ -125,7 +125,13 @@ impl Prompter {
             tokens,
             stop,
             examples: settings.drawn(data, split, &seeds.child("examples")),
-            data: data.clone(),
+            // Interactions are not told of.
+            data: Dataset {
+                items: data.items.clone(),
+                catalog: data.catalog.clone(),
+                people: data.people.clone(),
+                ..Dataset::default()
+            },
             settings: settings.clone(),
         })
     }

@@ -6,7 +6,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior, context};
 use tastemaker_core::catalog::Catalog;
-use tastemaker_core::{Dataset, ItemId, UserId, suggest};
+use tastemaker_core::{Dataset, ItemId, RecQuery, UserId, suggest};
 
 use super::SHIPPED;
 use crate::error::setting;
@@ -49,6 +49,14 @@ pub struct Told<'a> {
     pub item: Option<ItemId>,
     /// Other users: what they have met, and what came next.
     pub examples: &'a [(Vec<ItemId>, ItemId)],
+}
+
+impl<'a> Told<'a> {
+    /// What a query says.
+    pub fn of(query: &RecQuery<'a>) -> Self {
+        let candidates = query.candidates.unwrap_or_default();
+        Self { user: query.user, history: query.history, candidates, item: None, examples: &[] }
+    }
 }
 
 impl Template {

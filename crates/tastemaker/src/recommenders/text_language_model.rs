@@ -135,12 +135,11 @@ impl FitRecommender for TextLanguageModel {
     }
 
     fn prompt(&self, context: &FitContext<'_>, query: &RecQuery<'_>) -> Result<Option<Shown>> {
-        let candidates = query.candidates.unwrap_or_default();
+        let told = Told::of(query);
         // Without candidates, any item shows what is asked.
-        let item = candidates.first().copied().or(Some(ItemId(0)));
+        let item = told.candidates.first().copied().or(Some(ItemId(0)));
         let item = item.filter(|_| self.verbalizer.as_dyn().asks_about_items());
-        let (user, history) = (query.user, query.history);
-        let told = Told { user, history, candidates, item, ..Told::default() };
+        let told = Told { item, ..told };
         self.prompter(context)?.prompt(&told, 0).map(Some)
     }
 }

@@ -75,8 +75,7 @@ impl Verbalize for Prepared {
         let candidates = query.candidates.unwrap_or_default();
         let longest = self.words.iter().map(Vec::len).max().unwrap_or_default();
         let prompt = |&item: &ItemId| {
-            let (user, history) = (query.user, query.history);
-            let told = Told { user, history, candidates, item: Some(item), ..Told::default() };
+            let told = Told { item: Some(item), ..Told::of(query) };
             Ok(reader.prompter.prompt(&told, longest)?.tokens)
         };
         let prompts: Vec<Vec<u32>> = candidates.iter().map(prompt).collect::<Result<_>>()?;

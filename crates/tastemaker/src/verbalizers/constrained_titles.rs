@@ -97,15 +97,8 @@ impl Verbalize for Prepared {
             Trie::new(candidates.iter().map(|&item| (item, &self.titles[item.index()][..])))
         });
         let trie = own.as_ref().unwrap_or(&self.all);
-        let told = Told {
-            user: query.user,
-            history: query.history,
-            candidates: query.candidates.unwrap_or_default(),
-            ..Told::default()
-        };
-        let prompt = reader.prompter.prompt(&told, self.longest)?.tokens;
-        let seen = if options.allow_seen { &[][..] } else { query.history };
-        let seen: HashSet<ItemId> = seen.iter().copied().collect();
+        let prompt = reader.prompter.prompt(&Told::of(query), self.longest)?.tokens;
+        let seen: HashSet<ItemId> = options.seen(query).iter().copied().collect();
         Ok(self.search(reader, (trie, &seen), &prompt, options.n)?.into())
     }
 }

@@ -79,8 +79,7 @@ impl Prepared {
     fn alone(&self, reader: &Reader, query: &RecQuery<'_>) -> Result<Vec<f32>> {
         let candidates = query.candidates.unwrap_or_default();
         if ["candidates", "user"].iter().any(|slot| reader.prompter.speaks_of(slot)) {
-            let told = Told { user: query.user, candidates, ..Told::default() };
-            return self.after(reader, &told);
+            return self.after(reader, &Told { history: &[], ..Told::of(query) });
         }
         let mut known = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: Vec<ItemId> =
@@ -101,9 +100,7 @@ impl Verbalize for Prepared {
         _options: &RankOptions<'_>,
     ) -> Result<Named> {
         let candidates = query.candidates.unwrap_or_default();
-        let (user, history) = (query.user, query.history);
-        let mut scores =
-            self.after(reader, &Told { user, history, candidates, ..Told::default() })?;
+        let mut scores = self.after(reader, &Told::of(query))?;
         if self.settings.calibrated {
             for (score, alone) in scores.iter_mut().zip(self.alone(reader, query)?) {
                 *score = if alone > f32::MIN { *score - alone } else { *score };

@@ -78,16 +78,10 @@ impl Verbalize for Prepared {
         query: &RecQuery<'_>,
         options: &RankOptions<'_>,
     ) -> Result<Named> {
-        let told = Told {
-            user: query.user,
-            history: query.history,
-            candidates: query.candidates.unwrap_or_default(),
-            ..Told::default()
-        };
-        let text = reader.write(&told, self.settings.most_tokens)?;
+        let text = reader.write(&Told::of(query), self.settings.most_tokens)?;
         let among: Option<HashSet<ItemId>> =
             query.candidates.map(|candidates| candidates.iter().copied().collect());
-        let seen = if options.allow_seen { &[][..] } else { query.history };
+        let seen = options.seen(query);
         let mut named = Named::default();
         let mut known: HashSet<ItemId> = HashSet::new();
         let answer = without_thoughts(&text);

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use tastemaker_core::prepare::Prepared;
 use tastemaker_core::splits::{AnySplit, SplitSets};
-use tastemaker_core::{Recommender, SeedTree};
+use tastemaker_core::{Dataset, Recommender, SeedTree, UserId};
 
 use crate::recommenders::{FitContext, Others};
 use crate::study::{Arm, RunFolder, Study};
@@ -37,6 +37,12 @@ fn split(study: &Study, data: &Prepared) -> Result<SplitSets> {
 /// Divides data.
 pub(crate) fn divide(split: &AnySplit, data: &Prepared) -> Result<SplitSets> {
     Ok(split.as_dyn().split(&data.dataset, &SeedTree::new(SPLIT_SEED).child("split"))?)
+}
+
+/// The user of the data with this outside id.
+fn user_called(data: &Dataset, id: &str) -> Result<UserId> {
+    let user = data.users.get(id).map(UserId);
+    Ok(user.ok_or_else(|| tastemaker_core::Error::unknown("user", id, data.users.iter()))?)
 }
 
 /// A run that has ended, but for its recommender.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use tastemaker_core::splits::Part;
-use tastemaker_core::{Error as CoreError, ItemId, RecQuery, SeedTree};
+use tastemaker_core::{ItemId, RecQuery, SeedTree};
 
 use super::{Run, TitleIndex, Whose};
 use crate::prompts::Shown;
@@ -35,8 +35,7 @@ pub fn prompt(folder: &Path, whose: &Whose) -> Result<PromptOf> {
     let (others, seeds) = (Others::default(), SeedTree::new(run.seed));
     let (user, history, candidates): (_, Vec<ItemId>, Option<Vec<ItemId>>) = match whose {
         Whose::User(id) => {
-            let unknown = || CoreError::unknown("user", id, data.users.iter());
-            let user = tastemaker_core::UserId(data.users.get(id).ok_or_else(unknown)?);
+            let user = super::user_called(data, id)?;
             let cases = run.split.cases(data, Part::Test);
             match cases.iter().find(|case| case.user == user) {
                 Some(case) => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use tastemaker_core::{Error as CoreError, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
+use tastemaker_core::{ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
 
 use super::{Ended, Matched, TitleIndex};
 use crate::study::RunFolder;
@@ -50,8 +50,7 @@ pub fn recommend(folder: &Path, whose: &Whose, n: usize) -> Result<Recommendatio
     let data = &run.data.dataset;
     let (user, history) = match whose {
         Whose::User(id) => {
-            let unknown = || CoreError::unknown("user", id, data.users.iter());
-            let user = tastemaker_core::UserId(data.users.get(id).ok_or_else(unknown)?);
+            let user = super::user_called(data, id)?;
             let known = |&item: &ItemId| Matched::of_item(data, item);
             (Some(user), data.interactions.sequence(user).iter().map(known).collect())
         }

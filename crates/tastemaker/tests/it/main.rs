@@ -20,6 +20,9 @@ mod studies;
 // Where pre-trained models are, as for the crate below.
 #[path = "../../../tastemaker-nn/tests/it/models.rs"]
 mod models;
+// An endpoint, as for the crate that asks it.
+#[path = "../../../tastemaker-endpoint/tests/it/server.rs"]
+mod server;
 // Pre-trained models over text.
 mod text;
 // Items that are written token by token.

@@ -19,6 +19,7 @@ use tastemaker::verbalizers::{
 };
 
 use crate::models::model;
+use crate::server::server;
 
 const TITLES: [Option<&str>; 6] = [
     Some("Star Trek: The Motion Picture"),
@@ -334,42 +335,6 @@ fn what_a_text_model_cannot_be_told_is_refused_in_the_study() {
     assert!(problem.contains("did you mean \"history\"?"), "{problem}");
 }
 
-/// A server that answers `n` questions with `answer`, and tells what it was asked.
-fn server(n: usize, answer: &str) -> (String, std::sync::mpsc::Receiver<String>) {
-    use std::io::{BufRead, BufReader, Read, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let body = format!("{{\"choices\": [{{\"message\": {{\"content\": {answer:?}}}}}]}}");
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for _ in 0..n {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                reader.read_line(&mut line).unwrap();
-                if line.trim().is_empty() {
-                    break;
-                }
-                if let Some(n) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = n.trim().parse().unwrap();
-                }
-            }
-            let mut asked = vec![0; length];
-            reader.read_exact(&mut asked).unwrap();
-            sender.send(String::from_utf8(asked).unwrap()).unwrap();
-            let n = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 200 X\r\ncontent-length: {n}\r\nconnection: close\r\n\r\n{body}"
-            )
-            .unwrap();
-        }
-    });
-    (url, receiver)
-}
-
 #[test]
 fn a_model_behind_an_endpoint_writes_titles_and_is_asked_once() {
     let (data, seeds, folder) = (data(), SeedTree::new(1), tempfile::tempdir().unwrap());
@@ -377,7 +342,8 @@ fn a_model_behind_an_endpoint_writes_titles_and_is_asked_once() {
     let others = Others::default();
     let context = context((&data, &split, &others), seeds, Some(folder.path()));
     let answer = "Here they are:\n1. Alien\n2. Citizen Kane\n3. Sense & Sensibility\n4. Alien\n";
-    let (url, asked) = server(1, answer);
+    let body = format!("{{\"choices\": [{{\"message\": {{\"content\": {answer:?}}}}}]}}");
+    let (url, asked) = server(vec![(200, "", body)]);
     let endpoint: Endpoint =
         toml::from_str(&format!("url = {url:?}\nmodel = \"large\"\nretries = 0")).unwrap();
     let mut recommender = TextLanguageModel {
@@ -397,7 +363,7 @@ fn a_model_behind_an_endpoint_writes_titles_and_is_asked_once() {
     let ask = || recommender.fit(&context).unwrap().recommend(&[query], &options);
     let list = ask().unwrap().remove(0);
     assert_eq!((&list.items[..], list.invalid), (&[5, 4].map(ItemId)[..], 1));
-    let asked: serde_json::Value = serde_json::from_str(&asked.recv().unwrap()).unwrap();
+    let asked: serde_json::Value = serde_json::from_str(&asked.recv().unwrap().1).unwrap();
     assert_eq!(asked["messages"][0]["content"], "You rank films.");
     let told = asked["messages"][1]["content"].as_str().unwrap();
     assert!(told.contains("2. Star Wars") && told.contains("2. Alien"), "{told}");

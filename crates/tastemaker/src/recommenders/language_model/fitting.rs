@@ -1,6 +1,7 @@
 //! Carries out the plan of a paradigm.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rand::seq::SliceRandom;
 use tastemaker_core::splits::SplitSets;
@@ -161,7 +162,7 @@ impl Fitting<'_> {
             let k = part.training.validation_k;
             if let Some((Tokenised { codes, beams, .. }, data)) = self.tokenised {
                 let split = codes.split_of_items(context.split, data)?;
-                let (codes, beams) = (codes.clone(), *beams);
+                let (codes, beams) = (Arc::clone(codes), *beams);
                 let recommender = Generated { model, codes, beams, prompt };
                 let context = FitContext { data, split: &split, ..*context };
                 return crate::recommenders::validate(&recommender, &context, k);

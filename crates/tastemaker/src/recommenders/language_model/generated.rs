@@ -1,13 +1,14 @@
 //! A trained language model that writes items token by token.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use tastemaker_core::recommender::RankOptions;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender};
 use tastemaker_nn::transformer::{Frozen, Input};
 
-use super::FitContext;
+use super::{FitContext, failed};
 use crate::Result;
 use crate::paradigms::ItemPrompt;
 use crate::tokenisations::{Codes, Tokenisation};
@@ -18,7 +19,7 @@ const QUERIES_A_PASS: usize = 64;
 
 /// The data as a model over tokens of items sees it.
 pub(super) struct Tokenised {
-    pub(super) codes: Codes,
+    pub(super) codes: Arc<Codes>,
     pub(super) beams: usize,
     pub(super) data: Dataset,
     pub(super) split: SplitSets,
@@ -29,6 +30,7 @@ impl Tokenised {
         let codes = tokenisation.codes(context.data, context.pretrained, &context.seeds)?;
         let data = codes.data(context.data);
         let split = codes.split(context.split, &data)?;
+        let codes = Arc::new(codes);
         Ok(Self { codes, beams: tokenisation.beams(), data, split })
     }
 }
@@ -39,7 +41,7 @@ impl Tokenised {
 /// tokens' logarithms of probability, by softmax over all tokens.
 pub(super) struct Generated {
     pub(super) model: Frozen,
-    pub(super) codes: Codes,
+    pub(super) codes: Arc<Codes>,
     pub(super) beams: usize,
     /// How the model is shown a history.
     pub(super) prompt: ItemPrompt,
@@ -77,8 +79,7 @@ impl Generated {
         };
         let tries: Vec<Option<Trie>> = queries.iter().map(own).collect();
         let seen = |query: &RecQuery<'_>| -> HashSet<ItemId> {
-            let seen = if options.allow_seen { &[][..] } else { query.history };
-            seen.iter().copied().collect()
+            options.seen(query).iter().copied().collect()
         };
         let seen: Vec<HashSet<ItemId>> = queries.iter().map(seen).collect();
         let first = |query: &RecQuery<'_>| {
@@ -149,10 +150,6 @@ impl Recommender for Generated {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_core::Result<Vec<RankedList>> {
-        let failed = |error: tastemaker_nn::Error| tastemaker_core::Error::Recommender {
-            recommender: "language-model",
-            source: error.into(),
-        };
         let mut lists = Vec::with_capacity(queries.len());
         for queries in queries.chunks(QUERIES_A_PASS) {
             let found = self.write(queries, options).map_err(failed)?;

@@ -302,6 +302,11 @@ impl LanguageModel {
     }
 }
 
+/// What a model could not do, as a recommender says it.
+fn failed(error: tastemaker_nn::Error) -> tastemaker_core::Error {
+    tastemaker_core::Error::Recommender { recommender: "language-model", source: error.into() }
+}
+
 /// What a token of this backbone sees.
 fn sides(backbone: &AnyBackbone) -> Sides {
     if backbone.as_dyn().is_bidirectional() { Sides::Both } else { Sides::Causal }
@@ -450,7 +455,7 @@ impl FitRecommender for LanguageModel {
         };
         let (sides, prompt) = (self.sides(), self.paradigm.as_dyn().item_prompt());
         if let Some((Tokenised { codes, beams, .. }, _)) = tokenised {
-            let (codes, beams) = (codes.clone(), *beams);
+            let (codes, beams) = (Arc::clone(codes), *beams);
             return Ok(Box::new(Generated { model, codes, beams, prompt }));
         }
         let told = self.told(context.data)?;

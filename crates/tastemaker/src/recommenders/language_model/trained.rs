@@ -9,6 +9,7 @@ use tastemaker_nn::backbones::Views;
 use tastemaker_nn::fused::{Keeper, Lanes, RANKED_ROWS};
 use tastemaker_nn::transformer::{Frozen, Input, Sides};
 
+use super::failed;
 use crate::paradigms::ItemPrompt;
 use crate::train::{Profiles, view_numbers};
 
@@ -144,8 +145,7 @@ impl Trained {
         let lists =
             queries.par_chunks(RANKED_ROWS).zip(hidden).flat_map_iter(|(queries, hidden)| {
                 let growing = |query: &RecQuery<'_>| {
-                    let seen = if options.allow_seen { &[] } else { query.history };
-                    Growing(TopN::new(options.ties, options.n, seen))
+                    Growing(TopN::new(options.ties, options.n, options.seen(query)))
                 };
                 let mut lists: Vec<Growing<'_>> = queries.iter().map(growing).collect();
                 self.model.rank(hidden, self.n_items, &mut lists);
@@ -165,10 +165,6 @@ impl Recommender for Trained {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_core::Result<Vec<RankedList>> {
-        let failed = |error: tastemaker_nn::Error| tastemaker_core::Error::Recommender {
-            recommender: "language-model",
-            source: error.into(),
-        };
         if queries.iter().any(|query| query.candidates.is_some()) {
             return rank_by_scores(queries, options, |queries, scores| {
                 self.score(queries, scores).map_err(failed)
