@@ -65,16 +65,16 @@ class Model(nn.Module):
         return functional.cross_entropy(logits.float(), targets.flatten())
 
 
-def step_of(shape, bf16, compiled):
+def step_of(shape, bf16, compiled, device):
     vocabulary, width, layers, heads, n, length, dropout, training = SHAPES[shape]
-    model = Model(vocabulary, width, layers, heads, length, dropout, causal=training)
+    model = Model(vocabulary, width, layers, heads, length, dropout, causal=training).to(device)
     model.train(training)
     run = torch.compile(model) if compiled else model
-    tokens, targets = torch.randint(vocabulary, (2, n, length))
+    tokens, targets = torch.randint(vocabulary, (2, n, length), device=device)
     if not training:
 
         def forward():
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16):
                 run(tokens)
 
         return forward
@@ -82,7 +82,7 @@ def step_of(shape, bf16, compiled):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
             loss = run(tokens, targets)
         loss.backward()
         optimizer.step()
@@ -98,10 +98,11 @@ def main():
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    step = step_of(arguments.shape, arguments.bf16, arguments.compile)
+    step = step_of(arguments.shape, arguments.bf16, arguments.compile, arguments.device)
     for _ in range(3):
         step()
     times = []

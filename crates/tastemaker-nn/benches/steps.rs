@@ -3,7 +3,7 @@
 //! `cargo bench -p tastemaker-nn --bench steps`
 //!
 //! `… -- --times A1 7 f32` prints the milliseconds of 7 steps and the peak memory as JSON instead,
-//! for bench/peers.
+//! for bench/peers; `bf16` in the place of `f32` rounds factors, and `cuda` is f32 on a GPU.
 //!
 //! A1, A2, B, C32 and C128 are the shapes of docs/benchmarks.md, with every sequence at its full
 //! length; B goes through its sequences in four parts, whose gradients are added;
@@ -15,6 +15,7 @@ use std::time::Instant;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use tastemaker_core::SeedTree;
+use tastemaker_nn::Device;
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder};
 use tastemaker_nn::fused::{Lanes, Precision};
@@ -27,9 +28,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--times", shape, n, precision] => {
-            let precision = if precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
-            times(shape, n.parse().expect("a number of steps"), precision);
+        ["--times", shape, n, how] => {
+            let precision = if how == "bf16" { Precision::Bf16 } else { Precision::F32 };
+            let device = if how == "cuda" { Device::Cuda } else { Device::Cpu };
+            times(shape, n.parse().expect("a number of steps"), (precision, device));
         }
         _ => divan::main(),
     }
@@ -37,12 +39,12 @@ fn main() {
 
 /// Prints what `n` steps of a shape cost.
 #[expect(clippy::print_stdout, reason = "this is what the program is asked for")]
-fn times(shape: &str, n: usize, precision: Precision) {
+fn times(shape: &str, n: usize, (precision, device): (Precision, Device)) {
     let mut run: Box<dyn FnMut()> = if shape.starts_with('C') {
         let encoding = encoding(shape, precision);
         Box::new(move || encoding.run())
     } else {
-        let mut step = training(shape, precision);
+        let mut step = training(shape, (precision, device));
         Box::new(move || step.run())
     };
     let mut milliseconds = Vec::new();
@@ -70,9 +72,16 @@ struct Step {
 }
 
 impl Step {
-    fn new(decoder: Decoder, classes: usize, lengths: &[usize], a_part: usize) -> Self {
+    fn new(
+        decoder: Decoder,
+        classes: usize,
+        (lengths, a_part): (&[usize], usize),
+        device: Device,
+    ) -> Self {
         let backbone = AnyBackbone::Decoder(decoder);
-        let model = Transformer::new(&backbone, classes, &SeedTree::new(1)).expect("a good shape");
+        let device = device.open().expect("a device");
+        let model = Transformer::on(device, &backbone, classes, &SeedTree::new(1));
+        let model = model.expect("a good shape");
         let part = |lengths: &[usize]| {
             let tokens = (0_u32..).take(lengths.iter().sum()).map(|i| spread(i, classes)).collect();
             (tokens, Arc::new(Lanes::new(lengths.to_vec())))
@@ -119,12 +128,13 @@ fn decoder(layers: usize, heads: usize, width: usize, max_length: usize, dropout
     }
 }
 
-fn training(shape: &str, precision: Precision) -> Step {
+fn training(shape: &str, (precision, device): (Precision, Device)) -> Step {
+    let small = |longest| decoder(2, 2, 64, longest, 0.2);
     let step = match shape {
-        "A1" => Step::new(decoder(2, 2, 64, 50, 0.2), 3417, &[50; 128], 128),
-        "A2" => Step::new(decoder(2, 2, 64, 200, 0.2), 3417, &[200; 128], 128),
-        "B" => Step::new(decoder(4, 4, 256, 128, 0.1), 8000, &[128; 16], 4),
-        "packed" => Step::new(decoder(2, 2, 64, 50, 0.2), 3417, &fallen(), 128),
+        "A1" => Step::new(small(50), 3417, (&[50; 128], 128), device),
+        "A2" => Step::new(small(200), 3417, (&[200; 128], 128), device),
+        "B" => Step::new(decoder(4, 4, 256, 128, 0.1), 8000, (&[128; 16], 4), device),
+        "packed" => Step::new(small(50), 3417, (&fallen(), 128), device),
         _ => panic!("no training step {shape}; there are A1, A2, B and packed"),
     };
     Step { precision, ..step }
@@ -167,7 +177,7 @@ fn encoding(shape: &str, precision: Precision) -> Encoding {
 
 #[divan::bench(sample_count = 15, sample_size = 1, args = ["A1", "A2", "B", "packed"])]
 fn step(bencher: Bencher<'_, '_>, shape: &str) {
-    let mut step = training(shape, Precision::F32);
+    let mut step = training(shape, (Precision::F32, Device::Cpu));
     step.run();
     let tokens: usize = step.parts.iter().map(|(tokens, _)| tokens.len()).sum();
     bencher.counter(ItemsCount::new(tokens)).bench_local(|| step.run());

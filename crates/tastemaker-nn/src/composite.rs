@@ -4,9 +4,14 @@
 //! operations do not know. (`candle_nn`'s layer norm and softmax have no backward pass and would
 //! cut the gradient without a word, so they are not used.)
 
+mod attention;
+
 use std::sync::Arc;
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
+use rayon::prelude::*;
+
+use self::attention::{Padded, softmax};
 
 use crate::fused::{
     Activation, AttentionMask, BlockKind, BlockShape, Dropout, Features, FeedForward, Intervals,
@@ -19,7 +24,7 @@ fn drop(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
         return Ok(x.clone());
     }
     let n = u32::try_from(x.elem_count()).map_err(candle_core::Error::wrap)?;
-    let mask: Vec<f32> = (0..n).map(|i| dropout.factor(i)).collect();
+    let mask: Vec<f32> = (0..n).into_par_iter().map(|i| dropout.factor(i)).collect();
     x.mul(&Tensor::from_vec(mask, x.shape(), x.device())?)
 }
 
@@ -140,26 +145,27 @@ pub fn reading_block(
         Norm::Rms => rms_norm(x, &part[i]),
     };
     let linear = |x: &Tensor, i: usize| x.matmul(&part[i].t()?)?.broadcast_add(&part[i + 1]);
-    let (n, size) = (lanes.n_tokens(), shape.width / shape.heads);
+    let size = shape.width / shape.heads;
+    let spread = Padded::new(lanes, x.device())?;
     let mut qkv = linear(&norm(x, 0)?, 2)?;
     let hstu = matches!(shape.style.kind, BlockKind::Hstu { .. });
     if hstu {
         qkv = qkv.silu()?;
     }
-    let each = heads(&qkv, (qkv.dim(1)? / shape.width, shape.heads))?;
-    let [mut q, mut k, v] = [each.get(0)?, each.get(1)?, each.get(2)?];
+    let each = spread.heads(&qkv, (qkv.dim(1)? / shape.width, shape.heads))?;
+    let (mut q, mut k, v) = (each[0].clone(), each[1].clone(), &each[2]);
     if shape.style.positions == Positions::Rotary {
-        (q, k) = (turned(&q, lanes)?, turned(&k, lanes)?);
+        (q, k) = (spread.turned(&q)?, spread.turned(&k)?);
     }
     let scale = if hstu { 1.0 } else { (size as f64).sqrt() };
     let mut scores = (q.matmul(&k.t()?)? / scale)?;
     if shape.style.positions == Positions::Relative {
-        scores = scores.add(&distances(&part[12], lanes, shape.causal)?)?;
+        scores = scores.broadcast_add(&spread.distances(&part[12], shape.causal)?)?;
     }
     if let Some(intervals) = intervals.filter(|_| shape.style.intervals) {
-        scores = scores.add(&apart(&part[21], lanes, intervals)?)?;
+        scores = scores.add(&spread.apart(&part[21], intervals)?)?;
     }
-    let mask = mask(lanes, shape.causal, hidden, x.device())?;
+    let mask = spread.mask(shape.causal, hidden)?;
     let looks = match shape.style.kind {
         BlockKind::Transformer => softmax(&scores.broadcast_add(&mask)?)?,
         BlockKind::Hstu { longest } => {
@@ -167,7 +173,7 @@ pub fn reading_block(
             (scores.silu()?.broadcast_mul(&sees)? / longest as f64)?
         }
     };
-    let attended = looks.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((n, shape.width))?;
+    let attended = spread.packed(&looks.matmul(v)?)?;
     if hstu {
         let gates = qkv.narrow(1, 3 * shape.width, shape.width)?;
         let active = norm(&attended, 6)?.mul(&gates)?;
@@ -177,12 +183,12 @@ pub fn reading_block(
     let middle = match memory {
         None => middle,
         Some((memory, of_memory)) => {
-            let queries = heads(&linear(&norm(&middle, 13)?, 15)?, (1, shape.heads))?.get(0)?;
-            let kv = heads(&linear(memory, 17)?, (2, shape.heads))?;
-            let scores = (queries.matmul(&kv.get(0)?.t()?)? / (size as f64).sqrt())?;
-            let scores = scores.broadcast_add(&reading_mask(lanes, of_memory, x.device())?)?;
-            let attended = softmax(&scores)?.matmul(&kv.get(1)?)?.transpose(0, 1)?;
-            let attended = attended.contiguous()?.reshape((n, shape.width))?;
+            let read = Padded::new(of_memory, x.device())?;
+            let queries = spread.heads(&linear(&norm(&middle, 13)?, 15)?, (1, shape.heads))?;
+            let kv = read.heads(&linear(memory, 17)?, (2, shape.heads))?;
+            let scores = (queries[0].matmul(&kv[0].t()?)? / (size as f64).sqrt())?;
+            let looks = softmax(&scores.broadcast_add(&read.ends()?)?)?;
+            let attended = spread.packed(&looks.matmul(&kv[1])?)?;
             middle.add(&drop(&linear(&attended, 19)?, dropout.at(2))?)?
         }
     };
@@ -195,98 +201,6 @@ pub fn reading_block(
         }
     };
     middle.add(&drop(&linear(&inner, 10)?, dropout.at(1))?)
-}
-
-/// `n` matrices side by side [tokens, n · width] as [n, heads, tokens, size].
-fn heads(x: &Tensor, (n, heads): (usize, usize)) -> Result<Tensor> {
-    let (tokens, all) = x.dims2()?;
-    x.reshape((tokens, n, heads, all / (n * heads)))?.permute((1, 2, 0, 3))?.contiguous()
-}
-
-/// 0 where a token reads an encoder's state of its own sequence, −∞ (nearly) elsewhere.
-fn reading_mask(lanes: &Lanes, memory: &Lanes, device: &Device) -> Result<Tensor> {
-    let sequences = |lanes: &Lanes| -> Vec<usize> {
-        let each = lanes.lengths().iter().enumerate();
-        each.flat_map(|(sequence, &length)| vec![sequence; length]).collect()
-    };
-    let (own, read) = (sequences(lanes), sequences(memory));
-    let sees = own.iter().flat_map(|own| read.iter().map(move |read| own == read));
-    let mask: Vec<f32> = sees.map(|sees| if sees { 0.0 } else { -1e30 }).collect();
-    Tensor::from_vec(mask, (own.len(), read.len()), device)
-}
-
-/// What distances add to the scores: [heads, tokens, tokens], of meaning within a sequence only.
-fn distances(table: &Tensor, lanes: &Lanes, causal: bool) -> Result<Tensor> {
-    let (places, n) = (lanes.positions(), lanes.n_tokens());
-    let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
-    let buckets = crate::fused::buckets(longest, causal);
-    let of_pair = |i: usize| {
-        let (token, other) = (places[i / n] as usize, places[i % n] as usize);
-        u32::try_from(buckets[longest - 1 + other - token]).expect("there are few buckets")
-    };
-    let buckets: Vec<u32> = (0..n * n).map(of_pair).collect();
-    let buckets = Tensor::from_vec(buckets, n * n, table.device())?;
-    table.index_select(&buckets, 1)?.reshape((table.dim(0)?, n, n))
-}
-
-/// What the time between tokens adds to the scores: [heads, tokens, tokens], of meaning within a
-/// sequence only.
-fn apart(table: &Tensor, lanes: &Lanes, intervals: &Intervals) -> Result<Tensor> {
-    let n = lanes.n_tokens();
-    let (mut buckets, mut start) = (vec![0_u32; n * n], 0);
-    for (sequence, &length) in lanes.lengths().iter().enumerate() {
-        for (i, &bucket) in intervals.0.of(sequence)[..length * length].iter().enumerate() {
-            buckets[(start + i / length) * n + start + i % length] = u32::from(bucket);
-        }
-        start += length;
-    }
-    let buckets = Tensor::from_vec(buckets, n * n, table.device())?;
-    table.index_select(&buckets, 1)?.reshape((table.dim(0)?, n, n))
-}
-
-/// `x` [heads, tokens, size], each token turned by its place; see [`crate::fused::Positions`].
-fn turned(x: &Tensor, lanes: &Lanes) -> Result<Tensor> {
-    let (_, n, size) = x.dims3()?;
-    let pairs = size / 2;
-    let angles = lanes.positions().into_iter().flat_map(|place| {
-        (0..pairs).map(move |i| f64::from(place) * 10_000_f64.powf(-2.0 * i as f64 / size as f64))
-    });
-    let angles = Tensor::from_iter(angles, x.device())?.reshape((n, pairs))?;
-    let [cos, sin] = [angles.cos()?, angles.sin()?];
-    let [cos, sin] = [cos.to_dtype(x.dtype())?, sin.to_dtype(x.dtype())?];
-    let [first, second] = [x.narrow(2, 0, pairs)?, x.narrow(2, pairs, pairs)?];
-    let a = first.broadcast_mul(&cos)?.sub(&second.broadcast_mul(&sin)?)?;
-    let b = first.broadcast_mul(&sin)?.add(&second.broadcast_mul(&cos)?)?;
-    Tensor::cat(&[a, b], 2)
-}
-
-/// 0 where a token sees another, −∞ (nearly) where it does not.
-fn mask(
-    lanes: &Lanes,
-    causal: bool,
-    hidden: Option<&AttentionMask>,
-    device: &Device,
-) -> Result<Tensor> {
-    let n = lanes.n_tokens();
-    let mut mask = vec![-1e30_f32; n * n];
-    let mut start = 0;
-    for (sequence, &length) in lanes.lengths().iter().enumerate() {
-        for row in 0..length {
-            let sees = hidden.map(|mask| &mask.0.of(sequence)[row * length..]);
-            for other in 0..if causal { row + 1 } else { length } {
-                if sees.is_none_or(|sees| sees[other]) {
-                    mask[(start + row) * n + start + other] = 0.0;
-                }
-            }
-        }
-        start += length;
-    }
-    Tensor::from_vec(mask, (n, n), device)
-}
-
-fn softmax(x: &Tensor) -> Result<Tensor> {
-    let powers = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
 }
 
 /// Mean of −log softmax(h · Eᵀ) at the target over the first `classes` rows of the table, each row

@@ -14,7 +14,8 @@ use tastemaker_nn::parameters::Group;
 use tastemaker_nn::transformer::{Input, Pass, TABLE, Transformer};
 
 use crate::gradients::{
-    VALUES, check_gradients, enlarge, loss, models, models_with, profiles, with_encoded,
+    VALUES, check_gradients, enlarge, loss, model_on, models, models_on, models_with, profiles,
+    with_encoded,
 };
 
 /// Every adapter, those with settings that change what they do in each form.
@@ -54,7 +55,7 @@ fn sets() -> Vec<Vec<AnyAdapter>> {
 }
 
 /// The backbones, and one with other choices, to which adapters must fit too.
-fn backbones(dropout: f32) -> Vec<(&'static str, Transformer)> {
+fn backbones_on(device: &Device, dropout: f32) -> Vec<(&'static str, Transformer)> {
     let decoder = Decoder {
         embedding_size: Some(16),
         max_length: Some(12),
@@ -64,17 +65,19 @@ fn backbones(dropout: f32) -> Vec<(&'static str, Transformer)> {
         positions: Positions::Rotary,
         ..Decoder::default()
     };
-    let backbone = AnyBackbone::Decoder(decoder);
-    let model = Transformer::new(&backbone, 30, &SeedTree::new(5)).unwrap();
-    enlarge(&model, |_| true);
-    models_with(dropout).into_iter().chain([("modern decoder", model)]).collect()
+    let model = model_on(device, &AnyBackbone::Decoder(decoder));
+    models_on(device, dropout).into_iter().chain([("modern decoder", model)]).collect()
 }
 
 /// Every backbone with every adapter, large enough to matter.
 fn adapted(dropout: f32) -> Vec<(String, Transformer)> {
+    adapted_on(&Device::Cpu, dropout)
+}
+
+pub(crate) fn adapted_on(device: &Device, dropout: f32) -> Vec<(String, Transformer)> {
     let mut all = Vec::new();
     for adapters in sets() {
-        for (backbone, model) in backbones(dropout) {
+        for (backbone, model) in backbones_on(device, dropout) {
             let mut model = model.with_values(VALUES as usize);
             for adapter in &adapters {
                 model.insert(adapter, &SeedTree::new(6)).unwrap();

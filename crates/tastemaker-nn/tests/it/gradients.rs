@@ -23,6 +23,10 @@ pub(crate) fn models() -> Vec<(&'static str, Transformer)> {
 }
 
 pub(crate) fn models_with(dropout: f32) -> Vec<(&'static str, Transformer)> {
+    models_on(&Device::Cpu, dropout)
+}
+
+pub(crate) fn models_on(device: &Device, dropout: f32) -> Vec<(&'static str, Transformer)> {
     let (layers, embedding_size, max_length) = (Some(2), Some(16), Some(12));
     let dropout = Some(dropout);
     let decoder = Decoder {
@@ -62,12 +66,15 @@ pub(crate) fn models_with(dropout: f32) -> Vec<(&'static str, Transformer)> {
     let (both, hstu) = (AnyBackbone::EncoderDecoder(both), AnyBackbone::Hstu(hstu));
     [AnyBackbone::Decoder(decoder), AnyBackbone::Encoder(encoder), both, hstu]
         .iter()
-        .map(|backbone| {
-            let model = Transformer::new(backbone, TOKENS, &SeedTree::new(5)).unwrap();
-            enlarge(&model, |_| true);
-            (backbone.name(), model)
-        })
+        .map(|backbone| (backbone.name(), model_on(device, backbone)))
         .collect()
+}
+
+/// A model whose weights matter.
+pub(crate) fn model_on(device: &Device, backbone: &AnyBackbone) -> Transformer {
+    let model = Transformer::on(device.clone(), backbone, TOKENS, &SeedTree::new(5)).unwrap();
+    enlarge(&model, |_| true);
+    model
 }
 
 /// Larger weights than a model begins with, so that every path matters, for those parameters of
@@ -91,7 +98,7 @@ fn tokens() -> Arc<[u32]> {
     (0..LENGTHS.iter().sum::<usize>() as u32).map(|i| i * i % 29).collect()
 }
 
-fn targets() -> Vec<u32> {
+pub(crate) fn targets() -> Vec<u32> {
     tokens().iter().map(|token| (token + 7) % 30).collect()
 }
 
@@ -132,7 +139,7 @@ fn input(model: &Transformer) -> Input {
     with_encoded(model, Input { profiles, times, ..Input::new(tokens(), lanes()) })
 }
 
-fn hidden(model: &Transformer, recompute: bool) -> Tensor {
+pub(crate) fn hidden(model: &Transformer, recompute: bool) -> Tensor {
     model.states(&input(model), Pass { seed: 4, recompute, ..Pass::default() }).unwrap()
 }
 
@@ -145,6 +152,18 @@ fn every_parameter_learns_along_its_difference_quotient() {
     for (backbone, model) in models() {
         check_gradients(backbone, &model);
     }
+    for (name, backbone) in modern() {
+        let model = model_on(&Device::Cpu, &backbone);
+        let names: Vec<&str> = model.parameters().iter().map(|(name, _)| name).collect();
+        let absent = |name: &&str| name.contains("norm.bias") || name.contains("position");
+        assert!(!names.iter().any(absent));
+        check_gradients(&name, &model);
+    }
+}
+
+/// Backbones that are put together otherwise.
+pub(crate) fn modern() -> Vec<(String, AnyBackbone)> {
+    let mut all = Vec::new();
     for positions in [Positions::Rotary, Positions::Relative] {
         let encoder = Encoder {
             embedding_size: Some(16),
@@ -164,15 +183,10 @@ fn every_parameter_learns_along_its_difference_quotient() {
             ..EncoderDecoder::default()
         };
         for backbone in [AnyBackbone::Encoder(encoder), AnyBackbone::EncoderDecoder(both)] {
-            let model = Transformer::new(&backbone, TOKENS, &SeedTree::new(5)).unwrap();
-            enlarge(&model, |_| true);
-            let names: Vec<&str> = model.parameters().iter().map(|(name, _)| name).collect();
-            let absent = |name: &&str| name.contains("norm.bias") || name.contains("position");
-            assert!(!names.iter().any(absent));
-            let name = backbone.name();
-            check_gradients(&format!("{name} with rms, swiglu and {positions:?}"), &model);
+            all.push((format!("{} with rms, swiglu and {positions:?}", backbone.name()), backbone));
         }
     }
+    all
 }
 
 /// Every parameter that learns has a gradient, and along it the loss grows as it says.
@@ -222,8 +236,7 @@ fn views_learn_and_are_what_a_frozen_model_answers_from() {
         ..Decoder::default()
     };
     let backbone = AnyBackbone::Decoder(decoder);
-    let model = Transformer::new(&backbone, TOKENS, &SeedTree::new(5)).unwrap();
-    enlarge(&model, |_| true);
+    let model = model_on(&Device::Cpu, &backbone);
     let n = tokens().len() as u32;
     let views: Vec<Arc<[u32]>> =
         vec![(0..n).map(|i| i % 33).collect(), (0..n).map(|i| i % 8).collect()];
@@ -268,11 +281,7 @@ fn timed() -> Vec<(&'static str, Transformer)> {
     let (both, hstu) = (AnyBackbone::EncoderDecoder(both), AnyBackbone::Hstu(hstu));
     [AnyBackbone::Decoder(decoder), AnyBackbone::Encoder(encoder), both, hstu]
         .into_iter()
-        .map(|backbone| {
-            let model = Transformer::new(&backbone, TOKENS, &SeedTree::new(5)).unwrap();
-            enlarge(&model, |_| true);
-            (backbone.name(), model)
-        })
+        .map(|backbone| (backbone.name(), model_on(&Device::Cpu, &backbone)))
         .collect()
 }
 

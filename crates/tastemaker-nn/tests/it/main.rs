@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
+// Learning on a CUDA device, against the CPU.
+#[cfg(feature = "cuda")]
+mod cuda;
 // Tables whose rows are made of features.
 mod features;
 // Fused operations against their composites, finite differences and other thread counts.
