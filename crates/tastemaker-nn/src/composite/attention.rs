@@ -24,13 +24,11 @@ impl<'a> Padded<'a> {
         let (sequences, n) = (lanes.lengths().len(), lanes.n_tokens());
         let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
         let number = |i: usize| u32::try_from(i).expect("a batch is small");
-        let mut rows = vec![number(n); sequences * longest];
-        let mut places = Vec::with_capacity(n);
+        let (mut rows, mut places) = (Vec::new(), Vec::with_capacity(n));
         for (sequence, &length) in lanes.lengths().iter().enumerate() {
-            for place in sequence * longest..sequence * longest + length {
-                rows[place] = number(places.len());
-                places.push(number(place));
-            }
+            rows.extend((places.len()..places.len() + length).map(number));
+            rows.resize((sequence + 1) * longest, number(n));
+            places.extend((sequence * longest..).take(length).map(number));
         }
         let rows = Tensor::from_vec(rows, sequences * longest, device)?;
         Ok(Self { lanes, longest, rows, places: Tensor::from_vec(places, n, device)? })

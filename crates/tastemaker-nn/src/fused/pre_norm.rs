@@ -7,6 +7,7 @@ use super::Norm;
 use super::linear::{Pass, linear};
 use super::matrix::{Panels, Part, Precision, View};
 use super::norm::{self, Norms};
+use super::quantised::{FEW, Matrix, Quantised, multiply_quantised};
 use super::rotary::Rotation;
 use super::scratch::Scratch;
 use super::simd::{exp, max, sum, vectorised};
@@ -48,16 +49,16 @@ impl PreNormShape {
 #[derive(Clone, Debug, Default)]
 pub struct PreNormWeights {
     /// Queries, keys and values, one after the other, and their biases.
-    pub qkv: (Vec<f32>, Vec<f32>),
+    pub qkv: (Matrix, Vec<f32>),
     /// Out of attention: [width, queries].
-    pub out: Vec<f32>,
+    pub out: Matrix,
     /// Scale of the norm before attention.
     pub attention_norm: Vec<f32>,
     /// Into the feed-forward layer, what goes through silu and then what that is multiplied with:
     /// [2 inner, width].
-    pub into: Vec<f32>,
+    pub into: Matrix,
     /// Out of it: [width, inner].
-    pub out_of: Vec<f32>,
+    pub out_of: Matrix,
     /// Scale of the norm before it.
     pub feed_forward_norm: Vec<f32>,
 }
@@ -71,9 +72,18 @@ pub struct PreNormWeights {
 pub struct PreNormBlock {
     shape: PreNormShape,
     /// As [`PreNormWeights`] has them; zeros where there is no bias.
-    matrices: [(Panels, Vec<f32>); 4],
+    matrices: [Packed; 4],
     /// Scale and, zeros, shift.
     norms: [(Vec<f32>, Vec<f32>); 2],
+}
+
+/// A weight of a block, and its bias.
+#[derive(Debug)]
+struct Packed {
+    panels: Panels,
+    /// In codes, if it came in such.
+    quantised: Vec<Quantised>,
+    bias: Vec<f32>,
 }
 
 /// The keys and the values of what a model has read, a layer's in one element.
@@ -102,22 +112,25 @@ impl PreNormBlock {
     /// A block of these weights, whose factors are rounded to `precision`.
     pub fn new(shape: PreNormShape, weights: PreNormWeights, precision: Precision) -> Self {
         let PreNormWeights { qkv, out, attention_norm, into, out_of, feed_forward_norm } = weights;
-        let plain = |weight: Vec<f32>, outputs: usize| (weight, vec![0.0; outputs]);
+        let plain = |weight: Matrix, outputs: usize| (weight, vec![0.0; outputs]);
         let matrices = [
             qkv,
             plain(out, shape.width),
             plain(into, 2 * shape.inner),
             plain(out_of, shape.width),
         ];
-        let pack = |(weight, bias): (Vec<f32>, Vec<f32>)| {
-            (Pass::Forward.pack(precision, &weight, bias.len()), bias)
+        let pack = |(weight, bias): (Matrix, Vec<f32>)| Packed {
+            panels: Pass::Forward.pack(precision, &weight.values, bias.len()),
+            quantised: weight.quantised,
+            bias,
         };
-        let norms = [attention_norm, feed_forward_norm].map(|scale| plain(scale, shape.width));
+        let norms =
+            [attention_norm, feed_forward_norm].map(|scale| (scale, vec![0.0; shape.width]));
         Self { shape, matrices: matrices.map(pack), norms }
     }
 
     fn linear(&self, i: usize) -> (&Panels, &[f32]) {
-        (&self.matrices[i].0, &self.matrices[i].1)
+        (&self.matrices[i].panels, &self.matrices[i].bias)
     }
 
     #[inline(always)]
@@ -133,6 +146,12 @@ impl PreNormBlock {
         let mut normal = Scratch::new(x.len());
         self.norm(0, x, &mut normal);
         linear(&normal, self.linear(0), places.len(), qkv);
+        self.turn(qkv, places, rotation);
+    }
+
+    /// Turns queries and keys of rows that stand at `places`.
+    #[inline(always)]
+    fn turn(&self, qkv: &mut [f32], places: &[usize], rotation: &Rotation) {
         let turned = self.shape.queries() + self.shape.keys();
         for (row, place) in qkv.chunks_exact_mut(self.shape.row()).zip(places) {
             rotation.turn_at(*place, &mut row[..turned]);
@@ -145,7 +164,7 @@ impl PreNormBlock {
         let shape @ PreNormShape { size, heads, key_heads, .. } = self.shape;
         let (row, keys, past) = (shape.row(), shape.keys(), batch.past);
         let (rows, of_keys) = (batch.qkv.len() / row, head / (heads / key_heads) * size);
-        let precision = self.matrices[0].0.precision();
+        let precision = self.matrices[0].panels.precision();
         let scale = 1.0 / (size as f32).sqrt();
         let own = |at: usize| &batch.qkv[at..];
         let mut read = Scratch::new(rows * past);
@@ -209,12 +228,7 @@ impl PreNormBlock {
         let mut wide = Scratch::new(rows * 2 * inner);
         linear(&added, self.linear(2), rows, &mut wide);
         let mut active = Scratch::new(rows * inner);
-        for (both, active) in wide.chunks_exact(2 * inner).zip(active.chunks_exact_mut(inner)) {
-            let (a, b) = both.split_at(inner);
-            for ((a, b), active) in a.iter().zip(b).zip(active) {
-                *active = a / (1.0 + exp(-a)) * b;
-            }
-        }
+        gated(&wide, inner, &mut active);
         linear(&active, self.linear(3), rows, &mut added);
         norm::add(x, &added);
     }
@@ -230,6 +244,9 @@ impl PreNormBlock {
         let PreNormShape { width, size, heads, .. } = self.shape;
         let row = self.shape.row();
         let rows = places.len();
+        if rows <= FEW && self.matrices.iter().all(|matrix| !matrix.quantised.is_empty()) {
+            return self.run_few(batch, (places, rotation), x);
+        }
         let mut qkv = Scratch::new(rows * row);
         let pieces = qkv.par_chunks_mut(ROWS * row).zip(x.par_chunks(ROWS * width));
         pieces.zip(places.par_chunks(ROWS)).for_each(|((qkv, x), places)| {
@@ -253,6 +270,64 @@ impl PreNormBlock {
         });
         qkv
     }
+
+    /// [`PreNormBlock::run`] of few rows: what it takes is to read the weights, so they are read in
+    /// their codes and by all threads.
+    fn run_few(
+        &self,
+        batch: Batch<'_>,
+        (places, rotation): (&[usize], &Rotation),
+        x: &mut [f32],
+    ) -> Scratch {
+        let PreNormShape { size, heads, inner, .. } = self.shape;
+        let (rows, mut normal) = (places.len(), Scratch::new(x.len()));
+        self.norm(0, x, &mut normal);
+        let mut qkv = Scratch::new(rows * self.shape.row());
+        qkv.copy_from_slice(&self.product(0, &normal));
+        self.turn(&mut qkv, places, rotation);
+        let batch = Batch { qkv: &qkv, ..batch };
+        let (mut of_head, mut attended) =
+            (Scratch::new(rows * size), Scratch::new(rows * heads * size));
+        for head in 0..heads {
+            attend(self, head, &batch, &mut of_head);
+            let own = of_head.chunks_exact(size);
+            for (all, own) in attended.chunks_exact_mut(heads * size).zip(own) {
+                all[head * size..][..size].copy_from_slice(own);
+            }
+        }
+        norm::add(x, &self.product(1, &attended));
+        self.norm(1, x, &mut normal);
+        let wide = self.product(2, &normal);
+        let mut active = Scratch::new(rows * inner);
+        gate(&wide, inner, &mut active);
+        norm::add(x, &self.product(3, &active));
+        qkv
+    }
+
+    /// The product of few rows with a matrix, and its bias.
+    fn product(&self, i: usize, x: &[f32]) -> Vec<f32> {
+        let Packed { quantised, bias, .. } = &self.matrices[i];
+        let mut product = multiply_quantised(quantised, x);
+        for row in product.chunks_exact_mut(bias.len()) {
+            norm::add(row, bias);
+        }
+        product
+    }
+}
+
+/// silu(a) · b of rows that are `a` and then `b`, each of `inner` numbers.
+#[inline(always)]
+fn gated(wide: &[f32], inner: usize, active: &mut [f32]) {
+    for (both, active) in wide.chunks_exact(2 * inner).zip(active.chunks_exact_mut(inner)) {
+        let (a, b) = both.split_at(inner);
+        for ((a, b), active) in a.iter().zip(b).zip(active) {
+            *active = a / (1.0 + exp(-a)) * b;
+        }
+    }
+}
+
+vectorised! {
+    fn gate<'a>(wide: &'a [f32], inner: usize, active: &'a mut [f32]) -> () = gated;
 }
 
 /// What attention reads of a batch.

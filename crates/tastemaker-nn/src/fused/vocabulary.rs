@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::linear::Pass;
 use super::matrix::{Panels, Precision, View, multiply_packed};
+use super::quantised::{FEW, Matrix, Quantised, multiply_quantised};
 use super::scratch::Scratch;
 use super::simd::{exp, max, vectorised};
 
@@ -17,23 +18,30 @@ pub struct Vocabulary {
     n_tokens: usize,
     /// Of [`TOKENS`] each.
     parts: Vec<Panels>,
+    /// In codes, if it came in such.
+    quantised: Vec<Quantised>,
 }
 
 impl Vocabulary {
     /// From a table [tokens, width], whose factors are rounded to `precision`.
-    pub fn new(table: &[f32], n_tokens: usize, precision: Precision) -> Self {
+    pub fn new(table: Matrix, n_tokens: usize, precision: Precision) -> Self {
+        let Matrix { values: table, quantised } = table;
         let width = table.len() / n_tokens.max(1);
         let pack = |part: &[f32]| Pass::Forward.pack(precision, part, part.len() / width);
         Self {
             width,
             n_tokens,
             parts: table.par_chunks((TOKENS * width).max(1)).map(pack).collect(),
+            quantised,
         }
     }
 
     /// The logits of all tokens after `states`: [states, tokens].
     pub fn logits(&self, states: &[f32]) -> Vec<f32> {
         let rows = states.len() / self.width;
+        if rows <= FEW && !self.quantised.is_empty() {
+            return multiply_quantised(&self.quantised, states);
+        }
         let parts = self.parts.par_iter().map(|part| {
             let n = part.columns();
             let mut logits = Scratch::new(rows * n);

@@ -9,8 +9,8 @@ use super::gguf::Gguf;
 use super::json;
 use crate::checkpoint::{self, Checkpoint};
 use crate::fused::{
-    Norm, Norms, Past, PreNormBlock, PreNormShape, PreNormWeights, Precision, Rotation, Vocabulary,
-    pre_norm_blocks,
+    Matrix, Norm, Norms, Past, PreNormBlock, PreNormShape, PreNormWeights, Precision, Quantised,
+    Rotation, Vocabulary, pre_norm_blocks,
 };
 use crate::{Error, Result};
 
@@ -27,14 +27,35 @@ pub struct CausalModel {
     shape: PreNormShape,
     longest: usize,
     n_tokens: usize,
-    /// [tokens, width].
-    embedding: Vec<f32>,
+    embedding: Embedding,
     blocks: Vec<PreNormBlock>,
     /// Scale and, zeros, shift.
     norm: (Vec<f32>, Vec<f32>),
     head: Vocabulary,
     rotation: Rotation,
     hash: String,
+}
+
+/// The table of tokens [tokens, width], in codes if it came in such.
+#[derive(Debug)]
+enum Embedding {
+    Plain(Vec<f32>),
+    Quantised(Quantised),
+}
+
+impl Embedding {
+    fn new(table: Matrix) -> Self {
+        let Matrix { values, quantised } = table;
+        quantised.into_iter().next().map_or(Self::Plain(values), Self::Quantised)
+    }
+
+    /// Adds the numbers of a token's row to `to`.
+    fn read(&self, token: usize, width: usize, to: &mut Vec<f32>) {
+        match self {
+            Self::Plain(values) => to.extend_from_slice(&values[token * width..][..width]),
+            Self::Quantised(table) => table.read_row(token, to),
+        }
+    }
 }
 
 /// What fixes the shape of a model.
@@ -80,9 +101,9 @@ impl CausalModel {
         let embedding = from.of("token_embd.weight", &[n_tokens, shape.width])?;
         let own = "output.weight";
         let head = if from.has(own) {
-            Vocabulary::new(&from.of(own, &[n_tokens, shape.width])?, n_tokens, precision)
+            Vocabulary::new(from.of(own, &[n_tokens, shape.width])?, n_tokens, precision)
         } else {
-            Vocabulary::new(&embedding, n_tokens, precision)
+            Vocabulary::new(embedding.clone(), n_tokens, precision)
         };
         let block = |layer| Ok(PreNormBlock::new(shape, block(from, shape, layer)?, precision));
         let blocks = (0..layers).map(block).collect::<Result<_>>()?;
@@ -90,9 +111,9 @@ impl CausalModel {
             shape,
             longest,
             n_tokens,
-            embedding,
+            embedding: Embedding::new(embedding),
             blocks,
-            norm: (from.of("output_norm.weight", &[shape.width])?, vec![0.0; shape.width]),
+            norm: (from.row("output_norm.weight", shape.width)?, vec![0.0; shape.width]),
             head,
             rotation: Rotation::new(shape.size, longest, base),
             hash: format!("{hash}-{precision:?}"),
@@ -137,11 +158,11 @@ impl CausalModel {
         let width = self.shape.width;
         let mut x = Vec::with_capacity(lengths.iter().sum::<usize>() * width);
         for &token in sequences.iter().copied().flatten() {
-            let Some(row) = self.embedding.chunks_exact(width).nth(token as usize) else {
+            if token as usize >= self.n_tokens {
                 let expected = format!("one below {}, which the model knows", self.n_tokens);
                 return Err(Error::setting("a token", token, expected));
-            };
-            x.extend_from_slice(row);
+            }
+            self.embedding.read(token as usize, width, &mut x);
         }
         pre_norm_blocks(&self.blocks, &lengths, (past, keep), &self.rotation, &mut x);
         let mut states = vec![0.0; x.len()];
@@ -225,7 +246,12 @@ trait Weights {
 
     /// The numbers of a weight; rows of queries and keys so that a pair that turns together is
     /// half a head apart.
-    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Vec<f32>>;
+    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix>;
+
+    /// The numbers of a weight that is a row.
+    fn row(&mut self, name: &str, n: usize) -> Result<Vec<f32>> {
+        Ok(self.of(name, &[n])?.values)
+    }
 }
 
 /// The weights of a block.
@@ -234,22 +260,24 @@ fn block(from: &mut dyn Weights, shape: PreNormShape, layer: usize) -> Result<Pr
     let mut of =
         |part: &str, dimensions: &[usize]| from.of(&format!("blk.{layer}.{part}"), dimensions);
     let (queries, keys) = (shape.queries(), shape.keys());
-    let mut weight = of("attn_q.weight", &[queries, width])?;
-    weight.extend(of("attn_k.weight", &[keys, width])?);
-    weight.extend(of("attn_v.weight", &[keys, width])?);
-    let mut into = of("ffn_gate.weight", &[inner, width])?;
-    into.extend(of("ffn_up.weight", &[inner, width])?);
+    let weight = Matrix::below([
+        of("attn_q.weight", &[queries, width])?,
+        of("attn_k.weight", &[keys, width])?,
+        of("attn_v.weight", &[keys, width])?,
+    ]);
+    let into = [of("ffn_gate.weight", &[inner, width])?, of("ffn_up.weight", &[inner, width])?];
+    let into = Matrix::below(into);
     let (out, out_of) =
         (of("attn_output.weight", &[width, queries])?, of("ffn_down.weight", &[width, inner])?);
-    let (attention_norm, feed_forward_norm) =
-        (of("attn_norm.weight", &[width])?, of("ffn_norm.weight", &[width])?);
+    let mut norm = |part: &str| from.row(&format!("blk.{layer}.{part}.weight"), width);
+    let (attention_norm, feed_forward_norm) = (norm("attn_norm")?, norm("ffn_norm")?);
     let mut bias = vec![0.0; queries + 2 * keys];
     let (of_queries, of_others) = bias.split_at_mut(queries);
     let (of_keys, of_values) = of_others.split_at_mut(keys);
     for (part, bias) in [("q", of_queries), ("k", of_keys), ("v", of_values)] {
         let name = format!("blk.{layer}.attn_{part}.bias");
         if from.has(&name) {
-            bias.copy_from_slice(&from.of(&name, &[bias.len()])?);
+            bias.copy_from_slice(&from.row(&name, bias.len())?);
         }
     }
     Ok(PreNormWeights { qkv: (weight, bias), out, attention_norm, into, out_of, feed_forward_norm })
@@ -260,8 +288,8 @@ impl Weights for Gguf {
         Gguf::has(self, name)
     }
 
-    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Vec<f32>> {
-        let values = self.tensor(name, dimensions)?;
+    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix> {
+        let matrix = self.tensor(name, dimensions)?;
         let heads = if name.contains("attn_q.") {
             "llama.attention.head_count"
         } else {
@@ -269,18 +297,13 @@ impl Weights for Gguf {
         };
         let turns = name.contains("attn_q.") || name.contains("attn_k.");
         if !turns || self.text("general.architecture")? != "llama" {
-            return Ok(values);
+            return Ok(matrix);
         }
         // In files of this architecture the pairs are neighbours.
         let size = dimensions[0] / self.count(heads)?;
-        let row = values.len() / dimensions[0];
-        let mut apart = Vec::with_capacity(values.len());
-        for head in values.chunks_exact(size * row) {
-            for first in [0, 1] {
-                head.chunks_exact(row).skip(first).step_by(2).for_each(|row| apart.extend(row));
-            }
-        }
-        Ok(apart)
+        let of_head = |first: usize| (0..2).flat_map(move |i| (first + i..first + size).step_by(2));
+        let apart: Vec<usize> = (0..dimensions[0]).step_by(size).flat_map(of_head).collect();
+        Ok(matrix.reordered(dimensions[0], &apart))
     }
 }
 
@@ -431,7 +454,8 @@ impl Weights for Folder<'_> {
         self.file.tensors.contains_key(&translated(name))
     }
 
-    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Vec<f32>> {
-        Ok(self.file.tensor(self.path, &translated(name), dimensions)?.to_vec())
+    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix> {
+        let values = self.file.tensor(self.path, &translated(name), dimensions)?.to_vec();
+        Ok(Matrix { values, quantised: Vec::new() })
     }
 }

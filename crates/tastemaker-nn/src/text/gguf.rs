@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, Value};
 
+use super::blocks;
+use crate::fused::Matrix;
 use crate::{Error, Result};
 
 /// A GGUF file: what it says of itself, and tensors that are read when they are asked for.
@@ -91,19 +93,25 @@ impl Gguf {
         self.content.tensor_infos.contains_key(tensor)
     }
 
-    /// The numbers of a tensor, as f32 whatever the file keeps them in.
-    pub(super) fn tensor(&mut self, name: &str, dimensions: &[usize]) -> Result<Vec<f32>> {
+    /// A tensor, as f32 whatever the file keeps it in, and the codes of its rows if the file keeps
+    /// it in such.
+    pub(super) fn tensor(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix> {
         if !self.has(name) {
             return Err(self.failed(format!("tensor {name} is missing")));
         }
-        let tensor = self.content.tensor(&mut self.reader, name, &Device::Cpu);
-        let tensor = tensor.and_then(|tensor| tensor.dequantize(&Device::Cpu));
-        let tensor = tensor
-            .map_err(|error| self.failed(format!("tensor {name} cannot be read: {error}")))?;
-        if tensor.dims() != dimensions {
-            let found = tensor.dims();
+        let read = self.content.tensor(&mut self.reader, name, &Device::Cpu);
+        let failed = |error| self.failed(format!("tensor {name} cannot be read: {error}"));
+        let read = read.map_err(failed)?;
+        if read.shape().dims() != dimensions {
+            let found = read.shape().dims();
             return Err(self.failed(format!("tensor {name} is {found:?}, expected {dimensions:?}")));
         }
-        Ok(tensor.flatten_all()?.to_vec1()?)
+        let values = read.dequantize(&Device::Cpu).map_err(failed)?;
+        let inputs = dimensions[dimensions.len() - 1];
+        let quantised = blocks::quantised(read.dtype(), &read.data()?, inputs);
+        Ok(Matrix {
+            values: values.flatten_all()?.to_vec1()?,
+            quantised: quantised.into_iter().collect(),
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! Language models over text that were trained by others, read from the files as they come.
 
+mod blocks;
 mod causal_model;
 mod chat;
 mod gguf;
