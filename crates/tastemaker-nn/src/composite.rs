@@ -155,7 +155,8 @@ pub fn reading_block(
     let each = spread.heads(&qkv, (qkv.dim(1)? / shape.width, shape.heads))?;
     let (mut q, mut k, v) = (each[0].clone(), each[1].clone(), &each[2]);
     if shape.style.positions == Positions::Rotary {
-        (q, k) = (spread.turned(&q)?, spread.turned(&k)?);
+        let base = shape.style.rotary_base;
+        (q, k) = (spread.turned(&q, base)?, spread.turned(&k, base)?);
     }
     let scale = if hstu { 1.0 } else { (size as f64).sqrt() };
     let mut scores = (q.matmul(&k.t()?)? / scale)?;

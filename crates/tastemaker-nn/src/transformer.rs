@@ -259,6 +259,15 @@ impl Transformer {
         Ok(())
     }
 
+    /// The vectors of soft prompts that stand before every sequence: [tokens, width]; nothing
+    /// where there are none.
+    ///
+    /// # Errors
+    /// If something else was put in that is not merged.
+    pub fn soft_prompt(&self) -> Result<Vec<f32>> {
+        self.inserted.soft_prompt(&self.parameters)
+    }
+
     /// Says of every parameter, by its name, whether it learns.
     pub fn choose(&mut self, learns: impl Fn(&str) -> bool) {
         self.parameters.choose(learns);

@@ -126,6 +126,24 @@ impl Inserted {
         Ok(Some(prompted))
     }
 
+    /// The vectors of soft prompts that stand before every sequence: [tokens, width].
+    ///
+    /// # Errors
+    /// If there is something beside them.
+    pub(crate) fn soft_prompt(&self, parameters: &Parameters) -> Result<Vec<f32>> {
+        let mut vectors = Vec::new();
+        for (adapter, own) in self.each(parameters, Precision::F32) {
+            let soft = matches!(adapter, AnyAdapter::SoftPrompt(_))
+                && adapter.as_dyn().place().is_before();
+            let Some(prompt) = adapter.as_dyn().prompt(own, 0)?.filter(|_| soft) else {
+                let expected = "a soft prompt before, or what is merged";
+                return Err(Error::setting("an adapter", adapter.name(), expected));
+            };
+            vectors.extend(prompt.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(vectors)
+    }
+
     /// The states with this layer's prompts in their places around every sequence.
     pub(crate) fn prompts(
         &self,

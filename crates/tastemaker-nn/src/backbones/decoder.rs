@@ -41,6 +41,10 @@ pub struct Decoder {
     pub feed_forward: FeedForward,
     /// How a token knows where it stands: `learned`, `relative` or `rotary`.
     pub positions: Positions,
+    /// Where places turn, the slowest angle is about this much smaller than the fastest; 10000
+    /// where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotary_base: Option<u32>,
     /// Whether the time between two tokens adds to their score; for data with times.
     #[serde(skip_serializing_if = "is_not")]
     pub intervals: bool,
@@ -62,6 +66,7 @@ impl Backbone for Decoder {
                 positions: self.positions,
                 intervals: self.intervals,
                 kind: BlockKind::Transformer,
+                rotary_base: self.rotary_base.unwrap_or(Style::default().rotary_base),
             },
         })
     }
@@ -80,6 +85,7 @@ impl Backbone for Decoder {
             norm: self.norm,
             feed_forward: self.feed_forward,
             positions: self.positions,
+            rotary_base: self.rotary_base,
             intervals: self.intervals,
         }))
     }

@@ -62,6 +62,7 @@ impl Backbone for Encoder {
                 positions: self.positions,
                 intervals: self.intervals,
                 kind: BlockKind::Transformer,
+                ..Style::default()
             },
         })
     }

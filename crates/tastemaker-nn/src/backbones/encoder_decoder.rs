@@ -80,6 +80,7 @@ impl EncoderDecoder {
                 positions: self.positions,
                 intervals: self.intervals,
                 kind: BlockKind::Transformer,
+                ..Style::default()
             },
         })
     }

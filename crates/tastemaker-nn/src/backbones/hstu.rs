@@ -70,6 +70,7 @@ impl Backbone for Hstu {
             positions: self.positions,
             intervals: self.intervals,
             kind: BlockKind::Hstu { longest },
+            ..Style::default()
         };
         let shape = self.size.shape(Overrides {
             layers: self.layers,

@@ -95,11 +95,11 @@ impl<'a> Padded<'a> {
 
     /// `x` [sequences, heads, longest, size], each token turned by its place; see
     /// [`crate::fused::Positions`].
-    pub(super) fn turned(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn turned(&self, x: &Tensor, base: u32) -> Result<Tensor> {
         let size = x.dim(D::Minus1)?;
         let pairs = size / 2;
         let angles = (0..self.longest).flat_map(|place| {
-            let angle = move |i| place as f64 * 10_000_f64.powf(-2.0 * i as f64 / size as f64);
+            let angle = move |i| place as f64 * f64::from(base).powf(-2.0 * i as f64 / size as f64);
             (0..pairs).map(angle)
         });
         let angles = Tensor::from_iter(angles, x.device())?.reshape((self.longest, pairs))?;

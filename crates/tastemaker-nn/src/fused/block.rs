@@ -18,7 +18,7 @@ use super::linear::{Pass, linear};
 use super::mask::AttentionMask;
 use super::matrix::{Panels, Precision};
 use super::relative::{self, BUCKETS};
-use super::rotary::{self, Rotation};
+use super::rotary::Rotation;
 use super::scratch::Scratch;
 use super::simd::{Dropout, exp, gelu, vectorised};
 use super::sink::{Sink, leave};
@@ -232,8 +232,9 @@ impl Block {
     /// A block over the sequences of `lanes`; `dropout` is this block's own.
     pub fn new(shape: BlockShape, lanes: Arc<Lanes>, dropout: Dropout) -> Self {
         let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
-        let rotation = (shape.style.positions == Positions::Rotary)
-            .then(|| Rotation::new(shape.width / shape.heads, longest, rotary::BASE));
+        let rotation = (shape.style.positions == Positions::Rotary).then(|| {
+            Rotation::new(shape.width / shape.heads, longest, f64::from(shape.style.rotary_base))
+        });
         let relative = shape.style.positions == Positions::Relative;
         let buckets = if relative { relative::buckets(longest, shape.causal) } else { vec![] };
         Self {

@@ -45,20 +45,23 @@ impl PreNormShape {
     }
 }
 
+/// A matrix and a bias.
+pub type WithBias = (Matrix, Vec<f32>);
+
 /// The weights of a [`PreNormBlock`]: matrices are [outputs, inputs] in rows.
 #[derive(Clone, Debug, Default)]
 pub struct PreNormWeights {
-    /// Queries, keys and values, one after the other, and their biases.
-    pub qkv: (Matrix, Vec<f32>),
+    /// Queries, keys and values, one after the other.
+    pub qkv: WithBias,
     /// Out of attention: [width, queries].
-    pub out: Matrix,
+    pub out: WithBias,
     /// Scale of the norm before attention.
     pub attention_norm: Vec<f32>,
     /// Into the feed-forward layer, what goes through silu and then what that is multiplied with:
     /// [2 inner, width].
-    pub into: Matrix,
+    pub into: WithBias,
     /// Out of it: [width, inner].
-    pub out_of: Matrix,
+    pub out_of: WithBias,
     /// Scale of the norm before it.
     pub feed_forward_norm: Vec<f32>,
 }
@@ -112,21 +115,14 @@ impl PreNormBlock {
     /// A block of these weights, whose factors are rounded to `precision`.
     pub fn new(shape: PreNormShape, weights: PreNormWeights, precision: Precision) -> Self {
         let PreNormWeights { qkv, out, attention_norm, into, out_of, feed_forward_norm } = weights;
-        let plain = |weight: Matrix, outputs: usize| (weight, vec![0.0; outputs]);
-        let matrices = [
-            qkv,
-            plain(out, shape.width),
-            plain(into, 2 * shape.inner),
-            plain(out_of, shape.width),
-        ];
-        let pack = |(weight, bias): (Matrix, Vec<f32>)| Packed {
+        let pack = |(weight, bias): WithBias| Packed {
             panels: Pass::Forward.pack(precision, &weight.values, bias.len()),
             quantised: weight.quantised,
             bias,
         };
         let norms =
             [attention_norm, feed_forward_norm].map(|scale| (scale, vec![0.0; shape.width]));
-        Self { shape, matrices: matrices.map(pack), norms }
+        Self { shape, matrices: [qkv, out, into, out_of].map(pack), norms }
     }
 
     fn linear(&self, i: usize) -> (&Panels, &[f32]) {

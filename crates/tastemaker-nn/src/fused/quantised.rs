@@ -61,6 +61,12 @@ impl Matrix {
     }
 }
 
+impl From<Vec<f32>> for Matrix {
+    fn from(values: Vec<f32>) -> Self {
+        Self { values, quantised: Vec::new() }
+    }
+}
+
 /// Rows up to which a product reads codes; for more, unpacking them once is less work.
 pub(crate) const FEW: usize = 4;
 

@@ -1,7 +1,7 @@
 //! Queries and keys turned by their places (Su et al. 2021, *`RoFormer`*).
 
 /// The slowest angle is this much smaller than the fastest, where nothing else is said.
-pub(crate) const BASE: f64 = 10_000.0;
+pub(crate) const BASE: u32 = 10_000;
 
 /// Cosine and sine for each place and each pair of a head's numbers.
 #[derive(Debug)]

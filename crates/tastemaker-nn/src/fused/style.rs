@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rotary::BASE;
+
 /// How states are normalised before each half of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,7 +72,7 @@ impl BlockKind {
 }
 
 /// The choices of a block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Style {
     /// How states are normalised.
@@ -84,4 +86,19 @@ pub struct Style {
     pub intervals: bool,
     /// What it is made of.
     pub kind: BlockKind,
+    /// Where places turn, the slowest angle is about this much smaller than the fastest.
+    pub rotary_base: u32,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            norm: Norm::default(),
+            feed_forward: FeedForward::default(),
+            positions: Positions::default(),
+            intervals: false,
+            kind: BlockKind::default(),
+            rotary_base: BASE,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Language models that go on with a text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tastemaker_core::artifact;
@@ -33,7 +33,25 @@ pub struct CausalModel {
     norm: (Vec<f32>, Vec<f32>),
     head: Vocabulary,
     rotation: Rotation,
+    /// Vectors that stand before everything that is read: [any, width].
+    prompt: Vec<f32>,
     hash: String,
+}
+
+/// What a model is made of, beside its blocks.
+pub(super) struct Parts {
+    pub(super) shape: PreNormShape,
+    pub(super) longest: usize,
+    /// Of the turns of places.
+    pub(super) base: f64,
+    /// [tokens, width].
+    pub(super) table: Matrix,
+    /// The same where it is not the table.
+    pub(super) head: Option<Matrix>,
+    pub(super) norm: Vec<f32>,
+    /// Vectors that stand before everything that is read.
+    pub(super) prompt: Vec<f32>,
+    pub(super) hash: String,
 }
 
 /// The table of tokens [tokens, width], in codes if it came in such.
@@ -59,13 +77,59 @@ impl Embedding {
 }
 
 /// What fixes the shape of a model.
-#[derive(Debug)]
-struct Config {
-    shape: PreNormShape,
-    layers: usize,
-    n_tokens: usize,
-    longest: usize,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Config {
+    pub(super) shape: PreNormShape,
+    pub(super) layers: usize,
+    pub(super) n_tokens: usize,
+    pub(super) longest: usize,
     base: f64,
+}
+
+impl Config {
+    /// The base of the turns of places, if it is a whole number.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is looked at")]
+    pub(super) fn rotary_base(&self) -> Option<u32> {
+        let base = self.base as u32;
+        (f64::from(base) == self.base).then_some(base)
+    }
+}
+
+/// A model's file or folder, before its weights are read.
+pub(super) struct Opened {
+    config: Config,
+    weights: Box<dyn Weights>,
+    /// SHA-256 of the weights' file.
+    hash: String,
+}
+
+impl Opened {
+    pub(super) fn at(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            let config = folder_config(path)?;
+            let path = path.join("model.safetensors");
+            let bytes = checkpoint::read(&path)?;
+            let (file, hash) = (Checkpoint::foreign(&path, &bytes)?, artifact::sha256(&bytes));
+            Ok(Self { config, weights: Box::new(Folder { path, file }), hash })
+        } else {
+            let file = Gguf::open(path)?;
+            let (config, hash) = (config_of(&file)?, artifact::sha256_file(path)?);
+            Ok(Self { config, weights: Box::new(file), hash })
+        }
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn weights(&mut self) -> &mut dyn Weights {
+        &mut *self.weights
+    }
+}
+
+fn folder_config(path: &Path) -> Result<Config> {
+    let path = path.join("config.json");
+    json::<FolderConfig>(&path)?.resolve(&path)
 }
 
 /// The most tokens that a model is made ready for; what it could read more would cost memory.
@@ -75,59 +139,51 @@ impl CausalModel {
     /// Reads the GGUF file or the folder at `path`; factors of its products are rounded to
     /// `precision`.
     pub fn read(path: &Path, precision: Precision) -> Result<Self> {
-        if path.is_dir() {
-            let config_path = path.join("config.json");
-            let config = json::<FolderConfig>(&config_path)?.resolve(&config_path)?;
-            let weights = path.join("model.safetensors");
-            let bytes = checkpoint::read(&weights)?;
-            let file = Checkpoint::foreign(&weights, &bytes)?;
-            let hash = artifact::sha256(&bytes);
-            Self::new(&config, &mut Folder { path: &weights, file }, &hash, precision)
-        } else {
-            let mut file = Gguf::open(path)?;
-            let config = config_of(&file)?;
-            let hash = artifact::sha256_file(path)?;
-            Self::new(&config, &mut file, &hash, precision)
-        }
+        let mut opened = Opened::at(path)?;
+        let Config { shape, layers, n_tokens, longest, base } = *opened.config();
+        let hash = format!("{}-{precision:?}", opened.hash);
+        let from = opened.weights();
+        let own = "output.weight";
+        let head = from.has(own).then(|| from.of(own, &[n_tokens, shape.width])).transpose()?;
+        let parts = Parts {
+            shape,
+            longest,
+            base,
+            table: from.of("token_embd.weight", &[n_tokens, shape.width])?,
+            head,
+            norm: from.row("output_norm.weight", shape.width)?,
+            prompt: Vec::new(),
+            hash,
+        };
+        Self::from_parts(parts, (0..layers).map(|layer| from.block(shape, layer)), precision)
     }
 
-    fn new(
-        config: &Config,
-        from: &mut dyn Weights,
-        hash: &str,
+    pub(super) fn from_parts(
+        parts: Parts,
+        blocks: impl Iterator<Item = Result<PreNormWeights>>,
         precision: Precision,
     ) -> Result<Self> {
-        let &Config { shape, layers, n_tokens, longest, base } = config;
-        let embedding = from.of("token_embd.weight", &[n_tokens, shape.width])?;
-        let own = "output.weight";
-        let head = if from.has(own) {
-            Vocabulary::new(from.of(own, &[n_tokens, shape.width])?, n_tokens, precision)
-        } else {
-            Vocabulary::new(embedding.clone(), n_tokens, precision)
-        };
-        let block = |layer| Ok(PreNormBlock::new(shape, block(from, shape, layer)?, precision));
-        let blocks = (0..layers).map(block).collect::<Result<_>>()?;
+        let Parts { shape, longest, base, table, head, norm, prompt, hash } = parts;
+        let n_tokens = table.values.len() / shape.width;
+        let block = |weights: Result<_>| Ok(PreNormBlock::new(shape, weights?, precision));
         Ok(Self {
+            head: Vocabulary::new(head.unwrap_or_else(|| table.clone()), n_tokens, precision),
+            embedding: Embedding::new(table),
+            blocks: blocks.map(block).collect::<Result<_>>()?,
+            norm: (norm, vec![0.0; shape.width]),
+            rotation: Rotation::new(shape.size, longest, base),
             shape,
             longest,
             n_tokens,
-            embedding: Embedding::new(embedding),
-            blocks,
-            norm: (from.row("output_norm.weight", shape.width)?, vec![0.0; shape.width]),
-            head,
-            rotation: Rotation::new(shape.size, longest, base),
-            hash: format!("{hash}-{precision:?}"),
+            prompt,
+            hash,
         })
     }
 
     /// The most tokens that the model at `path` reads, without reading its weights.
     pub fn longest_at(path: &Path) -> Result<usize> {
-        let config = if path.is_dir() {
-            let path = path.join("config.json");
-            json::<FolderConfig>(&path)?.resolve(&path)?
-        } else {
-            config_of(&Gguf::open(path)?)?
-        };
+        let config =
+            if path.is_dir() { folder_config(path)? } else { config_of(&Gguf::open(path)?)? };
         Ok(config.longest)
     }
 
@@ -150,12 +206,18 @@ impl CausalModel {
     /// [tokens, width]. If `keep`, there must be one sequence, which becomes part of `past`.
     pub fn states(&self, sequences: &[&[u32]], past: &mut Past, keep: bool) -> Result<Vec<f32>> {
         let lengths: Vec<usize> = sequences.iter().map(|tokens| tokens.len()).collect();
-        let longest = past.len() + lengths.iter().copied().max().unwrap_or_default();
+        let width = self.shape.width;
+        let before = if past.is_empty() { self.prompt.len() / width } else { past.len() };
+        let longest = before + lengths.iter().copied().max().unwrap_or_default();
         if longest > self.longest {
             let expected = format!("{} at most, which the model reads", self.longest);
             return Err(Error::setting("the number of tokens", longest, expected));
         }
-        let width = self.shape.width;
+        if past.is_empty() && !self.prompt.is_empty() {
+            let mut prompt = self.prompt.clone();
+            let n = prompt.len() / width;
+            pre_norm_blocks(&self.blocks, &[n], (past, true), &self.rotation, &mut prompt);
+        }
         let mut x = Vec::with_capacity(lengths.iter().sum::<usize>() * width);
         for &token in sequences.iter().copied().flatten() {
             if token as usize >= self.n_tokens {
@@ -241,7 +303,7 @@ fn most_likely(logits: &[f32]) -> Option<u32> {
 }
 
 /// Where weights come from, by the names that GGUF files have for them.
-trait Weights {
+pub(super) trait Weights {
     fn has(&self, name: &str) -> bool;
 
     /// The numbers of a weight; rows of queries and keys so that a pair that turns together is
@@ -252,35 +314,43 @@ trait Weights {
     fn row(&mut self, name: &str, n: usize) -> Result<Vec<f32>> {
         Ok(self.of(name, &[n])?.values)
     }
-}
 
-/// The weights of a block.
-fn block(from: &mut dyn Weights, shape: PreNormShape, layer: usize) -> Result<PreNormWeights> {
-    let PreNormShape { width, inner, .. } = shape;
-    let mut of =
-        |part: &str, dimensions: &[usize]| from.of(&format!("blk.{layer}.{part}"), dimensions);
-    let (queries, keys) = (shape.queries(), shape.keys());
-    let weight = Matrix::below([
-        of("attn_q.weight", &[queries, width])?,
-        of("attn_k.weight", &[keys, width])?,
-        of("attn_v.weight", &[keys, width])?,
-    ]);
-    let into = [of("ffn_gate.weight", &[inner, width])?, of("ffn_up.weight", &[inner, width])?];
-    let into = Matrix::below(into);
-    let (out, out_of) =
-        (of("attn_output.weight", &[width, queries])?, of("ffn_down.weight", &[width, inner])?);
-    let mut norm = |part: &str| from.row(&format!("blk.{layer}.{part}.weight"), width);
-    let (attention_norm, feed_forward_norm) = (norm("attn_norm")?, norm("ffn_norm")?);
-    let mut bias = vec![0.0; queries + 2 * keys];
-    let (of_queries, of_others) = bias.split_at_mut(queries);
-    let (of_keys, of_values) = of_others.split_at_mut(keys);
-    for (part, bias) in [("q", of_queries), ("k", of_keys), ("v", of_values)] {
-        let name = format!("blk.{layer}.attn_{part}.bias");
-        if from.has(&name) {
-            bias.copy_from_slice(&from.row(&name, bias.len())?);
+    /// The weights of a block.
+    fn block(&mut self, shape: PreNormShape, layer: usize) -> Result<PreNormWeights> {
+        let PreNormShape { width, inner, .. } = shape;
+        let mut of =
+            |part: &str, dimensions: &[usize]| self.of(&format!("blk.{layer}.{part}"), dimensions);
+        let (queries, keys) = (shape.queries(), shape.keys());
+        let weight = Matrix::below([
+            of("attn_q.weight", &[queries, width])?,
+            of("attn_k.weight", &[keys, width])?,
+            of("attn_v.weight", &[keys, width])?,
+        ]);
+        let into = [of("ffn_gate.weight", &[inner, width])?, of("ffn_up.weight", &[inner, width])?];
+        let into = Matrix::below(into);
+        let (out, out_of) =
+            (of("attn_output.weight", &[width, queries])?, of("ffn_down.weight", &[width, inner])?);
+        let mut norm = |part: &str| self.row(&format!("blk.{layer}.{part}.weight"), width);
+        let (attention_norm, feed_forward_norm) = (norm("attn_norm")?, norm("ffn_norm")?);
+        let mut bias = vec![0.0; queries + 2 * keys];
+        let (of_queries, of_others) = bias.split_at_mut(queries);
+        let (of_keys, of_values) = of_others.split_at_mut(keys);
+        for (part, bias) in [("q", of_queries), ("k", of_keys), ("v", of_values)] {
+            let name = format!("blk.{layer}.attn_{part}.bias");
+            if self.has(&name) {
+                bias.copy_from_slice(&self.row(&name, bias.len())?);
+            }
         }
+        let plain = |matrix: Matrix, outputs: usize| (matrix, vec![0.0; outputs]);
+        Ok(PreNormWeights {
+            qkv: (weight, bias),
+            out: plain(out, width),
+            attention_norm,
+            into: plain(into, 2 * inner),
+            out_of: plain(out_of, width),
+            feed_forward_norm,
+        })
     }
-    Ok(PreNormWeights { qkv: (weight, bias), out, attention_norm, into, out_of, feed_forward_norm })
 }
 
 impl Weights for Gguf {
@@ -417,8 +487,8 @@ impl FolderConfig {
 }
 
 /// The weights of a folder.
-struct Folder<'a> {
-    path: &'a Path,
+struct Folder {
+    path: PathBuf,
     file: Checkpoint<()>,
 }
 
@@ -449,13 +519,13 @@ fn translated(name: &str) -> String {
     }
 }
 
-impl Weights for Folder<'_> {
+impl Weights for Folder {
     fn has(&self, name: &str) -> bool {
         self.file.tensors.contains_key(&translated(name))
     }
 
     fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix> {
-        let values = self.file.tensor(self.path, &translated(name), dimensions)?.to_vec();
+        let values = self.file.tensor(&self.path, &translated(name), dimensions)?.to_vec();
         Ok(Matrix { values, quantised: Vec::new() })
     }
 }

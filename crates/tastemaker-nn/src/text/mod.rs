@@ -6,6 +6,7 @@ mod chat;
 mod gguf;
 mod sentence_encoder;
 mod tokenizer;
+mod trainable;
 
 use std::path::Path;
 

@@ -1,10 +1,18 @@
 //! Causal language models against transformers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tastemaker_nn::fused::{Past, Precision};
+use tastemaker_core::SeedTree;
+use tastemaker_nn::adapters::{AnyAdapter, Bottleneck, Lora, Place, SoftPrompt};
+use tastemaker_nn::checkpoint::Checkpoint;
+use tastemaker_nn::fused::{Lanes, Past, Precision};
+use tastemaker_nn::parameters::Group;
 use tastemaker_nn::text::{CausalModel, TextTokenizer};
+use tastemaker_nn::transformer::{Pass, Transformer};
 
+use crate::features::numbers;
+use crate::gradients::enlarge;
 use crate::models::model;
 
 #[derive(serde::Deserialize)]
@@ -184,4 +192,90 @@ fn a_file_that_is_no_such_model_is_refused_with_its_name() {
     assert_eq!(problem, "the number of tokens is 65, expected 64 at most, which the model reads");
     let problem = model.states(&[&[40]], &mut Past::default(), false).unwrap_err().to_string();
     assert_eq!(problem, "a token is 40, expected one below 40, which the model knows");
+}
+
+/// The states of a model that learns, and those that it is read with once it has learnt.
+fn same_states(what: &str, model: Transformer, tokens: &[u32]) -> Vec<f32> {
+    let lanes = Arc::new(Lanes::new(vec![tokens.len()]));
+    let learning = model.forward(tokens.into(), &lanes, Pass::default()).unwrap();
+    let learning: Vec<f32> = learning.flatten_all().unwrap().to_vec1().unwrap();
+    let read = CausalModel::of(model, Precision::F32, "it").unwrap();
+    let mut past = Past::default();
+    let (first, rest) = tokens.split_at(3);
+    let mut states = read.states(&[first], &mut past, true).unwrap();
+    states.extend(read.states(&[rest], &mut past, false).unwrap());
+    assert!(furthest(&states, &learning) < 1e-4, "{what}: {}", furthest(&states, &learning));
+    states
+}
+
+/// A small model with biases and shared heads of keys, of numbers without a pattern.
+fn write_qwen2(folder: &Path) {
+    let (width, inner, keys, n_tokens) = (32, 40, 16, 20);
+    let config = serde_json::json!({
+        "model_type": "qwen2", "hidden_size": width, "num_hidden_layers": 2, "hidden_act": "silu",
+        "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": inner,
+        "rms_norm_eps": 1e-5, "vocab_size": n_tokens, "max_position_embeddings": 64,
+        "rope_theta": 500.0, "tie_word_embeddings": true,
+    });
+    fs_err::write(folder.join("config.json"), config.to_string()).unwrap();
+    let mut all = vec![
+        ("model.embed_tokens.weight".to_owned(), vec![n_tokens, width]),
+        ("model.norm.weight".to_owned(), vec![width]),
+    ];
+    for layer in 0..2 {
+        for (part, dimensions) in [
+            ("self_attn.q_proj.weight", vec![width, width]),
+            ("self_attn.k_proj.weight", vec![keys, width]),
+            ("self_attn.v_proj.weight", vec![keys, width]),
+            ("self_attn.q_proj.bias", vec![width]),
+            ("self_attn.k_proj.bias", vec![keys]),
+            ("self_attn.v_proj.bias", vec![keys]),
+            ("self_attn.o_proj.weight", vec![width, width]),
+            ("input_layernorm.weight", vec![width]),
+            ("mlp.gate_proj.weight", vec![inner, width]),
+            ("mlp.up_proj.weight", vec![inner, width]),
+            ("mlp.down_proj.weight", vec![width, inner]),
+            ("post_attention_layernorm.weight", vec![width]),
+        ] {
+            all.push((format!("model.layers.{layer}.{part}"), dimensions));
+        }
+    }
+    let with_values = |(seed, (name, dimensions)): (usize, (String, Vec<usize>))| {
+        let values = numbers(dimensions.iter().product(), seed);
+        (name, (dimensions, values.into_iter().map(|x| 0.3 * x).collect()))
+    };
+    let tensors = all.into_iter().enumerate().map(with_values).collect();
+    Checkpoint { about: (), tensors }.write(&folder.join("model.safetensors")).unwrap();
+}
+
+#[test]
+fn a_model_that_goes_on_learning_is_the_one_that_was_read() {
+    let tokens: Vec<u32> = (0..15).map(|i| i * i % 20).collect();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path();
+    write_qwen2(path);
+    for refused in ["qwen2-tiny", "llama-tiny"] {
+        let error = CausalModel::trainable(&folder(refused)).unwrap_err().to_string();
+        assert!(error.contains("whose norms add 0.000001, not 0.00001"), "{error}");
+    }
+    let model = CausalModel::read(path, Precision::F32).unwrap();
+    let expected = model.states(&[&tokens], &mut Past::default(), false).unwrap();
+    let found = same_states("as it was", CausalModel::trainable(path).unwrap(), &tokens);
+    assert!(furthest(&found, &expected) < 1e-4);
+    let soft = |inner_size| SoftPrompt { tokens: 2, inner_size, place: Place::Before };
+    for (what, adapter) in [
+        ("lora", AnyAdapter::Lora(Lora { rank: 2, ..Lora::default() })),
+        ("soft prompt", AnyAdapter::SoftPrompt(soft(0))),
+        ("soft prompt by a network", AnyAdapter::SoftPrompt(soft(4))),
+    ] {
+        let mut model = CausalModel::trainable(path).unwrap();
+        model.insert(&adapter, &SeedTree::new(2)).unwrap();
+        enlarge(&model, |name| !Group::of(name).is_backbone());
+        let found = same_states(what, model, &tokens);
+        assert!(furthest(&found, &expected) > 1e-3, "{what} does nothing");
+    }
+    let mut model = CausalModel::trainable(path).unwrap();
+    model.insert(&AnyAdapter::Bottleneck(Bottleneck::default()), &SeedTree::new(2)).unwrap();
+    let error = CausalModel::of(model, Precision::F32, "it").unwrap_err().to_string();
+    assert!(error.contains("bottleneck") && error.contains("what is merged"), "{error}");
 }

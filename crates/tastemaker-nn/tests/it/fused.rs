@@ -22,6 +22,7 @@ pub(crate) const SHAPE: BlockShape = BlockShape {
         positions: Positions::Learned,
         intervals: false,
         kind: BlockKind::Transformer,
+        rotary_base: 10_000,
     },
 };
 

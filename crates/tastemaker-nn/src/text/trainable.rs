@@ -1,0 +1,180 @@
+//! Pre-trained causal language models that go on learning.
+
+use std::path::Path;
+
+use candle_core::Device;
+use tastemaker_core::SeedTree;
+
+use super::causal_model::{CausalModel, Opened, Parts};
+use crate::backbones::{AnyBackbone, Decoder};
+use crate::fused::{
+    EPSILON, FeedForward, Matrix, Norm, Positions, PreNormShape, PreNormWeights, Precision,
+    WithBias,
+};
+use crate::transformer::{TABLE, Transformer};
+use crate::{Error, Result};
+
+impl CausalModel {
+    /// The model at `path` as a [`Transformer`] over its tokens, which learns as every other does.
+    ///
+    /// Keys and values that several heads of queries share stand there once for each of them.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or the model is of a kind that a [`Decoder`] is not: if its table
+    /// of tokens is not also its head, if its heads are not as wide together as its states, or if
+    /// its norms add something other to the mean square.
+    pub fn trainable(path: &Path) -> Result<Transformer> {
+        let mut opened = Opened::at(path)?;
+        let config = *opened.config();
+        let shape = config.shape;
+        let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
+        if shape.queries() != shape.width {
+            let PreNormShape { width, heads, size, .. } = shape;
+            let found = format!("{heads} heads of {size} numbers in states of {width}");
+            return Err(failed(format!("a model with {found} cannot learn here")));
+        }
+        if (shape.epsilon - EPSILON).abs() > 1e-3 * EPSILON {
+            let found = shape.epsilon;
+            let problem =
+                format!("a model whose norms add {found}, not {EPSILON}, cannot learn here");
+            return Err(failed(problem));
+        }
+        if opened.weights().has("output.weight") {
+            let problem = "a model whose head has weights of its own cannot learn here";
+            return Err(failed(problem.to_owned()));
+        }
+        let backbone = AnyBackbone::Decoder(Decoder {
+            layers: Some(config.layers),
+            heads: Some(shape.heads),
+            embedding_size: Some(shape.width),
+            inner_size: Some(shape.inner),
+            max_length: Some(config.longest),
+            dropout: Some(0.0),
+            norm: Norm::Rms,
+            feed_forward: FeedForward::Swiglu,
+            positions: Positions::Rotary,
+            rotary_base: Some(config.rotary_base().ok_or_else(|| {
+                failed("a model whose places turn by no whole number cannot learn here".to_owned())
+            })?),
+            ..Decoder::default()
+        });
+        let (n_tokens, layers) = (config.n_tokens, config.layers);
+        let model = Transformer::on(Device::Cpu, &backbone, n_tokens, &SeedTree::new(0))?;
+        let mut all = vec![
+            (
+                TABLE.to_owned(),
+                opened.weights().of("token_embd.weight", &[n_tokens, shape.width])?.values,
+            ),
+            ("norm.weight".to_owned(), opened.weights().row("output_norm.weight", shape.width)?),
+        ];
+        for layer in 0..layers {
+            let weights = opened.weights().block(shape, layer)?;
+            all.extend(
+                spread(shape, weights)
+                    .map(|(name, values)| (format!("block.{layer}.{name}"), values)),
+            );
+        }
+        let all: std::collections::BTreeMap<String, Vec<f32>> = all.into_iter().collect();
+        model.parameters().set(|name, _| {
+            let missing = || Error::setting("the parameter", name, "one that the model has");
+            all.get(name).map(Vec::as_slice).ok_or_else(missing)
+        })?;
+        Ok(model)
+    }
+
+    /// What a model from [`CausalModel::trainable`] has become: what adapters add to its weights
+    /// is added, and the vectors of a soft prompt before its sequences are read first. `identity`
+    /// tells it from every other.
+    ///
+    /// # Errors
+    /// If something else was put into it.
+    pub fn of(mut model: Transformer, precision: Precision, identity: &str) -> Result<Self> {
+        model.merge()?;
+        let prompt = model.soft_prompt()?;
+        let shape = model.shape();
+        let values = |name: &str| model.parameters().values(name);
+        let whole = |name: String| -> Result<Matrix> { Ok(values(&name)?.into()) };
+        let of_block = |layer: usize| -> Result<PreNormWeights> {
+            let name = |part: &str| format!("block.{layer}.{part}");
+            let linear = |part: &str| {
+                Ok::<WithBias, Error>((
+                    whole(name(&format!("{part}.weight")))?,
+                    values(&name(&format!("{part}.bias")))?,
+                ))
+            };
+            Ok(PreNormWeights {
+                qkv: linear("attention.qkv")?,
+                out: linear("attention.out")?,
+                attention_norm: values(&name("attention-norm.weight"))?,
+                into: linear("feed-forward.in")?,
+                out_of: linear("feed-forward.out")?,
+                feed_forward_norm: values(&name("feed-forward-norm.weight"))?,
+            })
+        };
+        let own = PreNormShape {
+            width: shape.embedding_size,
+            heads: shape.heads,
+            key_heads: shape.heads,
+            size: shape.embedding_size / shape.heads,
+            inner: shape.inner_size,
+            epsilon: EPSILON,
+        };
+        Self::from_parts(
+            Parts {
+                shape: own,
+                longest: shape.max_length,
+                base: f64::from(shape.style.rotary_base),
+                table: whole(TABLE.to_owned())?,
+                head: None,
+                norm: values("norm.weight")?,
+                prompt,
+                hash: identity.to_owned(),
+            },
+            (0..shape.layers).map(of_block),
+            precision,
+        )
+    }
+}
+
+/// The weights of a block by the names of a [`Transformer`], with keys and values for each head of
+/// queries.
+fn spread(
+    shape: PreNormShape,
+    weights: PreNormWeights,
+) -> impl Iterator<Item = (&'static str, Vec<f32>)> {
+    let PreNormWeights {
+        qkv: (qkv, qkv_bias),
+        out,
+        attention_norm,
+        into,
+        out_of,
+        feed_forward_norm,
+    } = weights;
+    [
+        ("attention-norm.weight", attention_norm),
+        ("attention.qkv.weight", each_head(shape, &qkv.values, shape.width)),
+        ("attention.qkv.bias", each_head(shape, &qkv_bias, 1)),
+        ("attention.out.weight", out.0.values),
+        ("attention.out.bias", out.1),
+        ("feed-forward-norm.weight", feed_forward_norm),
+        ("feed-forward.in.weight", into.0.values),
+        ("feed-forward.in.bias", into.1),
+        ("feed-forward.out.weight", out_of.0.values),
+        ("feed-forward.out.bias", out_of.1),
+    ]
+    .into_iter()
+}
+
+/// Rows of queries, and of keys and values once for each head of queries; each of `row` numbers.
+fn each_head(shape: PreNormShape, all: &[f32], row: usize) -> Vec<f32> {
+    let (a_head, shared) = (shape.size * row, shape.heads / shape.key_heads);
+    let (queries, rest) = all.split_at(shape.queries() * row);
+    let (keys, values) = rest.split_at(shape.keys() * row);
+    let mut spread = queries.to_vec();
+    for part in [keys, values] {
+        for head in part.chunks_exact(a_head) {
+            (0..shared).for_each(|_| spread.extend_from_slice(head));
+        }
+    }
+    spread
+}
