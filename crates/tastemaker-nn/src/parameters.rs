@@ -218,7 +218,7 @@ impl Parameters {
     ///
     /// # Panics
     /// As [`Parameters::get`].
-    pub(crate) fn replace(&self, name: &str, values: &[f32]) -> Result<()> {
+    pub fn replace(&self, name: &str, values: &[f32]) -> Result<()> {
         let variable = &self.parameter(name).variable;
         variable.set(&Tensor::from_slice(values, variable.shape(), &self.device)?)?;
         self.changed();

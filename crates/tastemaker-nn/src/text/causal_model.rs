@@ -91,7 +91,7 @@ impl Config {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is looked at")]
     pub(super) fn rotary_base(&self) -> Option<u32> {
         let base = self.base as u32;
-        (f64::from(base) == self.base).then_some(base)
+        ((f64::from(base) - self.base).abs() < f64::EPSILON).then_some(base)
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) struct Opened {
     config: Config,
     weights: Box<dyn Weights>,
     /// SHA-256 of the weights' file.
-    hash: String,
+    pub(super) hash: String,
 }
 
 impl Opened {

@@ -5,7 +5,8 @@ use std::path::Path;
 use candle_core::Device;
 use tastemaker_core::SeedTree;
 
-use super::causal_model::{CausalModel, Opened, Parts};
+use super::causal_model::{CausalModel, Config, Opened, Parts};
+use crate::adapters::AnyAdapter;
 use crate::backbones::{AnyBackbone, Decoder};
 use crate::fused::{
     EPSILON, FeedForward, Matrix, Norm, Positions, PreNormShape, PreNormWeights, Precision,
@@ -20,45 +21,11 @@ impl CausalModel {
     /// Keys and values that several heads of queries share stand there once for each of them.
     ///
     /// # Errors
-    /// If the file cannot be read, or the model is of a kind that a [`Decoder`] is not: if its table
-    /// of tokens is not also its head, if its heads are not as wide together as its states, or if
-    /// its norms add something other to the mean square.
+    /// As [`CausalModel::backbone_at`].
     pub fn trainable(path: &Path) -> Result<Transformer> {
         let mut opened = Opened::at(path)?;
-        let config = *opened.config();
-        let shape = config.shape;
-        let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
-        if shape.queries() != shape.width {
-            let PreNormShape { width, heads, size, .. } = shape;
-            let found = format!("{heads} heads of {size} numbers in states of {width}");
-            return Err(failed(format!("a model with {found} cannot learn here")));
-        }
-        if (shape.epsilon - EPSILON).abs() > 1e-3 * EPSILON {
-            let found = shape.epsilon;
-            let problem =
-                format!("a model whose norms add {found}, not {EPSILON}, cannot learn here");
-            return Err(failed(problem));
-        }
-        if opened.weights().has("output.weight") {
-            let problem = "a model whose head has weights of its own cannot learn here";
-            return Err(failed(problem.to_owned()));
-        }
-        let backbone = AnyBackbone::Decoder(Decoder {
-            layers: Some(config.layers),
-            heads: Some(shape.heads),
-            embedding_size: Some(shape.width),
-            inner_size: Some(shape.inner),
-            max_length: Some(config.longest),
-            dropout: Some(0.0),
-            norm: Norm::Rms,
-            feed_forward: FeedForward::Swiglu,
-            positions: Positions::Rotary,
-            rotary_base: Some(config.rotary_base().ok_or_else(|| {
-                failed("a model whose places turn by no whole number cannot learn here".to_owned())
-            })?),
-            ..Decoder::default()
-        });
-        let (n_tokens, layers) = (config.n_tokens, config.layers);
+        let (backbone, config) = (backbone(path, &mut opened)?, *opened.config());
+        let Config { shape, n_tokens, layers, .. } = config;
         let model = Transformer::on(Device::Cpu, &backbone, n_tokens, &SeedTree::new(0))?;
         let mut all = vec![
             (
@@ -80,6 +47,28 @@ impl CausalModel {
             all.get(name).map(Vec::as_slice).ok_or_else(missing)
         })?;
         Ok(model)
+    }
+
+    /// What the model at `path` is as a backbone, without reading its weights.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or the model is of a kind that a [`Decoder`] is not: if its table
+    /// of tokens is not also its head, if its heads are not as wide together as its states, or if
+    /// its norms add something other to the mean square.
+    pub fn backbone_at(path: &Path) -> Result<AnyBackbone> {
+        backbone(path, &mut Opened::at(path)?)
+    }
+
+    /// Tells the model at `path` from every other.
+    pub fn hash_at(path: &Path) -> Result<String> {
+        Ok(Opened::at(path)?.hash)
+    }
+
+    /// Whether a model that has learnt can be read with this in it.
+    pub fn reads(adapter: &AnyAdapter) -> bool {
+        let soft = matches!(adapter, AnyAdapter::SoftPrompt(_));
+        let adapter = adapter.as_dyn();
+        adapter.is_mergeable() || (soft && adapter.place().is_before())
     }
 
     /// What a model from [`CausalModel::trainable`] has become: what adapters add to its weights
@@ -134,6 +123,42 @@ impl CausalModel {
             precision,
         )
     }
+}
+
+/// What a [`Transformer`] must be to be the model that was opened.
+fn backbone(path: &Path, opened: &mut Opened) -> Result<AnyBackbone> {
+    let config = *opened.config();
+    let shape = config.shape;
+    let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
+    if shape.queries() != shape.width {
+        let PreNormShape { width, heads, size, .. } = shape;
+        let found = format!("{heads} heads of {size} numbers in states of {width}");
+        return Err(failed(format!("a model with {found} cannot learn here")));
+    }
+    if (shape.epsilon - EPSILON).abs() > 1e-3 * EPSILON {
+        let found = shape.epsilon;
+        let problem = format!("a model whose norms add {found}, not {EPSILON}, cannot learn here");
+        return Err(failed(problem));
+    }
+    if opened.weights().has("output.weight") {
+        let problem = "a model whose head has weights of its own cannot learn here";
+        return Err(failed(problem.to_owned()));
+    }
+    Ok(AnyBackbone::Decoder(Decoder {
+        layers: Some(config.layers),
+        heads: Some(shape.heads),
+        embedding_size: Some(shape.width),
+        inner_size: Some(shape.inner),
+        max_length: Some(config.longest),
+        dropout: Some(0.0),
+        norm: Norm::Rms,
+        feed_forward: FeedForward::Swiglu,
+        positions: Positions::Rotary,
+        rotary_base: Some(config.rotary_base().ok_or_else(|| {
+            failed("a model whose places turn by no whole number cannot learn here".to_owned())
+        })?),
+        ..Decoder::default()
+    }))
 }
 
 /// The weights of a block by the names of a [`Transformer`], with keys and values for each head of

@@ -28,7 +28,7 @@ pub use language_model::{
     LanguageModel, MODEL_FILE, Others, Pretraining, Scoring, TextAdaptor, TextInitialise,
 };
 pub use most_popular::MostPopular;
-pub use text_language_model::TextLanguageModel;
+pub use text_language_model::{TextLanguageModel, Tuning};
 pub use text_similarity::TextSimilarity;
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by

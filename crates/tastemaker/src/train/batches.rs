@@ -268,6 +268,21 @@ impl<'a> Windows<'a> {
         Self { windows }
     }
 
+    /// Sequences as they are, each a user's by its number.
+    pub fn of(sequences: &'a [Vec<ItemId>]) -> Self {
+        let window = |(user, items): (u32, &'a Vec<ItemId>)| Window {
+            user: UserId(user),
+            first: 0,
+            items: &items[..],
+        };
+        Self { windows: (0..).zip(sequences).map(window).collect() }
+    }
+
+    /// All of them.
+    pub fn in_order(&self) -> &[Window<'a>] {
+        &self.windows
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.windows.len()

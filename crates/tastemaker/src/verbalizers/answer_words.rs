@@ -54,6 +54,11 @@ impl Verbalizer for AnswerWords {
         true
     }
 
+    fn answer(&self, _title: &str, right: bool) -> Option<Vec<String>> {
+        let words = if right { &self.good } else { &self.bad };
+        words.first().map(|word| vec![word.clone()])
+    }
+
     fn problem(&self) -> Option<Error> {
         for (name, words) in [("good", &self.good), ("bad", &self.bad)] {
             if words.is_empty() || words.iter().any(|word| word.trim().is_empty()) {

@@ -72,6 +72,11 @@ impl Verbalizer for ConstrainedTitles {
         false
     }
 
+    fn answer(&self, title: &str, right: bool) -> Option<Vec<String>> {
+        let Self { before_title, after_title, .. } = self;
+        right.then(|| vec![format!("{before_title}{title}"), after_title.clone()])
+    }
+
     fn problem(&self) -> Option<Error> {
         let ends = || setting("after-title", "empty", "something that ends a title");
         let beams = check("beams", self.beams, 1..=10_000);

@@ -57,6 +57,10 @@ impl Verbalizer for Likelihood {
             alone: Mutex::default(),
         }))
     }
+
+    fn answer(&self, title: &str, right: bool) -> Option<Vec<String>> {
+        right.then(|| vec![format!("{}{title}", self.before_title)])
+    }
 }
 
 impl Prepared {

@@ -39,6 +39,10 @@ pub trait Verbalizer {
         true
     }
 
+    /// What a model is to say where an item of this title is right, or wrong, in pieces whose tokens
+    /// are apart; nothing where it is never asked so.
+    fn answer(&self, title: &str, right: bool) -> Option<Vec<String>>;
+
     /// What of the settings cannot be used.
     fn problem(&self) -> Option<Error> {
         None

@@ -65,6 +65,10 @@ impl Verbalizer for WrittenTitles {
         false
     }
 
+    fn answer(&self, title: &str, right: bool) -> Option<Vec<String>> {
+        right.then(|| vec![format!("{title}\n")])
+    }
+
     fn problem(&self) -> Option<Error> {
         let most = check("most-tokens", self.most_tokens, 1..=100_000);
         most.or_else(|| check("similar", self.similar, 0.0..=1.0))

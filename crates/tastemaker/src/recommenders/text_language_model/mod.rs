@@ -11,6 +11,7 @@ use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::{CausalModel, TextTokenizer};
 
 use super::{FitContext, FitRecommender, Given};
+use crate::error::setting;
 use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
 use crate::verbalizers::{
     AnyVerbalizer, Likelihood, Model, Named, Reader, Verbalize, unfit_for_endpoints, unfitting,
@@ -22,8 +23,8 @@ use crate::{Error, Result};
 /// # What it does
 /// Fills the template with the last items of the history, and with fewer of them, the oldest left
 /// out first, where the prompt would be longer than the model reads; reads it; and takes items out
-/// of what the model would say by the verbalizer. Nothing learns: prompt-free tuning (tuning-free
-/// prompting), as `PLM-Rec`'s and `LLMRank`'s zero-shot rankers.
+/// of what the model would say by the verbalizer. Without `tuning` nothing learns: prompt-free
+/// tuning (tuning-free prompting), as `PLM-Rec`'s and `LLMRank`'s zero-shot rankers.
 ///
 /// # When not to use it
 /// Where titles say little, and on public data without asking whether the model knows it by heart.
@@ -46,6 +47,9 @@ pub struct TextLanguageModel {
     pub prompt: Prompting,
     /// How items are read out of it.
     pub verbalizer: AnyVerbalizer,
+    /// How it learns to recommend; absent where nothing learns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
 }
 
 impl Default for TextLanguageModel {
@@ -56,9 +60,15 @@ impl Default for TextLanguageModel {
             precision: Precision::F32,
             prompt: Prompting::default(),
             verbalizer: AnyVerbalizer::Likelihood(Likelihood::default()),
+            tuning: None,
         }
     }
 }
+
+mod tuning;
+
+use tuning::Teaching;
+pub use tuning::Tuning;
 
 const NAME: &str = "text-language-model";
 
@@ -74,9 +84,15 @@ impl TextLanguageModel {
         Prompter::new(&self.prompt, model, (context.data, context.split, &context.seeds))
     }
 
-    fn open(&self, context: &FitContext<'_>) -> Result<Model> {
+    fn open(&self, context: &FitContext<'_>, prompter: &Prompter) -> Result<Model> {
         let Some(endpoint) = &self.endpoint else {
-            let model = CausalModel::read(&self.model, self.precision)?;
+            let verbalizer = self.verbalizer.as_dyn();
+            let model = match &self.tuning {
+                None => CausalModel::read(&self.model, self.precision)?,
+                Some(tuning) => {
+                    Teaching { settings: self, tuning, prompter, verbalizer, context }.run()?
+                }
+            };
             return Ok(Model::Here(Box::new(model)));
         };
         let of = artifact::sha256(format!("{} {}", endpoint.url, endpoint.model).as_bytes());
@@ -92,7 +108,7 @@ impl FitRecommender for TextLanguageModel {
             return Err(without_titles());
         }
         let prompter = self.prompter(context)?;
-        let reader = Reader { model: self.open(context)?, prompter };
+        let reader = Reader { model: self.open(context, &prompter)?, prompter };
         let verbalizer = self.verbalizer.as_dyn();
         let needs_candidates = verbalizer.needs_candidates();
         let verbalizer = verbalizer.prepare(&reader)?;
@@ -114,7 +130,14 @@ impl FitRecommender for TextLanguageModel {
         let wants = self.prompt.chat && self.endpoint.is_none() && model.is_none();
         let chat = wants.then(|| Chat::of_model(&self.model).err()).flatten();
         let chat = chat.map(|error| error.at("prompt"));
-        titles.into_iter().chain(model).chain(chat).collect()
+        let tuning = match &self.tuning {
+            Some(tuning) if model.is_none() => match CausalModel::backbone_at(&self.model) {
+                Ok(backbone) => tuning.unsuitable(&backbone),
+                Err(error) => vec![Error::from(error).at("model")],
+            },
+            _ => vec![],
+        };
+        titles.into_iter().chain(model).chain(chat).chain(tuning).collect()
     }
 
     fn problems(&self) -> Vec<Error> {
@@ -127,7 +150,14 @@ impl FitRecommender for TextLanguageModel {
         let verbalizer = self.verbalizer.as_dyn().problem();
         let verbalizer = verbalizer.map(|problem| problem.at("verbalizer"));
         let unfitting = unfitting(&self.prompt, &self.verbalizer);
-        prompt.chain(endpoint).chain(unfit).chain(verbalizer).chain(unfitting).collect()
+        let beside = || setting("tuning", "set", "nothing beside an endpoint");
+        let tuning = self.tuning.iter().flat_map(|tuning| {
+            let own = tuning.problems().into_iter().map(|problem| problem.at("tuning"));
+            if there { vec![beside()] } else { own.collect() }
+        });
+        let tuning: Vec<Error> = tuning.collect();
+        let others = prompt.chain(endpoint).chain(unfit).chain(verbalizer).chain(unfitting);
+        others.chain(tuning).collect()
     }
 
     fn needs_candidates(&self) -> bool {

@@ -1,0 +1,438 @@
+//! A language model over text that learns to recommend.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Tensor;
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use tastemaker_core::splits::Part;
+use tastemaker_core::{ItemId, SeedTree, UserId, artifact};
+use tastemaker_nn::backbones::{AnyBackbone, Shape};
+use tastemaker_nn::checkpoint::Checkpoint;
+use tastemaker_nn::fused::Precision;
+use tastemaker_nn::text::CausalModel;
+use tastemaker_nn::transformer::{Pass, Sides, Transformer};
+
+use super::super::{FitContext, check};
+use super::{NAME, TextLanguageModel};
+use crate::error::setting;
+use crate::objectives::Objective;
+use crate::paradigms::{AnyParadigm, FinetuneExtra, ItemPrompt, Stage, Task, TrainPlan};
+use crate::prompts::{Prompter, Told};
+use crate::study::costs;
+use crate::train::{
+    Asked, BatchBuilder, Decay, Event, Facts, Question, Schedule, StageCost, Trainer, Training,
+    Window, Windows, pack,
+};
+use crate::verbalizers::Verbalizer;
+use crate::{Error, Result};
+
+/// The file of what has learnt, in the run's folder.
+const FILE: &str = "tuned.safetensors";
+
+/// How a language model over text learns to recommend.
+///
+/// # What it does
+/// Of users that are drawn, the last item of the training part is the answer to the prompt that
+/// tells what came before it. What learns follows from the paradigm; the loss is the cross-entropy
+/// of the answer's tokens over all tokens. Where each item has a prompt of its own, every other
+/// user's question is about an item that was not met, and the answer a bad word.
+///
+/// The log-likelihood of the answers about other users' validation targets chooses the epoch.
+///
+/// # When not to use it
+/// With many shots on few cores: a step reads and learns through the whole model.
+///
+/// # References
+/// Bao et al. 2023, `TALLRec`, at 16, 64 and 256 shots; Geng et al. 2022, P5; paradigms: Liu et al.
+/// 2023, *Pre-train, prompt and recommendation*.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Tuning {
+    /// What learns: `lora`, a soft prompt before, or weights of the model itself.
+    pub paradigm: AnyParadigm,
+    /// Questions that are learnt from, each of another user; 0: as many as there are users.
+    pub shots: usize,
+    /// Questions whose answers choose the epoch, each of another user; 0: the last epoch is taken.
+    pub validation_shots: usize,
+    /// Items that a prompt names, where it names candidates.
+    pub candidates: usize,
+    /// The most passes over the questions.
+    pub epochs: usize,
+    /// Questions a step.
+    pub batch_size: usize,
+    /// Parts into which a step is divided; more parts need less memory and learn the same.
+    pub accumulate: usize,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises from 0; it then falls in a straight line to 0.
+    pub warmup_steps: usize,
+    /// Epochs without a better validation after which learning ends.
+    pub patience: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            paradigm: AnyParadigm::FinetuneExtra(FinetuneExtra::default()),
+            shots: 64,
+            validation_shots: 64,
+            candidates: 20,
+            epochs: 10,
+            batch_size: 16,
+            accumulate: 1,
+            learning_rate: 1e-3,
+            warmup_steps: 4,
+            patience: 3,
+        }
+    }
+}
+
+impl Tuning {
+    /// What of the settings cannot be used.
+    pub(super) fn problems(&self) -> Vec<Error> {
+        let of_paradigm = self.paradigm.as_dyn().problem().map(|problem| problem.at("paradigm"));
+        let of_prompt = match &self.paradigm {
+            AnyParadigm::Pretrain(_) => {
+                let expected = "one that adapts the model, which is pre-trained";
+                Some(setting("paradigm", "pretrain", expected))
+            }
+            other if other.as_dyn().item_prompt() != ItemPrompt::default() => {
+                let expected = "no prompt of items: the template is the prompt";
+                Some(setting("paradigm", other.name(), expected))
+            }
+            _ => None,
+        };
+        let candidates = check("candidates", self.candidates, 2..=10_000);
+        let training = self.training(Precision::F32).problems().into_iter().map(Error::from);
+        of_paradigm.into_iter().chain(of_prompt).chain(candidates).chain(training).collect()
+    }
+
+    /// What of the plan this model cannot do.
+    pub(super) fn unsuitable(&self, backbone: &AnyBackbone) -> Vec<Error> {
+        let Ok(shape) = backbone.as_dyn().shape() else { return vec![] };
+        let plan = self.plan(shape);
+        let unread = plan.inserted().filter(|adapter| !CausalModel::reads(adapter));
+        let expected = "lora, or a soft-prompt before, which a model over text is read with";
+        let unread = unread.map(|adapter| setting("an adapter", adapter.name(), expected));
+        let problems: Vec<Error> = unread.chain(plan.problems(shape, &[])).collect();
+        problems.into_iter().map(|problem| problem.at("tuning.paradigm")).collect()
+    }
+
+    /// The stages; where the model learns to answer a fixed prompt, that is the template.
+    fn plan(&self, shape: Shape) -> TrainPlan {
+        let mut plan = self.paradigm.as_dyn().plan(shape);
+        if matches!(self.paradigm, AnyParadigm::FixedPromptTuning(_)) {
+            plan.stages.iter_mut().for_each(|stage| stage.insert.clear());
+        }
+        plan.stages.retain(|stage| stage.task == Task::Recommending);
+        plan
+    }
+
+    fn training(&self, precision: Precision) -> Training {
+        Training {
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            accumulate: self.accumulate,
+            precision,
+            learning_rate: self.learning_rate,
+            warmup_steps: self.warmup_steps,
+            decay: Decay::Linear,
+            patience: self.patience,
+            ..Training::default()
+        }
+    }
+}
+
+/// Questions with their answers, as tokens.
+#[derive(Debug, Default)]
+struct Documents {
+    /// The prompt and the answer.
+    tokens: Vec<Vec<ItemId>>,
+    /// Where the answer begins.
+    begins: Vec<usize>,
+}
+
+/// The answer's tokens, each from those before it.
+struct Answer<'a> {
+    begins: &'a [usize],
+}
+
+impl Objective for Answer<'_> {
+    fn sides(&self) -> Sides {
+        Sides::Causal
+    }
+
+    fn check(&self) -> tastemaker_core::Result<()> {
+        Ok(())
+    }
+
+    fn ask(
+        &self,
+        window: &Window<'_>,
+        _facts: &Facts<'_>,
+        _rng: &mut ChaCha8Rng,
+        batch: &mut BatchBuilder,
+    ) {
+        let (begin, tokens) = (self.begins[window.user.index()], window.items);
+        let read = tokens[..tokens.len() - 1].iter().map(|token| token.0);
+        batch.push(read, tokens.iter().copied().enumerate().skip(begin).map(|(i, t)| (i - 1, t)));
+    }
+
+    fn loss(&self, asked: &Asked<'_>, _rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        let batch = asked.batch;
+        let (targets, n_tokens) = (batch.targets.clone(), batch.n_items as usize);
+        Ok(asked.table().softmax(&asked.hidden()?, targets, n_tokens)?)
+    }
+}
+
+/// What a model is taught with.
+pub(super) struct Teaching<'a> {
+    pub(super) settings: &'a TextLanguageModel,
+    pub(super) tuning: &'a Tuning,
+    pub(super) prompter: &'a Prompter,
+    pub(super) verbalizer: &'a dyn Verbalizer,
+    pub(super) context: &'a FitContext<'a>,
+}
+
+impl Teaching<'_> {
+    /// The model that has learnt; read back where it has learnt before.
+    pub(super) fn run(&self) -> Result<CausalModel> {
+        let Self { settings, context, .. } = self;
+        let mut model = CausalModel::trainable(&settings.model)?;
+        let plan = self.tuning.plan(model.shape());
+        let seeds = context.seeds.child("weights");
+        let identity = self.identity()?;
+        let path = context.checkpoints.map(|folder| folder.join(FILE));
+        match path.as_ref().filter(|path| path.exists()) {
+            Some(path) => {
+                plan.inserted().try_for_each(|adapter| model.insert(adapter, &seeds))?;
+                read(path, &model, &identity)?;
+            }
+            None => {
+                self.learn(&mut model, &plan, &seeds)?;
+                if let Some(path) = path {
+                    write(&path, &model, (&plan, &identity))?;
+                }
+            }
+        }
+        Ok(CausalModel::of(model, settings.precision, &identity)?)
+    }
+
+    /// Tells what has learnt from everything else that could be in its place.
+    fn identity(&self) -> Result<String> {
+        let Self { settings, context, .. } = self;
+        let TextLanguageModel { model, precision, prompt, verbalizer, tuning, .. } = settings;
+        let settings = serde_json::to_string(&(precision, prompt, verbalizer, tuning));
+        let settings = settings.map_err(|error| setting("tuning", error, "settings in JSON"))?;
+        let (data, split) = (&context.data.hash, context.split.hash());
+        let (seed, model) = (context.seeds.seed(), CausalModel::hash_at(model)?);
+        Ok(artifact::sha256(format!("{settings} {model} {data} {split} {seed}").as_bytes()))
+    }
+
+    fn learn(&self, model: &mut Transformer, plan: &TrainPlan, seeds: &SeedTree) -> Result<()> {
+        let context = self.context;
+        let (data, split) = (context.data, context.split);
+        let (train, validation) = (self.train_documents()?, self.validation_documents()?);
+        if train.tokens.is_empty() {
+            let reason = "no user has two interactions in the training part".to_owned();
+            return Err(tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into());
+        }
+        let mut facts = Facts::new(data, split, model.shape());
+        facts.n_items = u32::try_from(self.n_tokens()).expect("tokens are numbered in 32 bits");
+        let training = self.tuning.training(self.settings.precision);
+        let mut costs = Vec::new();
+        for stage in &plan.stages {
+            stage.insert.iter().try_for_each(|adapter| model.insert(adapter, seeds))?;
+            costs.extend(self.stage(model, stage, (&facts, &training), (&train, &validation))?);
+        }
+        if let Some(folder) = context.checkpoints.filter(|_| !costs.is_empty()) {
+            costs::write(folder, &costs)?;
+        }
+        Ok(())
+    }
+
+    fn n_tokens(&self) -> usize {
+        self.prompter.tokenizer().map_or(0, tastemaker_nn::text::TextTokenizer::n_tokens)
+    }
+
+    fn stage(
+        &self,
+        model: &mut Transformer,
+        stage: &Stage,
+        (facts, training): (&Facts<'_>, &Training),
+        (train, validation): (&Documents, &Documents),
+    ) -> Result<Option<StageCost>> {
+        let (observer, shape) = (self.context.observer, model.shape());
+        let meter = observer.meter();
+        if let Some(meter) = meter {
+            meter.reset();
+        }
+        observer.observe(&Event::Stage { stage: stage.name.clone() });
+        model.choose(|name| stage.lets_learn(shape, name));
+        let objective = Answer { begins: &train.begins };
+        let windows = Windows::of(&train.tokens);
+        let trainer = Trainer {
+            settings: training,
+            questions: &[Question {
+                name: "answer",
+                objective: &objective,
+                prefix: "objective.answer".to_owned(),
+                schedule: Schedule::default(),
+            }],
+            windows: &windows,
+            facts,
+            seeds: self.context.seeds.child(&stage.name),
+            checkpoint: None,
+            observer,
+        };
+        let validate = |model: &Transformer| likelihood(model, validation, facts, training);
+        let chooses = !validation.tokens.is_empty();
+        let outcome = trainer.run(model, chooses.then_some(&validate))?;
+        let trained_parameters = model.parameters().n_learning();
+        Ok(meter.map(|meter| StageCost {
+            stage: stage.name.clone(),
+            trained_parameters,
+            epochs: Some(outcome.epochs),
+            cost: meter.read(),
+        }))
+    }
+
+    /// Questions about the last items of users' training parts.
+    fn train_documents(&self) -> Result<Documents> {
+        let FitContext { data, split, .. } = *self.context;
+        let question = |user| {
+            let (last, before) = split.train(data, user).split_last()?;
+            Some((user, before, *last))
+        };
+        let users = data.interactions.users().filter_map(question).collect();
+        let most = if self.tuning.shots == 0 { usize::MAX } else { self.tuning.shots };
+        self.documents(users, most, &self.context.seeds.child("shots"))
+    }
+
+    /// Questions about users' validation targets.
+    fn validation_documents(&self) -> Result<Documents> {
+        let FitContext { data, split, .. } = *self.context;
+        let cases = split.iter_cases(data, Part::Validation);
+        let questions = cases.map(|case| (case.user, case.history, case.targets[0])).collect();
+        let most = self.tuning.validation_shots;
+        self.documents(questions, most, &self.context.seeds.child("validation-shots"))
+    }
+
+    /// `most` of these questions, drawn: a user, what came before, and the item.
+    fn documents(
+        &self,
+        mut questions: Vec<(UserId, &[ItemId], ItemId)>,
+        most: usize,
+        seeds: &SeedTree,
+    ) -> Result<Documents> {
+        let (n_items, mut rng) = (self.context.data.n_items(), seeds.rng());
+        questions.retain(|(_, history, _)| (1..n_items.saturating_sub(1)).contains(&history.len()));
+        questions.shuffle(&mut rng);
+        let mut documents = Documents::default();
+        for (i, (user, history, target)) in questions.into_iter().take(most).enumerate() {
+            // One that is right, then one that is wrong.
+            let right = !self.verbalizer.asks_about_items() || i % 2 == 0;
+            let mut asked = target;
+            while !right && (asked == target || history.contains(&asked)) {
+                asked = any_item(n_items, &mut rng);
+            }
+            self.add((user, history, asked), right, &mut rng, &mut documents)?;
+        }
+        Ok(documents)
+    }
+
+    fn add(
+        &self,
+        (user, history, item): (UserId, &[ItemId], ItemId),
+        right: bool,
+        rng: &mut ChaCha8Rng,
+        documents: &mut Documents,
+    ) -> Result<()> {
+        let data = self.context.data;
+        let title = data.catalog.title(item).filter(|title| !title.trim().is_empty());
+        let Some(answer) = title.and_then(|title| self.verbalizer.answer(title, right)) else {
+            return Ok(());
+        };
+        let Some(tokenizer) = self.prompter.tokenizer() else { return Ok(()) };
+        let answer = tokenizer.encode_as_it_is(&answer)?.concat();
+        let mut candidates = Vec::new();
+        if self.prompter.speaks_of("candidates") {
+            candidates.push(item);
+            let wanted = self.tuning.candidates.min(data.n_items() - history.len());
+            while candidates.len() < wanted {
+                let other = any_item(data.n_items(), rng);
+                if !candidates.contains(&other) && !history.contains(&other) {
+                    candidates.push(other);
+                }
+            }
+            candidates.shuffle(rng);
+        }
+        let about = self.verbalizer.asks_about_items().then_some(item);
+        let told =
+            Told { user: Some(user), history, candidates: &candidates, item: about, examples: &[] };
+        let prompt = self.prompter.prompt(&told, answer.len())?.tokens;
+        documents.begins.push(prompt.len());
+        documents.tokens.push(prompt.into_iter().chain(answer).map(ItemId).collect());
+        Ok(())
+    }
+}
+
+fn any_item(n_items: usize, rng: &mut ChaCha8Rng) -> ItemId {
+    let n_items = u32::try_from(n_items).expect("items are numbered in 32 bits");
+    ItemId(rng.random_range(0..n_items))
+}
+
+/// The mean log-probability of a token of the answers.
+fn likelihood(
+    model: &Transformer,
+    documents: &Documents,
+    facts: &Facts<'_>,
+    training: &Training,
+) -> Result<f64> {
+    let objective = Answer { begins: &documents.begins };
+    let all = Windows::of(&documents.tokens);
+    let (mut total, mut n) = (0.0, 0);
+    let pass = Pass { precision: training.precision, ..Pass::default() };
+    let seeds = SeedTree::new(0);
+    for windows in all.in_order().chunks(training.batch_size) {
+        for batch in pack(&objective, windows, facts, &seeds, training.accumulate) {
+            let asked = Asked { model, pass, batch: &batch, facts, prefix: "" };
+            let loss = objective.loss(&asked, &mut seeds.rng())?;
+            let loss = f64::from(loss.to_scalar::<f32>().map_err(tastemaker_nn::Error::from)?);
+            total -= loss * batch.n_asked() as f64;
+            n += batch.n_asked();
+        }
+    }
+    Ok(total / n.max(1) as f64)
+}
+
+/// Writes what has learnt.
+fn write(path: &Path, model: &Transformer, (plan, identity): (&TrainPlan, &String)) -> Result<()> {
+    let shape = model.shape();
+    let learnt = |name: &str| plan.stages.iter().any(|stage| stage.lets_learn(shape, name));
+    let mut tensors = BTreeMap::new();
+    for (name, variable) in model.parameters().iter().filter(|(name, _)| learnt(name)) {
+        let values = model.parameters().values(name)?;
+        tensors.insert(name.to_owned(), (variable.dims().to_vec(), values));
+    }
+    Ok(Checkpoint { about: identity.clone(), tensors }.write(path)?)
+}
+
+/// Reads what has learnt into `model`, which has its adapters.
+fn read(path: &Path, model: &Transformer, identity: &str) -> Result<()> {
+    let file = Checkpoint::<String>::read(path)?;
+    if file.about != identity {
+        return Err(Error::OtherRun { path: path.to_owned() });
+    }
+    for (name, variable) in model.parameters().iter() {
+        if file.tensors.contains_key(name) {
+            let values = file.tensor(path, name, variable.dims())?;
+            model.parameters().replace(name, values)?;
+        }
+    }
+    Ok(())
+}
