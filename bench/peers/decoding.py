@@ -6,7 +6,9 @@
 Both sides read the prompts below and write --tokens (128) tokens after each, the most likely one
 each time, from the same GGUF file with --threads (2) threads, one after the other --rounds (3)
 times, so that a slow minute of the machine meets both. Prints a Markdown table (milliseconds a
-token written, tokens a second read from prompts), and where the texts part.
+token written, tokens a second read from prompts), where the texts part, and by how much each side's
+best token is ahead there. llama.cpp rounds states to 8 bits and keys and values to 16, so that near
+ties may fall the other way: how far its logits are from ours after each prompt is printed as well.
 
 llama.cpp comes as llama-cpp-python, built from requirements-llama.txt into target/peers-llama, for
 AVX-512 with VNNI or, without it, AVX2 (its AMX path, which -march=native takes, ended in a
@@ -43,7 +45,7 @@ def theirs(model, path, n):
         n_threads_batch=int(os.environ["RAYON_NUM_THREADS"]), verbose=False,
     )
     context = llama.ctx
-    answer = {"read": [], "written": [], "tokens": [], "margins": []}
+    answer = {"read": [], "written": [], "tokens": [], "margins": [], "logits": []}
     for prompt in Path(path).read_text(encoding="utf-8").splitlines():
         tokens = llama.tokenize(prompt.encode(), add_bos=False, special=False)
         llama.reset()
@@ -57,6 +59,8 @@ def theirs(model, path, n):
             now = time.perf_counter()
             answer["written" if i else "read"].append(now - begin)
             begin = now
+            if i == 0:
+                answer["logits"].append(logits[:1000].tolist())
             if i == int(n):
                 break
             two = numpy.partition(logits, -2)[-2:]
@@ -119,8 +123,10 @@ def main():
         same = next((j for j, (x, y) in enumerate(zip(a, b)) if x != y), len(a))
         print(f"prompt {i + 1}: {same} of {len(a)} tokens equal", end="")
         if same < len(a):
-            print(f"; there llama.cpp's best is ahead by {theirs_['margins'][i][same]:.3f}", end="")
-        print()
+            ahead = [side["margins"][i][same] for side in (ours, theirs_)]
+            print(f"; there our best is ahead by {ahead[0]:.3f}, llama.cpp's by {ahead[1]:.3f}", end="")
+        apart = [x - y for x, y in zip(ours["logits"][i], theirs_["logits"][i])]
+        print(f"; logits after the prompt differ by {statistics.pstdev(apart):.3f} (deviation)")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p tastemaker-nn --bench decoding -- --times MODEL PROMPTS N` goes on for N tokens
 //! after each line of the file PROMPTS with the GGUF file MODEL, the most likely token each time,
-//! and prints the seconds of reading each prompt and of each token written, and the tokens, as JSON.
+//! and prints the seconds of reading each prompt and of each token written, the tokens, by how much
+//! each was ahead of the next likely one, and 1,000 logits after each prompt, as JSON.
 
 use std::path::Path;
 use std::time::Instant;
@@ -29,22 +30,30 @@ fn main() {
     let prompts: Vec<&str> = prompts.lines().collect();
     let n: usize = n.parse().expect("a number of tokens");
     let (mut read, mut written, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut margins, mut first_logits) = (Vec::new(), Vec::new());
     for prompt in tokenizer.encode_as_it_is(&prompts).expect("tokens") {
         let (mut past, mut begin) = (Past::default(), Instant::now());
         let mut lap = || std::mem::replace(&mut begin, Instant::now()).elapsed().as_secs_f64();
         let states = model.states(&[&prompt], &mut past, true).expect("states");
         let mut logits = model.logits(&states[states.len() - states.len() / prompt.len()..]);
         read.push(lap());
-        let mut tokens = Vec::new();
+        first_logits.push(logits[..1000].to_vec());
+        let (mut tokens, mut ahead) = (Vec::new(), Vec::new());
         while tokens.len() < n {
-            let (next, _) = (0..).zip(&logits).fold((0, f32::NEG_INFINITY), |best, (i, &logit)| {
+            let (next, best) = (0..).zip(&logits).fold((0, f32::MIN), |best, (i, &logit)| {
                 if logit > best.1 { (i, logit) } else { best }
             });
+            let others = (0..).zip(&logits).filter(|(i, _)| *i != next);
+            ahead.push(best - others.fold(f32::MIN, |most, (_, &logit)| most.max(logit)));
             tokens.push(next);
+            lap();
             logits = model.logits(&model.states(&[&[next]], &mut past, true).expect("a state"));
             written.push(lap());
         }
         all.push(tokens);
+        margins.push(ahead);
     }
-    println!("{{\"read\": {read:?}, \"written\": {written:?}, \"tokens\": {all:?}}}");
+    let times = format!("\"read\": {read:?}, \"written\": {written:?}");
+    let found = format!("\"tokens\": {all:?}, \"margins\": {margins:?}");
+    println!("{{{times}, {found}, \"logits\": {first_logits:?}}}");
 }

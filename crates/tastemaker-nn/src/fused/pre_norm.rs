@@ -108,8 +108,9 @@ impl Past {
     }
 }
 
-/// Rows that a task takes.
+/// Rows that a task takes, and those that it takes at least.
 const ROWS: usize = 64;
+const LEAST_ROWS: usize = 8;
 
 impl PreNormBlock {
     /// A block of these weights, whose factors are rounded to `precision`.
@@ -243,9 +244,11 @@ impl PreNormBlock {
         if rows <= FEW && self.matrices.iter().all(|matrix| !matrix.quantised.is_empty()) {
             return self.run_few(batch, (places, rotation), x);
         }
+        // Few rows are divided among the threads.
+        let a_task = rows.div_ceil(rayon::current_num_threads()).clamp(LEAST_ROWS, ROWS);
         let mut qkv = Scratch::new(rows * row);
-        let pieces = qkv.par_chunks_mut(ROWS * row).zip(x.par_chunks(ROWS * width));
-        pieces.zip(places.par_chunks(ROWS)).for_each(|((qkv, x), places)| {
+        let pieces = qkv.par_chunks_mut(a_task * row).zip(x.par_chunks(a_task * width));
+        pieces.zip(places.par_chunks(a_task)).for_each(|((qkv, x), places)| {
             before(self, x, (places, rotation), qkv);
         });
         let mut of_heads = Scratch::new(rows * heads * size);
@@ -253,8 +256,8 @@ impl PreNormBlock {
         of_heads.par_chunks_mut((rows * size).max(1)).enumerate().for_each(|(head, out)| {
             attend(self, head, &batch, out);
         });
-        x.par_chunks_mut(ROWS * width).enumerate().for_each(|(piece, x)| {
-            let (first, n) = (piece * ROWS, x.len() / width);
+        x.par_chunks_mut(a_task * width).enumerate().for_each(|(piece, x)| {
+            let (first, n) = (piece * a_task, x.len() / width);
             let mut attended = Scratch::new(n * heads * size);
             for (head, of_head) in of_heads.chunks_exact(rows * size).enumerate() {
                 let of_head = of_head[first * size..][..n * size].chunks_exact(size);

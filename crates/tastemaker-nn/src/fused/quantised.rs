@@ -5,17 +5,22 @@
 
 use rayon::prelude::*;
 
-use super::simd::{self, vectorised};
+use super::simd;
 
-/// A matrix [outputs, inputs] in which some neighbours of a row share a scale and an offset:
-/// `w = scale · code + offset`. Those are llama.cpp's quantisations; what they stand for is kept
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// A matrix [outputs, inputs] in which some neighbours of a row share a scale and, of four bits, an
+/// offset: `w = scale · code + offset`. Those are llama.cpp's quantisations; what they stand for is kept
 /// exactly, and factors are not rounded.
 #[derive(Clone, Debug)]
 pub struct Quantised {
     inputs: usize,
     codes: Codes,
-    /// Scale and offset of each block, row by row.
-    scales: Vec<[f32; 2]>,
+    /// The scale of each block, row by row.
+    scales: Vec<f32>,
+    /// The offset of each block of codes of four bits.
+    offsets: Vec<f32>,
 }
 
 /// The codes of the blocks, row by row.
@@ -75,14 +80,16 @@ const OUTPUTS: usize = 32;
 
 impl Quantised {
     /// Rows of so many `inputs`, which must be whole blocks.
-    pub fn new(inputs: usize, codes: Codes, scales: Vec<[f32; 2]>) -> Self {
-        let new = Self { inputs, codes, scales };
+    pub fn new(inputs: usize, codes: Codes, scales: Vec<f32>, offsets: Vec<f32>) -> Self {
+        let new = Self { inputs, codes, scales, offsets };
         let n = match &new.codes {
             Codes::Four(codes) => codes.len(),
             Codes::Eight16(codes) => codes.len(),
             Codes::Eight32(codes) => codes.len(),
         };
-        assert!(n == new.scales.len() && inputs.is_multiple_of(new.block()), "whole blocks");
+        let with_offsets = if matches!(new.codes, Codes::Four(_)) { n } else { 0 };
+        assert!(n == new.scales.len() && with_offsets == new.offsets.len(), "one of each a block");
+        assert!(inputs.is_multiple_of(new.block()), "whole blocks");
         new
     }
 
@@ -112,13 +119,16 @@ impl Quantised {
             Codes::Eight16(codes) => Codes::Eight16(pick(codes, &order, n)),
             Codes::Eight32(codes) => Codes::Eight32(pick(codes, &order, n)),
         };
-        Self { inputs: self.inputs, codes, scales: pick(&self.scales, &order, n) }
+        let n_offsets = if self.offsets.is_empty() { 0 } else { n };
+        let offsets = pick(&self.offsets, &order, n_offsets);
+        Self { inputs: self.inputs, codes, scales: pick(&self.scales, &order, n), offsets }
     }
 
     /// Adds the numbers of row `i` to `to`.
     pub fn read_row(&self, i: usize, to: &mut Vec<f32>) {
         let blocks = i * self.blocks()..(i + 1) * self.blocks();
-        for (block, &[scale, offset]) in blocks.clone().zip(&self.scales[blocks]) {
+        for (block, scale) in blocks.clone().zip(&self.scales[blocks]) {
+            let offset = self.offsets.get(block).copied().unwrap_or_default();
             let value = |code: f32| scale * code + offset;
             match &self.codes {
                 Codes::Four(codes) => {
@@ -133,29 +143,79 @@ impl Quantised {
 
     /// Products of the rows from `first` on with factors: `out` [rows of it, factors].
     #[inline(always)]
-    fn stripe(&self, first: usize, factors: &Factors<'_>, out: &mut [f32]) {
+    fn stripe(&self, dots: impl Dots, first: usize, factors: &Factors<'_>, out: &mut [f32]) {
         let (n, rows) = (self.blocks(), factors.x.len() / self.inputs);
         for (row, out) in (first..).zip(out.chunks_exact_mut(rows)) {
             let at = row * n..(row + 1) * n;
             let scales = &self.scales[at.clone()];
             for (i, out) in out.iter_mut().enumerate() {
-                let x = &factors.x[i * self.inputs..][..self.inputs];
-                let sums = &factors.sums[i * self.inputs / 16..][..self.inputs / 16];
+                let x = factors.x[i * self.inputs..][..self.inputs].as_chunks().0;
                 *out = match &self.codes {
-                    Codes::Four(codes) => dot_of_four(&codes[at.clone()], scales, x, sums),
-                    Codes::Eight16(codes) => dot_of_eight(&codes[at.clone()], scales, x, sums),
-                    Codes::Eight32(codes) => dot_of_eight(&codes[at.clone()], scales, x, sums),
+                    Codes::Four(codes) => {
+                        let folded = &factors.folded[i * n..][..n];
+                        let offsets = &self.offsets[at.clone()];
+                        dots.four(&codes[at.clone()], (scales, offsets), (x, folded))
+                    }
+                    Codes::Eight16(codes) => dots.eight(&codes[at.clone()], scales, x),
+                    Codes::Eight32(codes) => dots.eight(&codes[at.clone()], scales, x),
                 };
             }
         }
     }
 }
 
-/// Rows that are multiplied with, and the sums of each 16 of their numbers.
+/// Sixteen numbers.
+type Lanes = [f32; 16];
+
+/// Sums of products of a row's numbers and factors.
+trait Dots: Copy {
+    /// Of blocks of 32 that are halves of bytes, with scales and offsets, with factors and what they
+    /// are when each block's first 16 and last 16 are added up.
+    fn four(self, codes: &[[u8; 16]], scales: (&[f32], &[f32]), x: (&[Lanes], &[Lanes])) -> f32;
+
+    /// Of blocks of `N`.
+    fn eight<const N: usize>(self, codes: &[[i8; N]], scales: &[f32], x: &[Lanes]) -> f32;
+}
+
+/// [`Dots`] without instructions of its own.
+#[derive(Clone, Copy)]
+struct Portable;
+
+impl Dots for Portable {
+    #[inline(always)]
+    fn four(self, codes: &[[u8; 16]], scales: (&[f32], &[f32]), x: (&[Lanes], &[Lanes])) -> f32 {
+        let mut lanes = [0.0; 16];
+        let scales = scales.0.iter().zip(scales.1);
+        let factors = x.0.as_chunks::<2>().0.iter().zip(x.1);
+        for ((codes, (scale, offset)), (x, folded)) in codes.iter().zip(scales).zip(factors) {
+            for i in 0..16 {
+                let halves = [codes[i] & 15, codes[i] >> 4].map(f32::from);
+                let part = halves[0] * x[0][i] + halves[1] * x[1][i];
+                lanes[i] += scale * part + offset * folded[i];
+            }
+        }
+        simd::sum(&lanes)
+    }
+
+    #[inline(always)]
+    fn eight<const N: usize>(self, codes: &[[i8; N]], scales: &[f32], x: &[Lanes]) -> f32 {
+        let mut lanes = [0.0; 16];
+        for ((codes, scale), x) in codes.iter().zip(scales).zip(x.chunks_exact(N / 16)) {
+            for (codes, x) in codes.as_chunks::<16>().0.iter().zip(x) {
+                for i in 0..16 {
+                    lanes[i] += scale * (f32::from(codes[i]) * x[i]);
+                }
+            }
+        }
+        simd::sum(&lanes)
+    }
+}
+
+/// Rows that are multiplied with, and of each 32 of their numbers the first 16 plus the others.
 #[derive(Clone, Copy)]
 struct Factors<'a> {
     x: &'a [f32],
-    sums: &'a [f32],
+    folded: &'a [Lanes],
 }
 
 /// The products of rows `x` with the rows of matrices that stand one below the other: [rows of x,
@@ -164,8 +224,8 @@ pub fn multiply_quantised(matrices: &[Quantised], x: &[f32]) -> Vec<f32> {
     let Some(inputs) = matrices.first().map(|matrix| matrix.inputs) else { return Vec::new() };
     let (rows, outputs) =
         (x.len() / inputs, matrices.iter().map(Quantised::outputs).sum::<usize>());
-    let sums: Vec<f32> = x.chunks_exact(16).map(simd::sum).collect();
-    let factors = Factors { x, sums: &sums };
+    let folded: Vec<Lanes> = x.as_chunks::<32>().0.iter().map(fold).collect();
+    let factors = Factors { x, folded: &folded };
     let a_task = outputs.div_ceil(4 * rayon::current_num_threads()).max(OUTPUTS);
     let mut products = vec![0.0; rows * outputs];
     let (mut rest, mut tasks) = (&mut products[..], Vec::new());
@@ -182,47 +242,21 @@ pub fn multiply_quantised(matrices: &[Quantised], x: &[f32]) -> Vec<f32> {
     (0..rows).flat_map(|row| products[row..].iter().step_by(rows).copied()).collect()
 }
 
-vectorised! {
-    fn stripe<'a>(
-        matrix: &'a Quantised,
-        first: usize,
-        factors: &'a Factors<'a>,
-        out: &'a mut [f32],
-    ) -> () = Quantised::stripe;
+/// The first 16 numbers plus the others.
+fn fold(x: &[f32; 32]) -> Lanes {
+    std::array::from_fn(|i| x[i] + x[16 + i])
 }
 
-/// Σ (scale · code + offset) · x, in a fixed order.
-#[inline(always)]
-fn dot_of_four(codes: &[[u8; 16]], scales: &[[f32; 2]], x: &[f32], sums: &[f32]) -> f32 {
-    let (mut lanes, mut of_offsets) = ([0.0; 16], 0.0);
-    let factors = x.as_chunks::<32>().0.iter().zip(sums.as_chunks::<2>().0);
-    for ((codes, &[scale, offset]), (x, sums)) in codes.iter().zip(scales).zip(factors) {
-        for i in 0..16 {
-            let (low, high) = (i32::from(codes[i] & 15) as f32, i32::from(codes[i] >> 4) as f32);
-            lanes[i] += scale * (low * x[i] + high * x[16 + i]);
+/// [`Quantised::stripe`] by the widest instructions of this machine.
+fn stripe(matrix: &Quantised, first: usize, factors: &Factors<'_>, out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(simd) = pulp::x86::V4::try_new() {
+            return x86::run(simd, matrix, first, factors, out);
         }
-        of_offsets += offset * (sums[0] + sums[1]);
-    }
-    simd::sum(&lanes) + of_offsets
-}
-
-/// The same of whole bytes, `N` of them with a scale.
-#[inline(always)]
-fn dot_of_eight<const N: usize>(
-    codes: &[[i8; N]],
-    scales: &[[f32; 2]],
-    x: &[f32],
-    sums: &[f32],
-) -> f32 {
-    let (mut lanes, mut of_offsets) = ([0.0; 16], 0.0);
-    let factors = x.as_chunks::<N>().0.iter().zip(sums.chunks_exact(N / 16));
-    for ((codes, &[scale, offset]), (x, sums)) in codes.iter().zip(scales).zip(factors) {
-        for (codes, x) in codes.as_chunks::<16>().0.iter().zip(x.as_chunks::<16>().0) {
-            for i in 0..16 {
-                lanes[i] += scale * (i32::from(codes[i]) as f32 * x[i]);
-            }
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            return x86::run(simd, matrix, first, factors, out);
         }
-        of_offsets += offset * sums.iter().sum::<f32>();
     }
-    simd::sum(&lanes) + of_offsets
+    matrix.stripe(Portable, first, factors, out);
 }

@@ -10,23 +10,25 @@ use crate::fused::{Codes, Quantised};
 /// The rows of `inputs` numbers that `bytes` are, in their codes; `None` of a kind whose codes are
 /// not read (its numbers are, by the tensor library).
 pub(super) fn quantised(kind: GgmlDType, bytes: &[u8], inputs: usize) -> Option<Quantised> {
-    let mut scales = Vec::new();
+    let (mut scales, mut offsets) = (Vec::new(), Vec::new());
     let codes = match kind {
         GgmlDType::Q4_0 => Codes::Four(blocks(bytes, |[d, rest @ ..]: &[[u8; 2]; 9]| {
-            scales.push([half(*d), -8.0 * half(*d)]);
+            scales.push(half(*d));
+            offsets.push(-8.0 * half(*d));
             vec![bytes_of(rest)]
         })),
         GgmlDType::Q4_1 => Codes::Four(blocks(bytes, |[d, m, rest @ ..]: &[[u8; 2]; 10]| {
-            scales.push([half(*d), half(*m)]);
+            scales.push(half(*d));
+            offsets.push(half(*m));
             vec![bytes_of(rest)]
         })),
         GgmlDType::Q8_0 => Codes::Eight32(blocks(bytes, |[d, rest @ ..]: &[[u8; 2]; 17]| {
-            scales.push([half(*d), 0.0]);
+            scales.push(half(*d));
             vec![bytes_of::<16, 32>(rest).map(u8::cast_signed)]
         })),
         GgmlDType::Q4K => Codes::Four(blocks(bytes, |block: &[[u8; 2]; 72]| {
             let block: [u8; 144] = bytes_of(block);
-            four_k(&block, &mut scales)
+            four_k(&block, (&mut scales, &mut offsets))
         })),
         GgmlDType::Q6K => Codes::Eight16(blocks(bytes, |block: &[[u8; 2]; 105]| {
             let block: [u8; 210] = bytes_of(block);
@@ -34,7 +36,7 @@ pub(super) fn quantised(kind: GgmlDType, bytes: &[u8], inputs: usize) -> Option<
         })),
         _ => return None,
     };
-    Some(Quantised::new(inputs, codes, scales))
+    Some(Quantised::new(inputs, codes, scales, offsets))
 }
 
 /// What `of` makes of each block of two times `N` bytes.
@@ -53,7 +55,7 @@ fn bytes_of<const PAIRS: usize, const N: usize>(pairs: &[[u8; 2]; PAIRS]) -> [u8
 
 /// 256 numbers: two halves, twelve bytes of eight scales and eight offsets of six bits each, and
 /// four times 32 bytes, of which the low halves are one block and the high ones the next.
-fn four_k(block: &[u8; 144], scales: &mut Vec<[f32; 2]>) -> Vec<[u8; 16]> {
+fn four_k(block: &[u8; 144], (scales, offsets): (&mut Vec<f32>, &mut Vec<f32>)) -> Vec<[u8; 16]> {
     let (d, dmin) = (half([block[0], block[1]]), half([block[2], block[3]]));
     let (packed, codes) = (&block[4..16], &block[16..]);
     for i in 0..8 {
@@ -63,7 +65,8 @@ fn four_k(block: &[u8; 144], scales: &mut Vec<[f32; 2]>) -> Vec<[u8; 16]> {
             let (both, high) = (packed[i + 4], [packed[i - 4] >> 6, packed[i] >> 6]);
             [(both & 15) | (high[0] << 4), (both >> 4) | (high[1] << 4)]
         };
-        scales.push([d * f32::from(scale), -dmin * f32::from(offset)]);
+        scales.push(d * f32::from(scale));
+        offsets.push(-dmin * f32::from(offset));
     }
     // Two blocks are in 32 bytes here; in Codes::Four, one is in 16.
     let of_pair = |bytes: &[u8; 32]| {
@@ -76,10 +79,10 @@ fn four_k(block: &[u8; 144], scales: &mut Vec<[f32; 2]>) -> Vec<[u8; 16]> {
 
 /// 256 numbers: 128 bytes of low halves, 64 of high quarters, 16 scales and a half; each 128
 /// numbers are four times 32 that share their high quarters.
-fn six_k(block: &[u8; 210], scales: &mut Vec<[f32; 2]>) -> Vec<[i8; 16]> {
+fn six_k(block: &[u8; 210], scales: &mut Vec<f32>) -> Vec<[i8; 16]> {
     let (low, high, own) = (&block[..128], &block[128..192], &block[192..208]);
     let d = half([block[208], block[209]]);
-    scales.extend(own.iter().map(|scale| [d * f32::from(scale.cast_signed()), 0.0]));
+    scales.extend(own.iter().map(|scale| d * f32::from(scale.cast_signed())));
     let code = |i: usize| {
         let (of_128, part, at) = (i / 128, i % 128 / 32, i % 32);
         let low = low[of_128 * 64 + part % 2 * 32 + at] >> (part / 2 * 4) & 15;
