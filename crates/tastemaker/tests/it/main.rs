@@ -29,3 +29,5 @@ mod text;
 mod tokenisations;
 // Objectives learn; training resumes and repeats to the byte.
 mod training;
+// Language models over text learn what comes next.
+mod tuning;
