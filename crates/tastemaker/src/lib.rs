@@ -6,6 +6,7 @@
 //! [`core`], [`eval`] and [`nn`].
 
 mod error;
+pub mod memorisation;
 pub mod objectives;
 pub mod paradigms;
 pub mod prompts;
@@ -30,7 +31,7 @@ pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
     ArmReport, Cell, Costs, Listed, Matched, PromptOf, Recommendation, Report, StudyObserver,
-    TitleIndex, Whose, check, evaluate, prompt, recommend, train,
+    TitleIndex, Whose, check, evaluate, probe, prompt, recommend, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.

@@ -9,6 +9,7 @@ mod describe;
 mod doctor;
 mod evaluate;
 mod list;
+mod probe;
 mod prompt;
 mod recommend;
 mod train;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Recommend(recommend::Arguments),
     /// Show what a language model over text is told of a user
     Prompt(prompt::Arguments),
+    /// Whether a language model over text knows the data by heart
+    Probe(probe::Arguments),
     /// List what a study can name
     List(list::Arguments),
     /// Say what this machine and this build have
@@ -41,6 +44,7 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Evaluate(arguments) => evaluate::run(&arguments, global),
         Command::Recommend(arguments) => recommend::run(&arguments, global),
         Command::Prompt(arguments) => prompt::run(&arguments, global),
+        Command::Probe(arguments) => probe::run(&arguments, global),
         Command::List(arguments) => list::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
     }

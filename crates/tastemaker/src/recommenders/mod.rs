@@ -9,6 +9,7 @@ use tastemaker_eval::Evaluator;
 use tastemaker_eval::metrics::{AnyMetric, Ndcg};
 
 use crate::Result;
+use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::Shown;
 use crate::train::Observer;
 
@@ -25,7 +26,8 @@ pub use ease::Ease;
 pub use item_knn::ItemKnn;
 pub use language_model::{
     ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, ItemFeatures, ItemTexts,
-    LanguageModel, MODEL_FILE, Others, Pretraining, Scoring, TextAdaptor, TextInitialise,
+    LanguageModel, MODEL_FILE, Others, Pretraining, Scoring, TextAdaptor, TextCodes,
+    TextInitialise,
 };
 pub use most_popular::MostPopular;
 pub use text_language_model::{TextLanguageModel, Tuning};
@@ -88,6 +90,16 @@ pub trait FitRecommender {
 
     /// What a model over text is told for `query`; `None` for what is told nothing in words.
     fn prompt(&self, _context: &FitContext<'_>, _query: &RecQuery<'_>) -> Result<Option<Shown>> {
+        Ok(None)
+    }
+
+    /// Whether the model that is asked knows the data by heart; `None` for what is no language model
+    /// over text.
+    fn memorised(
+        &self,
+        _context: &FitContext<'_>,
+        _probe: &MemorisationProbe,
+    ) -> Result<Option<Memorised>> {
         Ok(None)
     }
 

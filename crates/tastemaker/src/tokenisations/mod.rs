@@ -1,6 +1,7 @@
 //! What items are called by a model that writes them token by token.
 
 mod codes;
+mod product_codes;
 mod rq_kmeans;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::text::TextEmbeddings;
 use crate::{Error, Result};
 
 pub use codes::Codes;
+pub use product_codes::ProductQuantiser;
 pub use rq_kmeans::residual_codes;
 
 /// What an item is to a language model over item sequences, instead of a token of its own.

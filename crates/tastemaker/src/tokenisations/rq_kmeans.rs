@@ -33,7 +33,12 @@ pub fn residual_codes(
 
 /// Centroids [k, width], and the nearest one of each row; Lloyd's algorithm from k-means++'s
 /// beginning (Arthur and Vassilvitskii 2007). A centroid that no row is nearest to stays where it is.
-fn k_means(values: &[f32], width: usize, k: usize, seeds: &SeedTree) -> (Vec<f32>, Vec<u32>) {
+pub(super) fn k_means(
+    values: &[f32],
+    width: usize,
+    k: usize,
+    seeds: &SeedTree,
+) -> (Vec<f32>, Vec<u32>) {
     let mut centroids = beginning(values, width, k, seeds);
     let mut own = nearest(values, &centroids, width);
     for _ in 0..PASSES {
@@ -86,7 +91,7 @@ fn beginning(values: &[f32], width: usize, k: usize, seeds: &SeedTree) -> Vec<f3
 }
 
 /// The centroid nearest to each row, the first of equal ones.
-fn nearest(values: &[f32], centroids: &[f32], width: usize) -> Vec<u32> {
+pub(super) fn nearest(values: &[f32], centroids: &[f32], width: usize) -> Vec<u32> {
     let k = centroids.len() / width;
     let half_square = |centroid: &[f32]| centroid.iter().map(|x| x * x).sum::<f32>() / 2.0;
     let half_squares: Vec<f32> = centroids.chunks_exact(width).map(half_square).collect();

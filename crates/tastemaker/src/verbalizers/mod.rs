@@ -145,6 +145,43 @@ impl Reader {
         }
     }
 
+    /// How the model goes on with a text, up to the end of the line if it is here.
+    pub(crate) fn complete(&self, text: &str, most: usize) -> Result<String> {
+        match &self.model {
+            Model::Here(model) => {
+                let tokenizer = self.tokenizer()?;
+                let prompt = tokenizer.encode(&[text])?.concat();
+                let ends = tokenizer.encode_as_it_is(&["\n"])?.concat();
+                let stop = [self.prompter.stop(), &ends].concat();
+                Ok(tokenizer.decode(&model.generate(&prompt, most, &stop)?)?)
+            }
+            Model::There(client) => {
+                let content =
+                    format!("Go on with the last line, and write nothing else.\n\n{text}");
+                let messages = [Message { role: "user".to_owned(), content }];
+                let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(client.ask(&messages)?.text)
+            }
+        }
+    }
+
+    /// The mean log-probability of a token of each continuation of a text; `None` of a model that
+    /// does not tell.
+    pub(crate) fn likelihoods(
+        &self,
+        text: &str,
+        continuations: &[&str],
+    ) -> Result<Option<Vec<f32>>> {
+        let Model::Here(model) = &self.model else { return Ok(None) };
+        let tokenizer = self.tokenizer()?;
+        let prompt = tokenizer.encode(&[text])?.concat();
+        let tokens = tokenizer.encode_as_it_is(continuations)?;
+        let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+        let all = model.log_probabilities(&prompt, &tokens)?;
+        let mean = |of: Vec<f32>| of.iter().sum::<f32>() / of.len().max(1) as f32;
+        Ok(Some(all.into_iter().map(mean).collect()))
+    }
+
     /// The tokens of each item's title, with what `title` makes of it; nothing where there is none.
     fn titles(&self, title: impl Fn(&str) -> String) -> Result<Vec<Vec<u32>>> {
         let data = self.prompter.data();

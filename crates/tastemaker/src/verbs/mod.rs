@@ -2,6 +2,7 @@
 
 mod evaluating;
 mod matching;
+mod probing;
 mod prompting;
 mod recommending;
 mod report;
@@ -9,6 +10,7 @@ mod training;
 
 pub use evaluating::evaluate;
 pub use matching::{Matched, TitleIndex};
+pub use probing::probe;
 pub use prompting::{PromptOf, prompt};
 pub use recommending::{Listed, Recommendation, Whose, recommend};
 pub use report::{ArmReport, Cell, Costs, Report};

@@ -2,11 +2,11 @@ use std::path::Path;
 
 use tastemaker::core::catalog::Catalog;
 use tastemaker::core::{Dataset, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
-use tastemaker::nn::transformer::{TABLE, TEXTS};
+use tastemaker::nn::transformer::{FEATURES, TABLE, TEXTS};
 use tastemaker::paradigms::{AnyParadigm, FinetuneFull, PromptFree};
 use tastemaker::recommenders::{
     FitRecommender, Given, ItemFeatures, ItemTexts, LanguageModel, MODEL_FILE, Others, Pretraining,
-    TextAdaptor, TextInitialise,
+    TextAdaptor, TextCodes, TextInitialise,
 };
 use tastemaker::text::TextEmbeddings;
 
@@ -15,6 +15,10 @@ use crate::models::model as encoder;
 
 fn adaptor(model: &Path, own: bool) -> ItemTexts {
     ItemTexts::Adaptor(TextAdaptor { model: model.to_owned(), experts: 3, own })
+}
+
+fn codes(model: &Path, own: bool) -> ItemTexts {
+    ItemTexts::Codes(TextCodes { model: model.to_owned(), groups: 32, codes: 8, own })
 }
 
 fn model(texts: impl Into<Option<ItemTexts>>) -> LanguageModel {
@@ -45,19 +49,28 @@ fn items_that_nobody_met_in_training_are_ranked_by_their_texts() {
             list.items.iter().position(|other| *other == next).unwrap()
         })
     };
-    let by_texts = places(Some(adaptor(&encoder, false)));
     let by_themselves = places(None);
-    assert!(by_texts.iter().all(|&place| place < 3), "places {by_texts:?}");
+    // Of 30 items; codes say less than what they stand for.
+    for (texts, most) in [(adaptor(&encoder, false), 3), (codes(&encoder, false), 6)] {
+        let by_texts = places(Some(texts.clone()));
+        assert!(by_texts.iter().all(|&place| place < most), "{texts:?}: places {by_texts:?}");
+        assert!(by_texts.iter().sum::<usize>() < by_themselves.iter().sum(), "{by_themselves:?}");
+    }
     assert!(by_themselves.iter().all(|&place| place > 2), "{by_themselves:?} without texts");
 }
 
 #[test]
-fn an_adaptor_goes_over_to_another_catalog() {
+fn an_adaptor_and_codes_go_over_to_another_catalog() {
     let Some(encoder) = encoder("all-minilm-l6-v2") else { return };
     let data = colours();
-    for own in [true, false] {
+    for (texts, own, parts) in [
+        (adaptor(&encoder, true), true, &TEXTS[..]),
+        (adaptor(&encoder, false), false, &TEXTS[..]),
+        (codes(&encoder, true), true, &[FEATURES]),
+        (codes(&encoder, false), false, &[FEATURES]),
+    ] {
         let folder = tempfile::tempdir().unwrap();
-        let mut model = model(adaptor(&encoder, own));
+        let mut model = model(texts);
         model.training.epochs = 2;
         let training = Some(model.training.clone());
         let elsewhere = Some(other_shop(folder.path(), "C1 thing C3 soap"));
@@ -78,7 +91,7 @@ fn an_adaptor_goes_over_to_another_catalog() {
         for (name, (_, values)) in before.iter().filter(|(name, _)| *name != TABLE) {
             assert!(after[name].1 == *values, "own {own}, {name}");
         }
-        assert!(TEXTS.iter().all(|name| before.contains_key(*name)));
+        assert!(parts.iter().all(|name| before.contains_key(*name)));
         assert_eq!((before[TABLE].0[0], after[TABLE].0[0]), if own { (12, 32) } else { (2, 2) });
         // The encoder's embeddings of both catalogs are kept.
         let kept = fs_err::read_dir(folder.path()).unwrap().filter(|entry| {
@@ -140,6 +153,9 @@ fn texts_that_cannot_be_used_are_refused() {
     let none = ItemTexts::Adaptor(TextAdaptor { experts: 0, ..TextAdaptor::default() });
     let found = model(none).problems();
     assert!(found[0].to_string().contains("experts is 0"), "{found:?}");
+    let none = ItemTexts::Codes(TextCodes { groups: 0, ..TextCodes::default() });
+    let found = model(none).problems();
+    assert!(found[0].to_string().contains("groups is 0"), "{found:?}");
     let mut both = model(adaptor(nowhere, true));
     both.features = Some(ItemFeatures::default());
     let found = both.problems();

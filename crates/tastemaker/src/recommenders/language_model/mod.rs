@@ -36,7 +36,7 @@ use crate::{Error, Result};
 pub use self::features::ItemFeatures;
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
 pub use self::pretraining::{Elsewhere, Others, Pretraining};
-pub use self::texts::{ItemTexts, TextAdaptor, TextInitialise};
+pub use self::texts::{ItemTexts, TextAdaptor, TextCodes, TextInitialise};
 
 /// Tokens after those of the items: the mask and the pseudo-mask.
 const SPECIAL_TOKENS: usize = 2;
@@ -226,7 +226,16 @@ impl LanguageModel {
             model.add_features(features.rows(context.data), features.own, &weights)?;
         }
         if let (Some(texts), Some(embeddings)) = (&self.texts, texts) {
-            texts.put(embeddings, &mut model, &weights)?;
+            let elsewhere = self.pretraining.as_ref().and_then(|before| before.elsewhere.as_ref());
+            let reference = match elsewhere.filter(|_| texts.n_codes().is_some()) {
+                Some(elsewhere) => {
+                    let other = context.others.read(elsewhere)?;
+                    let data = &other.0.dataset;
+                    Some(texts.read(&FitContext { data, ..*context })?)
+                }
+                None => None,
+            };
+            texts.put((embeddings, reference), &mut model, &weights)?;
         }
         Ok(model)
     }

@@ -125,6 +125,9 @@ impl LanguageModel {
         there: &Dataset,
         here: &Dataset,
     ) -> Result<Vec<(usize, usize)>> {
+        if let Some(codes) = self.texts.as_ref().and_then(ItemTexts::n_codes) {
+            return Ok((0..codes).map(|code| (code, code)).collect());
+        }
         let Some(features) = &self.features else { return Ok(vec![]) };
         let shared = shared(&features.of(there), &features.of(here));
         if shared.is_empty() {

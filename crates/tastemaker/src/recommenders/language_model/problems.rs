@@ -160,7 +160,7 @@ impl LanguageModel {
         };
         let plan = paradigm.plan(shape);
         let more: &[&str] = match (&self.features, &self.texts) {
-            (Some(_), _) => &[FEATURES],
+            (Some(_), _) | (None, Some(ItemTexts::Codes(_))) => &[FEATURES],
             (None, Some(ItemTexts::Adaptor(_))) => &TEXTS,
             _ => &[],
         };

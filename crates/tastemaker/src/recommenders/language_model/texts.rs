@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Dataset, SeedTree};
-use tastemaker_nn::fused::{Mixture, Precision};
+use tastemaker_nn::fused::{Features, Mixture, Precision};
 use tastemaker_nn::text::SentenceEncoder;
 use tastemaker_nn::transformer::Transformer;
 
@@ -12,6 +12,7 @@ use super::FitContext;
 use crate::error::setting;
 use crate::recommenders::{check, has_texts};
 use crate::text::TextEmbeddings;
+use crate::tokenisations::ProductQuantiser;
 use crate::{Error, Result};
 
 /// What a pre-trained sentence encoder makes of items' texts, and what becomes of it. The encoder
@@ -22,6 +23,9 @@ pub enum ItemTexts {
     /// Items' embeddings are made of them by an adaptor, which learns and can go over to other
     /// catalogs.
     Adaptor(TextAdaptor),
+    /// Items' embeddings are sums of those of codes, which stand for parts of them; the codes'
+    /// embeddings learn and can go over to other catalogs.
+    Codes(TextCodes),
     /// Items' embeddings begin with them, and learn from there.
     Initialise(TextInitialise),
 }
@@ -47,6 +51,35 @@ pub struct TextAdaptor {
     pub model: PathBuf,
     /// Linear maps that are mixed.
     pub experts: usize,
+    /// Whether an item has an embedding of its own as well.
+    pub own: bool,
+}
+
+/// Codes of a sentence encoder's embeddings, whose own embeddings an item's is made of.
+///
+/// # Formula
+/// The row of item i in the embedding table is `Eᵢ = Iᵢ + (1/√G) Σ_g F_{g, c_g(i)}` over G groups:
+/// the encoder's embedding is cut into G parts, and `c_g` is the nearest of `codes` centroids that
+/// k-means has found of part g (product quantisation). With pre-training elsewhere, they are those of
+/// the other catalog.
+///
+/// # When not to use it
+/// Where two items are alike in every part: they have the same codes, and with `own = false` the same
+/// embedding.
+///
+/// # References
+/// `VQ-Rec` (Hou et al. 2023, *Learning vector-quantized item representations*): its rotation before
+/// the parts are cut (OPQ), its negatives with exchanged codes and the permutation of codes after a
+/// transfer are left out; it adds without dividing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct TextCodes {
+    /// The folder of the encoder.
+    pub model: PathBuf,
+    /// Parts into which an embedding is cut.
+    pub groups: usize,
+    /// Codes a part.
+    pub codes: usize,
     /// Whether an item has an embedding of its own as well.
     pub own: bool,
 }
@@ -77,6 +110,12 @@ impl Default for TextAdaptor {
     }
 }
 
+impl Default for TextCodes {
+    fn default() -> Self {
+        Self { model: ENCODER.into(), groups: 32, codes: 256, own: false }
+    }
+}
+
 impl Default for TextInitialise {
     fn default() -> Self {
         Self { model: ENCODER.into() }
@@ -87,6 +126,7 @@ impl ItemTexts {
     fn model(&self) -> &Path {
         match self {
             Self::Adaptor(TextAdaptor { model, .. })
+            | Self::Codes(TextCodes { model, .. })
             | Self::Initialise(TextInitialise { model }) => model,
         }
     }
@@ -95,6 +135,7 @@ impl ItemTexts {
     pub(super) fn own(&self) -> bool {
         match self {
             Self::Adaptor(adaptor) => adaptor.own,
+            Self::Codes(codes) => codes.own,
             Self::Initialise(_) => true,
         }
     }
@@ -102,6 +143,9 @@ impl ItemTexts {
     pub(super) fn problem(&self) -> Option<Error> {
         match self {
             Self::Adaptor(adaptor) => check("experts", adaptor.experts, 1..=256),
+            Self::Codes(TextCodes { groups, codes, .. }) => {
+                check("groups", *groups, 1..=4096).or_else(|| check("codes", *codes, 2..=1 << 16))
+            }
             Self::Initialise(_) => None,
         }
     }
@@ -116,6 +160,12 @@ impl ItemTexts {
             Ok(encoder) => encoder,
             Err(error) => return Some(Error::from(error).at("texts.model")),
         };
+        if let Self::Codes(TextCodes { groups, .. }) = self
+            && !encoder.width().is_multiple_of(*groups)
+        {
+            let expected = format!("a divisor of {}, the width of the encoder's", encoder.width());
+            return Some(setting("groups", groups, expected).at("texts.groups"));
+        }
         let narrow = matches!(self, Self::Initialise(_)) && encoder.width() < width;
         let expected = || format!("at most {}, the width of the encoder's", encoder.width());
         narrow.then(|| setting("embedding-size", width, expected()).at("backbone.embedding-size"))
@@ -126,14 +176,34 @@ impl ItemTexts {
         TextEmbeddings::of_items(context.data, self.model(), context.pretrained)
     }
 
-    /// Gives `model` them.
+    /// How many codes there are in all groups together.
+    pub(super) fn n_codes(&self) -> Option<usize> {
+        match self {
+            Self::Codes(TextCodes { groups, codes, .. }) => Some(groups * codes),
+            _ => None,
+        }
+    }
+
+    /// Gives `model` them; codes are found of the `reference`'s, or of their own if there is none.
     pub(super) fn put(
         &self,
-        embeddings: TextEmbeddings,
+        (embeddings, reference): (TextEmbeddings, Option<TextEmbeddings>),
         model: &mut Transformer,
         seeds: &SeedTree,
     ) -> Result<()> {
         match self {
+            &Self::Codes(TextCodes { groups, codes, own, .. }) => {
+                let (width, of) = (embeddings.width, reference.as_ref().unwrap_or(&embeddings));
+                let seeds_of_codes = seeds.child("codes");
+                let quantiser =
+                    ProductQuantiser::fit(&of.values, width, (groups, codes), &seeds_of_codes);
+                let mut rows = quantiser.codes(&embeddings.values);
+                let first = |group: usize| u32::try_from(group * codes).expect("codes are few");
+                for row in &mut rows {
+                    (0..).zip(row).for_each(|(group, code)| *code += first(group));
+                }
+                Ok(model.add_features(Features::new(&rows, groups * codes), own, seeds)?)
+            }
             Self::Adaptor(TextAdaptor { experts, own, .. }) => {
                 let TextEmbeddings { width, values, .. } = embeddings;
                 let mixture = Mixture::new(values.into(), width, *experts);

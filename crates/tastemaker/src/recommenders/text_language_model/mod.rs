@@ -12,6 +12,7 @@ use tastemaker_nn::text::{CausalModel, TextTokenizer};
 
 use super::{FitContext, FitRecommender, Given};
 use crate::error::setting;
+use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
 use crate::verbalizers::{
     AnyVerbalizer, Likelihood, Model, Named, Reader, Verbalize, unfit_for_endpoints, unfitting,
@@ -84,6 +85,11 @@ impl TextLanguageModel {
         Prompter::new(&self.prompt, model, (context.data, context.split, &context.seeds))
     }
 
+    fn reader(&self, context: &FitContext<'_>) -> Result<Reader> {
+        let prompter = self.prompter(context)?;
+        Ok(Reader { model: self.open(context, &prompter)?, prompter })
+    }
+
     fn open(&self, context: &FitContext<'_>, prompter: &Prompter) -> Result<Model> {
         let Some(endpoint) = &self.endpoint else {
             let verbalizer = self.verbalizer.as_dyn();
@@ -107,8 +113,7 @@ impl FitRecommender for TextLanguageModel {
         if context.data.catalog.title_attribute().is_none() {
             return Err(without_titles());
         }
-        let prompter = self.prompter(context)?;
-        let reader = Reader { model: self.open(context, &prompter)?, prompter };
+        let reader = self.reader(context)?;
         let verbalizer = self.verbalizer.as_dyn();
         let needs_candidates = verbalizer.needs_candidates();
         let verbalizer = verbalizer.prepare(&reader)?;
@@ -171,6 +176,14 @@ impl FitRecommender for TextLanguageModel {
         let item = item.filter(|_| self.verbalizer.as_dyn().asks_about_items());
         let told = Told { item, ..told };
         self.prompter(context)?.prompt(&told, 0).map(Some)
+    }
+
+    fn memorised(
+        &self,
+        context: &FitContext<'_>,
+        probe: &MemorisationProbe,
+    ) -> Result<Option<Memorised>> {
+        probe.run(&self.reader(context)?, &context.seeds.child("memorisation")).map(Some)
     }
 }
 
