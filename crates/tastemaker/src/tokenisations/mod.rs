@@ -1,6 +1,7 @@
 //! What items are called by a model that writes them token by token.
 
 mod codes;
+mod collaborative;
 mod product_codes;
 mod rq_kmeans;
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, SeedTree};
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::SentenceEncoder;
@@ -18,6 +20,7 @@ use crate::text::TextEmbeddings;
 use crate::{Error, Result};
 
 pub use codes::Codes;
+pub use collaborative::spectral_embedding;
 pub use product_codes::ProductQuantiser;
 pub use rq_kmeans::residual_codes;
 
@@ -29,6 +32,8 @@ pub enum Tokenisation {
     SemanticIds(SemanticIds),
     /// Codes drawn at random: what the number of tokens does without their meaning.
     RandomIds(RandomIds),
+    /// Codes from who has met the items: those that the same people have met begin alike.
+    CollaborativeIds(CollaborativeIds),
 }
 
 /// Semantic ids by residual k-means.
@@ -47,6 +52,32 @@ pub enum Tokenisation {
 pub struct SemanticIds {
     /// The folder of the encoder.
     pub model: PathBuf,
+    /// How many times a code is taken.
+    pub levels: usize,
+    /// Codes a level.
+    pub codes: usize,
+    /// Beginnings that are kept when items are written.
+    pub beams: usize,
+}
+
+/// Collaborative ids by residual k-means.
+///
+/// # Formula
+/// As [`SemanticIds`], of the items' spectral embedding by the training part: eigenvectors of
+/// `D^{−1/2} C D^{−1/2}`, where C counts the users who have met both of two items, and D is its sums.
+///
+/// # When not to use it
+/// For items that nobody has met in the training part: they all have the same codes but for the last.
+///
+/// # References
+/// Hua et al. 2023, *How to index item IDs for recommendation foundation models*: collaborative
+/// indexing by spectral clustering of co-occurrences, which divides clusters again where residuals are
+/// quantised here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct CollaborativeIds {
+    /// Eigenvectors that are looked at.
+    pub width: usize,
     /// How many times a code is taken.
     pub levels: usize,
     /// Codes a level.
@@ -74,6 +105,13 @@ impl Default for SemanticIds {
     }
 }
 
+impl Default for CollaborativeIds {
+    fn default() -> Self {
+        let RandomIds { levels, codes, beams } = RandomIds::default();
+        Self { width: 64, levels, codes, beams }
+    }
+}
+
 impl Default for RandomIds {
     fn default() -> Self {
         Self { levels: 3, codes: 256, beams: 20 }
@@ -84,6 +122,7 @@ impl Tokenisation {
     fn numbers(&self) -> (usize, usize, usize) {
         match *self {
             Self::SemanticIds(SemanticIds { levels, codes, beams, .. })
+            | Self::CollaborativeIds(CollaborativeIds { levels, codes, beams, .. })
             | Self::RandomIds(RandomIds { levels, codes, beams }) => (levels, codes, beams),
         }
     }
@@ -103,10 +142,20 @@ impl Tokenisation {
         check("levels", levels, 1..=16)
             .or_else(|| check("codes", codes, 2..=1 << 20))
             .or_else(|| check("beams", beams, 1..=10_000))
+            .or_else(|| match self {
+                Self::CollaborativeIds(ids) => check("width", ids.width, 1..=4096),
+                _ => None,
+            })
     }
 
     /// Why the items of `data` cannot be called so.
     pub(crate) fn unsuitable(&self, data: &Dataset) -> Option<Error> {
+        if let Self::CollaborativeIds(CollaborativeIds { width, codes, .. }) = self {
+            let (name, found) = if width > codes { ("width", width) } else { ("codes", codes) };
+            let expected = || format!("at most {}, the number of items", data.n_items());
+            let many = *found > data.n_items();
+            return many.then(|| setting(name, found, expected()).at("tokenisation"));
+        }
         let Self::SemanticIds(SemanticIds { model, codes, .. }) = self else { return None };
         if !has_texts(data) {
             let expected = "random-ids, since the items have no texts";
@@ -120,8 +169,14 @@ impl Tokenisation {
         encoder.map(|error| Error::from(error).at("tokenisation.model"))
     }
 
-    /// The codes of the items of `data`; embeddings are kept in the folder `kept`.
-    pub fn codes(&self, data: &Dataset, kept: Option<&Path>, seeds: &SeedTree) -> Result<Codes> {
+    /// The codes of the items of `data`, of which `split` says what is learnt from; embeddings of
+    /// texts are kept in the folder `kept`.
+    pub fn codes(
+        &self,
+        (data, split): (&Dataset, &SplitSets),
+        kept: Option<&Path>,
+        seeds: &SeedTree,
+    ) -> Result<Codes> {
         let (levels, codes, _) = self.numbers();
         let seeds = seeds.child("tokenisation");
         let of_levels: Vec<Vec<u32>> = match self {
@@ -129,6 +184,10 @@ impl Tokenisation {
                 let TextEmbeddings { width, values, .. } =
                     TextEmbeddings::of_items(data, model, kept)?;
                 residual_codes(values, width, (levels, codes), &seeds)
+            }
+            Self::CollaborativeIds(CollaborativeIds { width, .. }) => {
+                let values = spectral_embedding(data, split, *width, &seeds.child("spectrum"));
+                residual_codes(values, *width, (levels, codes), &seeds)
             }
             Self::RandomIds(_) => {
                 let of_level = |level| {

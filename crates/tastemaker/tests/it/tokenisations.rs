@@ -1,14 +1,16 @@
 use std::collections::BTreeSet;
 
+use tastemaker::core::splits::{LeaveLastOut, Split};
 use tastemaker::core::{
-    ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, TieOrder,
+    Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree,
+    TieOrder,
 };
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
 use tastemaker::paradigms::{AnyParadigm, FinetuneFull};
 use tastemaker::recommenders::{
     FitRecommender, Given, ItemFeatures, LanguageModel, Others, Pretraining, Scoring,
 };
-use tastemaker::tokenisations::{RandomIds, SemanticIds, Tokenisation};
+use tastemaker::tokenisations::{CollaborativeIds, RandomIds, SemanticIds, Tokenisation};
 use tastemaker::train::Silent;
 
 use crate::features::colours;
@@ -98,7 +100,7 @@ fn semantic_ids_of_similar_items_begin_alike_and_a_plan_can_have_stages() {
     let (data, split) = colours();
     let ids = SemanticIds { model: encoder, levels: 2, codes: 6, beams: 30 };
     let tokenisation = Tokenisation::SemanticIds(ids);
-    let codes = tokenisation.codes(&data, None, &SeedTree::new(3)).unwrap();
+    let codes = tokenisation.codes((&data, &split), None, &SeedTree::new(3)).unwrap();
     // Kinds and colours are words of the texts: items of the first code share more of them.
     let alike = |a: u32, b: u32| usize::from(a / 5 == b / 5) + usize::from(a % 5 == b % 5);
     let (mut within, mut n_within, mut across, mut n_across) = (0, 0, 0, 0);
@@ -120,6 +122,36 @@ fn semantic_ids_of_similar_items_begin_alike_and_a_plan_can_have_stages() {
     assert!(tuned.problems().is_empty() && tuned.unsuitable(&given).is_empty());
     let recommender = fit(&tuned, &(data, split), None, &Silent);
     assert_eq!(recommender.name(), "language-model");
+}
+
+#[test]
+fn collaborative_ids_of_items_that_the_same_people_met_begin_alike() {
+    // Two worlds of six items, and an item that nobody meets.
+    let of = |user: u32| {
+        let item = |i: u32| ItemId(user % 2 * 6 + (user / 2 + i * (1 + user % 5)) % 6);
+        (0..6).map(item).collect::<Vec<_>>()
+    };
+    let data = Dataset {
+        users: (0..40).map(|user| user.to_string()).collect(),
+        items: (0..13).map(|item| item.to_string()).collect(),
+        interactions: Interactions::from_sequences((0..40).map(of)),
+        ..Dataset::default()
+    };
+    let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
+    let ids = CollaborativeIds { width: 2, levels: 2, codes: 3, ..CollaborativeIds::default() };
+    let tokenisation = Tokenisation::CollaborativeIds(ids.clone());
+    for seed in 1..4 {
+        let codes = tokenisation.codes((&data, &split), None, &SeedTree::new(seed)).unwrap();
+        let first = |item: u32| codes.of(ItemId(item))[0];
+        assert!((1..6).all(|item| first(item) == first(0)), "seed {seed}");
+        assert!((7..12).all(|item| first(item) == first(6)), "seed {seed}");
+        assert!(first(0) != first(6) && first(12) != first(0) && first(12) != first(6));
+    }
+    let wide = Tokenisation::CollaborativeIds(CollaborativeIds { width: 14, ..ids });
+    let model = model(wide);
+    let given = Given { data: &data, split: &split, others: &Others::default() };
+    let found = model.unsuitable(&given)[0].to_string();
+    assert!(found.contains("width is 14, expected at most 13, the number of items"), "{found}");
 }
 
 #[test]

@@ -27,7 +27,11 @@ pub(super) struct Tokenised {
 
 impl Tokenised {
     pub(super) fn new(tokenisation: &Tokenisation, context: &FitContext<'_>) -> Result<Self> {
-        let codes = tokenisation.codes(context.data, context.pretrained, &context.seeds)?;
+        let codes = tokenisation.codes(
+            (context.data, context.split),
+            context.pretrained,
+            &context.seeds,
+        )?;
         let data = codes.data(context.data);
         let split = codes.split(context.split, &data)?;
         let codes = Arc::new(codes);
