@@ -115,7 +115,7 @@ impl MemorisationProbe {
         for at in asked {
             let item = titled[at];
             // The examples, then the others; one more is drawn in the place of the item itself.
-            let drawn = index::sample(&mut rng, titled.len(), (least).min(titled.len()));
+            let drawn = index::sample(&mut rng, titled.len(), least);
             let drawn: Vec<ItemId> =
                 drawn.into_iter().map(|i| titled[i]).filter(|i| *i != item).collect();
             let (examples, others) = drawn.split_at(self.examples);
@@ -125,6 +125,8 @@ impl MemorisationProbe {
             let answer = reader.complete(&prompt, MOST_TOKENS)?;
             let line = answer.lines().next().unwrap_or_default();
             // In some files, something else follows the title.
+            let id = data.items.id(item.index()).unwrap_or_default();
+            let line = line.strip_prefix(&format!("{id}{}", self.separator)).unwrap_or(line);
             let goes_on = line.find(&self.separator).filter(|_| !own.contains(&self.separator));
             let written = &line[..goes_on.unwrap_or(line.len())];
             exact += usize::from(words(written).eq(words(own)));
@@ -147,9 +149,9 @@ impl MemorisationProbe {
     }
 }
 
-/// The title of an item, if something is written there.
+/// The title of an item, if there is a word in it.
 fn title(data: &Dataset, item: ItemId) -> Option<&str> {
-    data.catalog.title(item).filter(|title| !title.trim().is_empty())
+    data.catalog.title(item).filter(|title| words(title).next().is_some())
 }
 
 /// The share of `others` whose titles are less likely after the prompt than `own`; ties count half.
@@ -187,7 +189,7 @@ fn mean(values: &[f64]) -> Share {
     let share = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|value| (value - share).powi(2)).sum();
     let half = Z * (squares / (n - 1.0).max(1.0) / n).sqrt();
-    Share { share, interval: [share - half, share + half] }
+    Share { share, interval: [(share - half).max(0.0), (share + half).min(1.0)] }
 }
 
 #[cfg(test)]

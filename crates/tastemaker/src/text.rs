@@ -94,24 +94,15 @@ impl TextEmbeddings {
 }
 
 /// The eigenvectors of the `n` largest eigenvalues of a symmetric matrix [width, width], as columns:
-/// [width, n]. On the calling thread, so that they do not depend on the number of threads.
+/// [width, n].
 fn axes(matrix: &[f32], width: usize, n: usize) -> Result<Vec<f32>> {
-    let matrix = Mat::from_fn(width, width, |i, j| f64::from(matrix[i * width + j]));
-    let (mut values, mut vectors) = (Diag::zeros(width), Mat::zeros(width, width));
-    let (par, params) = (Par::Seq, Spec::default());
-    let scratch =
-        evd::self_adjoint_evd_scratch::<f64>(width, evd::ComputeEigenvectors::Yes, par, params);
-    let mut memory = MemBuffer::new(scratch);
-    let (values, out) = (values.as_mut(), Some(vectors.as_mut()));
-    let stack = MemStack::new(&mut memory);
-    evd::self_adjoint_evd(matrix.as_ref(), values, out, par, stack, params).map_err(|_| {
-        let reason = "the embeddings of the texts have no principal axes: not all are finite";
-        Error::Unsuitable { recommender: "language-model", reason: reason.to_owned() }
-    })?;
+    let vectors =
+        eigenvectors(width, |i, j| f64::from(matrix[i * width + j])).ok_or_else(|| {
+            let reason = "the embeddings of the texts have no principal axes: not all are finite";
+            Error::Unsuitable { recommender: "language-model", reason: reason.to_owned() }
+        })?;
     let mut axes = vec![0.0; width * n];
-    for axis in 0..n {
-        // Eigenvalues ascend.
-        let vector = vectors.col(width - 1 - axis);
+    for (axis, vector) in vectors.iter().take(n).enumerate() {
         let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
         let sign = largest.unwrap_or(1.0).signum();
         for (i, value) in vector.iter().enumerate() {
@@ -121,6 +112,27 @@ fn axes(matrix: &[f32], width: usize, n: usize) -> Result<Vec<f32>> {
         }
     }
     Ok(axes)
+}
+
+/// All eigenvectors of a symmetric matrix [width, width], that of the largest eigenvalue first; `None`
+/// if not all of it is finite. On the calling thread, so that they do not depend on the number of
+/// threads.
+pub(crate) fn eigenvectors(
+    width: usize,
+    matrix: impl Fn(usize, usize) -> f64,
+) -> Option<Vec<Vec<f64>>> {
+    let matrix = Mat::from_fn(width, width, matrix);
+    let (mut values, mut vectors) = (Diag::zeros(width), Mat::zeros(width, width));
+    let (par, params) = (Par::Seq, Spec::default());
+    let scratch =
+        evd::self_adjoint_evd_scratch::<f64>(width, evd::ComputeEigenvectors::Yes, par, params);
+    let mut memory = MemBuffer::new(scratch);
+    let (values, out) = (values.as_mut(), Some(vectors.as_mut()));
+    let stack = MemStack::new(&mut memory);
+    evd::self_adjoint_evd(matrix.as_ref(), values, out, par, stack, params).ok()?;
+    // Eigenvalues ascend.
+    let vector = |axis: usize| vectors.col(width - 1 - axis).iter().copied().collect();
+    Some((0..width).map(vector).collect())
 }
 
 /// SHA-256 of everything that embeddings follow from.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::{Overrides, is_not};
 use super::{AnyBackbone, Backbone, Shape, Size, Views};
-use crate::Result;
 use crate::fused::{BlockKind, FeedForward, Norm, Positions, Style};
+use crate::{Error, Result};
 
 /// A causal transformer over tokens. What is absent follows from `size`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,16 @@ pub struct Decoder {
 
 impl Backbone for Decoder {
     fn shape(&self) -> Result<Shape> {
+        match self.rotary_base {
+            Some(base) if self.positions != Positions::Rotary => {
+                let expected = "absent, or positions = \"rotary\" beside it";
+                return Err(Error::setting("rotary-base", base, expected));
+            }
+            Some(base) if base < 2 => {
+                return Err(Error::setting("rotary-base", base, "2 or more"));
+            }
+            _ => {}
+        }
         self.size.shape(Overrides {
             layers: self.layers,
             heads: self.heads,
@@ -85,7 +95,7 @@ impl Backbone for Decoder {
             norm: self.norm,
             feed_forward: self.feed_forward,
             positions: self.positions,
-            rotary_base: self.rotary_base,
+            rotary_base: (self.positions == Positions::Rotary).then_some(shape.style.rotary_base),
             intervals: self.intervals,
         }))
     }

@@ -1,6 +1,5 @@
-//! Attention in plain tensor operations: a packed batch is spread out to one matrix a sequence,
-//! each as long as the longest, so that its cost grows with the sequences' lengths squared and not
-//! with the whole batch's.
+//! Attention in plain tensor operations: a packed batch is spread out to one matrix a sequence, each
+//! as long as the longest, so that its cost grows with sequences · longest².
 
 use candle_core::{D, Device, Result, Tensor};
 

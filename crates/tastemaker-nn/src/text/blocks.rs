@@ -10,6 +10,11 @@ use crate::fused::{Codes, Quantised};
 /// The rows of `inputs` numbers that `bytes` are, in their codes; `None` of a kind whose codes are
 /// not read (its numbers are, by the tensor library).
 pub(super) fn quantised(kind: GgmlDType, bytes: &[u8], inputs: usize) -> Option<Quantised> {
+    let whole = if matches!(kind, GgmlDType::Q4K | GgmlDType::Q6K) { 256 } else { 32 };
+    if !inputs.is_multiple_of(whole) {
+        // Rows that share a block are no rows of codes.
+        return None;
+    }
     let (mut scales, mut offsets) = (Vec::new(), Vec::new());
     let codes = match kind {
         GgmlDType::Q4_0 => Codes::Four(blocks(bytes, |[d, rest @ ..]: &[[u8; 2]; 9]| {

@@ -99,8 +99,8 @@ impl Config {
 pub(super) struct Opened {
     config: Config,
     weights: Box<dyn Weights>,
-    /// SHA-256 of the weights' file.
-    pub(super) hash: String,
+    /// The weights' file.
+    path: PathBuf,
 }
 
 impl Opened {
@@ -108,14 +108,19 @@ impl Opened {
         if path.is_dir() {
             let config = folder_config(path)?;
             let path = path.join("model.safetensors");
-            let bytes = checkpoint::read(&path)?;
-            let (file, hash) = (Checkpoint::foreign(&path, &bytes)?, artifact::sha256(&bytes));
-            Ok(Self { config, weights: Box::new(Folder { path, file }), hash })
+            let file = Checkpoint::foreign(&path, &checkpoint::read(&path)?)?;
+            let weights = Box::new(Folder { path: path.clone(), file });
+            Ok(Self { config, weights, path })
         } else {
             let file = Gguf::open(path)?;
-            let (config, hash) = (config_of(&file)?, artifact::sha256_file(path)?);
-            Ok(Self { config, weights: Box::new(file), hash })
+            let config = config_of(&file)?;
+            Ok(Self { config, weights: Box::new(file), path: path.to_owned() })
         }
+    }
+
+    /// SHA-256 of the weights' file.
+    pub(super) fn hash(&self) -> Result<String> {
+        Ok(artifact::sha256_file(&self.path)?)
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -137,11 +142,12 @@ const MOST: usize = 8192;
 
 impl CausalModel {
     /// Reads the GGUF file or the folder at `path`; factors of its products are rounded to
-    /// `precision`.
+    /// `precision`, but for products of few rows with weights that the file keeps in few bits, which
+    /// round nothing.
     pub fn read(path: &Path, precision: Precision) -> Result<Self> {
         let mut opened = Opened::at(path)?;
         let Config { shape, layers, n_tokens, longest, base } = *opened.config();
-        let hash = format!("{}-{precision:?}", opened.hash);
+        let hash = format!("{}-{precision:?}", opened.hash()?);
         let from = opened.weights();
         let own = "output.weight";
         let head = from.has(own).then(|| from.of(own, &[n_tokens, shape.width])).transpose()?;
@@ -398,6 +404,10 @@ fn config_of(file: &Gguf) -> Result<Config> {
         epsilon: file.number(&key("attention.layer_norm_rms_epsilon"))?,
     };
     let base = file.number(&key("rope.freq_base")).unwrap_or(10_000.0);
+    let scaled = file.text(&key("rope.scaling.type")).is_ok_and(|kind| kind != "none");
+    if scaled || file.has("rope_freqs.weight") {
+        return Err(file.failed("its places turn by scaled angles, which are not known here"));
+    }
     Ok(Config {
         shape: checked(shape).map_err(|problem| file.failed(problem))?,
         layers: count("block_count")?,

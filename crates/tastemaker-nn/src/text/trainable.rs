@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::Device;
-use tastemaker_core::SeedTree;
+use tastemaker_core::{SeedTree, artifact};
 
 use super::causal_model::{CausalModel, Config, Opened, Parts};
 use crate::adapters::AnyAdapter;
@@ -14,6 +14,15 @@ use crate::fused::{
 };
 use crate::transformer::{TABLE, Transformer};
 use crate::{Error, Result};
+
+/// The files of a folder from which answers follow.
+const FILES: [&str; 5] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+];
 
 impl CausalModel {
     /// The model at `path` as a [`Transformer`] over its tokens, which learns as every other does.
@@ -49,7 +58,7 @@ impl CausalModel {
         Ok(model)
     }
 
-    /// What the model at `path` is as a backbone, without reading its weights.
+    /// What the model at `path` is as a backbone.
     ///
     /// # Errors
     /// If the file cannot be read, or the model is of a kind that a [`Decoder`] is not: if its table
@@ -59,9 +68,19 @@ impl CausalModel {
         backbone(path, &mut Opened::at(path)?)
     }
 
-    /// Tells the model at `path` from every other.
+    /// Tells the model at `path`, with its tokenizer, from every other.
     pub fn hash_at(path: &Path) -> Result<String> {
-        Ok(Opened::at(path)?.hash)
+        if !path.is_dir() {
+            return Ok(artifact::sha256_file(path)?);
+        }
+        let mut all = String::new();
+        for name in FILES {
+            let file = path.join(name);
+            if file.exists() {
+                all = format!("{all}{name} {}\n", artifact::sha256_file(&file)?);
+            }
+        }
+        Ok(artifact::sha256(all.as_bytes()))
     }
 
     /// Whether a model that has learnt can be read with this in it.

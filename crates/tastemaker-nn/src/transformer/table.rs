@@ -169,6 +169,14 @@ impl Transformer {
         self.compose("features", Made::OfFeatures(features), own, seeds)
     }
 
+    /// The features that the rows of the first tokens are made of, if they are.
+    pub fn features(&self) -> Option<&Features> {
+        match &self.composed.as_ref()?.of {
+            Made::OfFeatures(features) => Some(features),
+            Made::OfVectors(_) => None,
+        }
+    }
+
     /// Makes the rows of the first tokens of vectors from elsewhere, as [`Transformer::add_features`]
     /// does of features. Vectors are taken to be of length 1.
     ///

@@ -136,6 +136,15 @@ impl Prompter {
         })
     }
 
+    /// The same where `n` tokens of what the model reads are another's.
+    #[must_use]
+    pub fn leaving(mut self, n: usize) -> Self {
+        if let Some((_, longest)) = &mut self.tokens {
+            *longest = longest.saturating_sub(n);
+        }
+        self
+    }
+
     /// The tokenizer of a model that is here.
     pub fn tokenizer(&self) -> Option<&TextTokenizer> {
         self.tokens.as_ref().map(|(tokenizer, _)| tokenizer)

@@ -7,8 +7,15 @@ use rayon::prelude::*;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, SeedTree};
 
-/// Passes of the subspace iteration.
-const PASSES: usize = 60;
+use crate::Result;
+use crate::error::setting;
+use crate::text::eigenvectors;
+
+/// Products with the matrix whose results span the space in which eigenvectors are looked for, and
+/// vectors beside those that are wanted: with both, what is found of catalogs of thousands of items
+/// is the eigenvectors to four digits.
+const PRODUCTS: usize = 12;
+const BESIDE: usize = 8;
 
 /// The spectral embedding of the items [items, width] by the training part: the eigenvectors of the
 /// `width` largest eigenvalues of `D^{−1/2} C D^{−1/2}`, each row divided by its length. C counts the
@@ -16,45 +23,68 @@ const PASSES: usize = 60;
 /// with another is zeros.
 ///
 /// # References
-/// Ng, Jordan and Weiss 2001, *On spectral clustering*; the eigenvectors by subspace iteration.
+/// Ng, Jordan and Weiss 2001, *On spectral clustering*; the eigenvectors by a block Krylov space
+/// (Musco and Musco 2015, *Randomized block Krylov methods*) and Rayleigh and Ritz.
 pub fn spectral_embedding(
     data: &Dataset,
     split: &SplitSets,
     width: usize,
     seeds: &SeedTree,
-) -> Vec<f32> {
+) -> Result<Vec<f32>> {
     let rows = normalised(&together(data, split));
     let (n, mut rng) = (rows.len(), seeds.rng());
-    let mut basis: Vec<Vec<f64>> =
-        (0..width).map(|_| (0..n).map(|_| rng.random_range(-1.0..1.0)).collect()).collect();
-    orthonormalise(&mut basis);
-    for _ in 0..PASSES {
-        basis.par_iter_mut().for_each(|vector| {
-            // Plus the vector itself: eigenvalues from −1 to 1 become those from 0 to 2, so that the
-            // largest are found and not those far from 0.
-            let product = |(row, own): (&Vec<(u32, f64)>, &f64)| {
-                own + row
-                    .iter()
-                    .map(|(other, weight)| weight * vector[*other as usize])
-                    .sum::<f64>()
-            };
-            *vector = rows.iter().zip(vector.iter()).map(product).collect();
-        });
-        orthonormalise(&mut basis);
+    let mut block: Vec<Vec<f64>> = (0..(width + BESIDE).min(n))
+        .map(|_| (0..n).map(|_| rng.random_range(-1.0..1.0)).collect())
+        .collect();
+    let mut basis: Vec<Vec<f64>> = Vec::new();
+    for _ in 0..PRODUCTS {
+        block = orthonormalised(&basis, block);
+        basis.extend(block.iter().cloned());
+        block = block.par_iter().map(|vector| product(&rows, vector)).collect();
     }
+    let vectors = largest(&rows, &basis, width)?;
     let mut embedding = Vec::with_capacity(n * width);
     for (item, row) in rows.iter().enumerate() {
-        let values: Vec<f64> = basis.iter().map(|vector| vector[item]).collect();
+        let mut values: Vec<f64> = vectors.iter().map(|vector| vector[item]).collect();
+        values.resize(width, 0.0);
         let length = values.iter().map(|x| x * x).sum::<f64>().sqrt();
         let there = !row.is_empty() && length > 0.0;
         #[expect(clippy::cast_possible_truncation, reason = "codes are found in f32")]
         embedding.extend(values.iter().map(|x| if there { (x / length) as f32 } else { 0.0 }));
     }
-    embedding
+    Ok(embedding)
+}
+
+/// A row of the matrix: numbers of columns, and what stands there.
+type Row = Vec<(u32, f64)>;
+
+fn product(rows: &[Row], vector: &[f64]) -> Vec<f64> {
+    let of = |row: &Row| row.iter().map(|(other, weight)| weight * vector[*other as usize]).sum();
+    rows.iter().map(of).collect()
+}
+
+/// Of the space that `basis` spans, the vectors nearest to eigenvectors of the largest eigenvalues.
+fn largest(rows: &[Row], basis: &[Vec<f64>], width: usize) -> Result<Vec<Vec<f64>>> {
+    let n = basis.len();
+    let images: Vec<Vec<f64>> = basis.par_iter().map(|vector| product(rows, vector)).collect();
+    let entries: Vec<f64> =
+        (0..n * n).into_par_iter().map(|i| dot(&basis[i / n], &images[i % n])).collect();
+    // What rounding makes of two sides of a symmetric matrix must be the same.
+    let symmetric = |i: usize, j: usize| entries[i.min(j) * n + i.max(j)];
+    let axes = eigenvectors(n, symmetric)
+        .ok_or_else(|| setting("who has met what", "not finite", "numbers"))?;
+    let combined = |axis: &Vec<f64>| {
+        let mut vector = vec![0.0; rows.len()];
+        for (weight, of) in axis.iter().zip(basis) {
+            vector.iter_mut().zip(of).for_each(|(x, y)| *x += weight * y);
+        }
+        vector
+    };
+    Ok(axes[..width.min(n)].iter().map(combined).collect())
 }
 
 /// For each item, the others that somebody has met beside it, by number, and how many people have.
-fn together(data: &Dataset, split: &SplitSets) -> Vec<Vec<(u32, f64)>> {
+fn together(data: &Dataset, split: &SplitSets) -> Vec<Row> {
     let mut counts: Vec<HashMap<u32, f64>> = vec![HashMap::new(); data.n_items()];
     for user in data.interactions.users() {
         let mut items = split.train(data, user).to_vec();
@@ -66,7 +96,7 @@ fn together(data: &Dataset, split: &SplitSets) -> Vec<Vec<(u32, f64)>> {
         }
     }
     let sorted = |of: HashMap<u32, f64>| {
-        let mut row: Vec<(u32, f64)> = of.into_iter().collect();
+        let mut row: Row = of.into_iter().collect();
         row.sort_unstable_by_key(|(other, _)| *other);
         row
     };
@@ -74,10 +104,10 @@ fn together(data: &Dataset, split: &SplitSets) -> Vec<Vec<(u32, f64)>> {
 }
 
 /// Each count divided by the roots of both items' sums.
-fn normalised(rows: &[Vec<(u32, f64)>]) -> Vec<Vec<(u32, f64)>> {
-    let sum = |row: &Vec<(u32, f64)>| row.iter().map(|(_, count)| count).sum::<f64>();
+fn normalised(rows: &[Row]) -> Vec<Row> {
+    let sum = |row: &Row| row.iter().map(|(_, count)| count).sum::<f64>();
     let roots: Vec<f64> = rows.iter().map(|row| sum(row).sqrt()).collect();
-    let divided = |(item, row): (usize, &Vec<(u32, f64)>)| {
+    let divided = |(item, row): (usize, &Row)| {
         let by =
             |&(other, count): &(u32, f64)| (other, count / roots[item] / roots[other as usize]);
         row.iter().map(by).collect()
@@ -85,24 +115,26 @@ fn normalised(rows: &[Vec<(u32, f64)>]) -> Vec<Vec<(u32, f64)>> {
     rows.iter().enumerate().map(divided).collect()
 }
 
-/// Vectors of length 1 at right angles that span the same (Gram and Schmidt, modified). One that
-/// depends on those before becomes zeros.
-fn orthonormalise(basis: &mut [Vec<f64>]) {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    for i in 0..basis.len() {
-        let (before, rest) = basis.split_at_mut(i);
-        let vector = &mut rest[0];
-        let first = dot(vector, vector).sqrt();
-        for other in before {
-            let along = dot(vector, other);
-            vector.iter_mut().zip(&*other).for_each(|(x, y)| *x -= along * y);
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Vectors of length 1 at right angles to each other and to `basis` that span, together with it, what
+/// `block` does (Gram and Schmidt, modified, twice); one that depends on those before is left out.
+fn orthonormalised(basis: &[Vec<f64>], block: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let mut kept: Vec<Vec<f64>> = Vec::new();
+    for mut vector in block {
+        let first = dot(&vector, &vector).sqrt();
+        for other in basis.iter().chain(&kept).chain(basis).chain(&kept) {
+            let along = dot(&vector, other);
+            vector.iter_mut().zip(other).for_each(|(x, y)| *x -= along * y);
         }
-        let length = dot(vector, vector).sqrt();
-        let factor = if length > 1e-12 * first { 1.0 / length } else { 0.0 };
-        for x in vector.iter_mut() {
-            *x *= factor;
+        let length = dot(&vector, &vector).sqrt();
+        if length > 1e-9 * first {
+            kept.push(vector.into_iter().map(|x| x / length).collect());
         }
     }
+    kept
 }
 
 #[cfg(test)]
@@ -112,32 +144,52 @@ mod tests {
 
     use super::*;
 
-    /// Items of a circle, each user's four of which stand side by side, an item that nobody meets,
-    /// and numpy's eigenvectors of the same matrix.
+    /// 300 items, of which each user meets some that are near each other, and one that nobody meets.
     #[test]
-    fn embeddings_span_what_numpy_finds() {
-        let n = 9;
-        let of = |user: u32| (0..6).map(|i| ItemId((user + i) % 8)).collect::<Vec<_>>();
+    fn embeddings_are_those_of_numpy() {
+        let n = 300_u32;
+        let of = |user: u32| {
+            (0..14)
+                .map(|i| ItemId((user * 37 + i * i + i * (user % 3)) % (n - 1)))
+                .collect::<Vec<_>>()
+        };
         let data = Dataset {
-            users: (0..12).map(|user| user.to_string()).collect(),
+            users: (0..400).map(|user| user.to_string()).collect(),
             items: (0..n).map(|item| item.to_string()).collect(),
-            interactions: Interactions::from_sequences((0..12).map(of)),
+            interactions: Interactions::from_sequences((0..400).map(of)),
             ..Dataset::default()
         };
         let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
-        let width = 3;
-        let found = spectral_embedding(&data, &split, width, &SeedTree::new(2));
-        // Whatever the basis is, the cosines of two rows are those of numpy (golden/spectral.py).
+        let width = 12;
+        // Whatever the signs are, the cosines of two rows are those of numpy (make_spectral.py).
         let golden: Vec<Vec<f64>> =
             serde_json::from_str(include_str!("../../tests/golden/spectral.json")).unwrap();
-        let row = |item: usize| &found[item * width..(item + 1) * width];
-        for (i, expected) in golden.iter().enumerate() {
-            for (j, expected) in expected.iter().enumerate() {
-                let cosine: f64 =
-                    row(i).iter().zip(row(j)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                assert!((cosine - expected).abs() < 1e-3, "{i}, {j}: {cosine}, {expected}");
+        for seed in 1..4 {
+            let found = spectral_embedding(&data, &split, width, &SeedTree::new(seed)).unwrap();
+            let row = |item: usize| &found[item * width..(item + 1) * width];
+            for (i, expected) in golden.iter().enumerate() {
+                for (j, expected) in expected.iter().enumerate() {
+                    let products = row(i).iter().zip(row(j)).map(|(a, b)| f64::from(a * b));
+                    let cosine: f64 = products.sum();
+                    assert!((cosine - expected).abs() < 1e-3, "{i}, {j}: {cosine}, {expected}");
+                }
             }
+            assert!(row(299).iter().all(|x| *x == 0.0));
         }
-        assert!(row(8).iter().all(|x| *x == 0.0));
+    }
+
+    #[test]
+    fn small_catalogs_have_fewer_eigenvectors_than_are_asked_for() {
+        let data = Dataset {
+            users: (0..2).map(|user| user.to_string()).collect(),
+            items: (0..4).map(|item| item.to_string()).collect(),
+            interactions: Interactions::from_sequences(
+                [[0, 1, 2, 3], [3, 2, 1, 0]].map(|s| s.map(ItemId).to_vec()),
+            ),
+            ..Dataset::default()
+        };
+        let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
+        let found = spectral_embedding(&data, &split, 6, &SeedTree::new(1)).unwrap();
+        assert!(found.len() == 24 && found.iter().all(|x| x.is_finite()), "{found:?}");
     }
 }

@@ -108,7 +108,7 @@ impl Default for SemanticIds {
 impl Default for CollaborativeIds {
     fn default() -> Self {
         let RandomIds { levels, codes, beams } = RandomIds::default();
-        Self { width: 64, levels, codes, beams }
+        Self { width: 32, levels, codes, beams }
     }
 }
 
@@ -143,7 +143,7 @@ impl Tokenisation {
             .or_else(|| check("codes", codes, 2..=1 << 20))
             .or_else(|| check("beams", beams, 1..=10_000))
             .or_else(|| match self {
-                Self::CollaborativeIds(ids) => check("width", ids.width, 1..=4096),
+                Self::CollaborativeIds(ids) => check("width", ids.width, 1..=256),
                 _ => None,
             })
     }
@@ -186,7 +186,7 @@ impl Tokenisation {
                 residual_codes(values, width, (levels, codes), &seeds)
             }
             Self::CollaborativeIds(CollaborativeIds { width, .. }) => {
-                let values = spectral_embedding(data, split, *width, &seeds.child("spectrum"));
+                let values = spectral_embedding(data, split, *width, &seeds.child("spectrum"))?;
                 residual_codes(values, *width, (levels, codes), &seeds)
             }
             Self::RandomIds(_) => {

@@ -14,8 +14,8 @@ pub struct ProductQuantiser {
 }
 
 impl ProductQuantiser {
-    /// Finds the centroids of `values` [n, width], of which there is at least one; rows of zeros,
-    /// which stand for nothing, are left out.
+    /// Finds the centroids of `values` [n, width]; rows of zeros, which stand for nothing, are left
+    /// out. Where there are no others, nothing has a code.
     ///
     /// # Panics
     /// If the width is no multiple of the number of groups.
@@ -28,6 +28,9 @@ impl ProductQuantiser {
         assert!(width.is_multiple_of(groups), "whole groups");
         let size = width / groups;
         let rows: Vec<&[f32]> = values.chunks_exact(width).filter(|row| is_there(row)).collect();
+        if rows.is_empty() {
+            return Self { width, groups: vec![] };
+        }
         let of_group = |group: usize| {
             let part = |row: &&[f32]| row[group * size..][..size].to_vec();
             let part: Vec<f32> = rows.iter().flat_map(part).collect();
@@ -38,7 +41,7 @@ impl ProductQuantiser {
 
     /// For each row of `values` [n, width] its code in each group; none for a row of zeros.
     pub fn codes(&self, values: &[f32]) -> Vec<Vec<u32>> {
-        let size = self.width / self.groups.len();
+        let size = self.width / self.groups.len().max(1);
         let mut codes: Vec<Vec<u32>> = vec![Vec::new(); values.len() / self.width];
         for (group, centroids) in self.groups.iter().enumerate() {
             let part = |row: &[f32]| row[group * size..][..size].to_vec();

@@ -43,6 +43,11 @@ pub trait Verbalizer {
     /// are apart; nothing where it is never asked so.
     fn answer(&self, title: &str, right: bool) -> Option<Vec<String>>;
 
+    /// Whether an answer is over where the model says so, and not where a title is.
+    fn ends_by_itself(&self) -> bool {
+        false
+    }
+
     /// What of the settings cannot be used.
     fn problem(&self) -> Option<Error> {
         None
@@ -151,8 +156,9 @@ impl Reader {
             Model::Here(model) => {
                 let tokenizer = self.tokenizer()?;
                 let prompt = tokenizer.encode(&[text])?.concat();
-                let ends = tokenizer.encode_as_it_is(&["\n"])?.concat();
-                let stop = [self.prompter.stop(), &ends].concat();
+                // Some tokenizers put something before it.
+                let end = tokenizer.encode_as_it_is(&["\n"])?.concat().pop();
+                let stop: Vec<u32> = self.prompter.stop().iter().copied().chain(end).collect();
                 Ok(tokenizer.decode(&model.generate(&prompt, most, &stop)?)?)
             }
             Model::There(client) => {

@@ -66,7 +66,11 @@ impl Verbalizer for WrittenTitles {
     }
 
     fn answer(&self, title: &str, right: bool) -> Option<Vec<String>> {
-        right.then(|| vec![format!("{title}\n")])
+        right.then(|| vec![title.to_owned()])
+    }
+
+    fn ends_by_itself(&self) -> bool {
+        true
     }
 
     fn problem(&self) -> Option<Error> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tastemaker_core::artifact;
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::parameters::Group;
 use tastemaker_nn::transformer::Transformer;
@@ -46,6 +47,18 @@ struct About {
     model: LanguageModel,
     n_items: usize,
     stages: Vec<StageEnd>,
+    /// SHA-256 of the codes that items' embeddings are sums of, which are found anew when it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    codes: Option<String>,
+}
+
+/// Tells the codes of a model's items from all others, where their texts have such.
+fn codes(settings: &LanguageModel, model: &Transformer) -> Option<String> {
+    settings.texts.as_ref().filter(|texts| texts.n_codes().is_some())?;
+    let features = model.features()?;
+    let rows: Vec<String> =
+        (0..features.n_rows()).map(|row| format!("{:?}", features.of(row))).collect();
+    Some(artifact::sha256(rows.join("\n").as_bytes()))
 }
 
 /// Writes a trained model; that it is there says that training has ended, so it comes last.
@@ -61,6 +74,7 @@ pub(super) fn write(
         model: settings.clone(),
         n_items,
         stages: stages.clone(),
+        codes: codes(settings, model),
     };
     let adapters = tensors(model, Group::is_inserted)?;
     if !adapters.is_empty() {
@@ -85,6 +99,12 @@ pub(super) fn tensors(model: &Transformer, of: impl Fn(Group) -> bool) -> Result
 pub(super) fn read(folder: &Path, model: &Transformer, run: &str) -> Result<()> {
     let path = folder.join(MODEL_FILE);
     let backbone = checked(&path, run)?;
+    if codes(&backbone.about.model, model) != backbone.about.codes {
+        let problem = "the codes of its items, found anew from their texts, are not those that it \
+                       learnt with; the texts, their encoder or the other data have changed";
+        let problem = problem.to_owned();
+        return Err(tastemaker_nn::Error::Checkpoint { path, problem }.into());
+    }
     let adapters_path = folder.join(ADAPTERS_FILE);
     let adapters = match model.adapters() {
         [] => None,

@@ -226,7 +226,8 @@ impl LanguageModel {
             model.add_features(features.rows(context.data), features.own, &weights)?;
         }
         if let (Some(texts), Some(embeddings)) = (&self.texts, texts) {
-            let elsewhere = self.pretraining.as_ref().and_then(|before| before.elsewhere.as_ref());
+            let before = self.pretraining.as_ref().filter(|before| !before.skip);
+            let elsewhere = before.and_then(|before| before.elsewhere.as_ref());
             let reference = match elsewhere.filter(|_| texts.n_codes().is_some()) {
                 Some(elsewhere) => {
                     let other = context.others.read(elsewhere)?;

@@ -60,8 +60,8 @@ pub struct TextAdaptor {
 /// # Formula
 /// The row of item i in the embedding table is `Eᵢ = Iᵢ + (1/√G) Σ_g F_{g, c_g(i)}` over G groups:
 /// the encoder's embedding is cut into G parts, and `c_g` is the nearest of `codes` centroids that
-/// k-means has found of part g (product quantisation). With pre-training elsewhere, they are those of
-/// the other catalog.
+/// k-means has found of part g (product quantisation). After pre-training elsewhere they are those of
+/// the other catalog; an un-pretrained twin's are its own.
 ///
 /// # When not to use it
 /// Where two items are alike in every part: they have the same codes, and with `own = false` the same

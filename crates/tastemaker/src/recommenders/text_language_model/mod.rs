@@ -19,6 +19,11 @@ use crate::verbalizers::{
 };
 use crate::{Error, Result};
 
+mod tuning;
+
+use self::tuning::Teaching;
+pub use self::tuning::Tuning;
+
 /// A pre-trained language model over text that is told of a user, and what is read out of it.
 ///
 /// # What it does
@@ -42,7 +47,8 @@ pub struct TextLanguageModel {
     /// study's folder `pretrained/`, and is not asked for again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
-    /// What the factors of the model's products are rounded to.
+    /// What the factors of the model's products are rounded to; not those of few rows with weights
+    /// that a GGUF file keeps in few bits, as when the model writes.
     pub precision: Precision,
     /// What the model is told.
     pub prompt: Prompting,
@@ -66,11 +72,6 @@ impl Default for TextLanguageModel {
     }
 }
 
-mod tuning;
-
-use tuning::Teaching;
-pub use tuning::Tuning;
-
 const NAME: &str = "text-language-model";
 
 struct Fitted {
@@ -82,7 +83,12 @@ struct Fitted {
 impl TextLanguageModel {
     fn prompter(&self, context: &FitContext<'_>) -> Result<Prompter> {
         let model = self.endpoint.is_none().then_some(&*self.model);
-        Prompter::new(&self.prompt, model, (context.data, context.split, &context.seeds))
+        let about = (context.data, context.split, &context.seeds);
+        let prompter = Prompter::new(&self.prompt, model, about)?;
+        Ok(match &self.tuning {
+            Some(tuning) => prompter.leaving(tuning.soft_prompt()?),
+            None => prompter,
+        })
     }
 
     fn reader(&self, context: &FitContext<'_>) -> Result<Reader> {
@@ -118,6 +124,13 @@ impl FitRecommender for TextLanguageModel {
         let needs_candidates = verbalizer.needs_candidates();
         let verbalizer = verbalizer.prepare(&reader)?;
         Ok(Box::new(Fitted { reader, verbalizer, needs_candidates }))
+    }
+
+    fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
+        if let Some(folder) = context.checkpoints.filter(|_| self.tuning.is_some()) {
+            tuning::is_there(folder)?;
+        }
+        self.fit(context)
     }
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
@@ -156,13 +169,18 @@ impl FitRecommender for TextLanguageModel {
         let verbalizer = verbalizer.map(|problem| problem.at("verbalizer"));
         let unfitting = unfitting(&self.prompt, &self.verbalizer);
         let beside = || setting("tuning", "set", "nothing beside an endpoint");
+        let calibrated = matches!(&self.verbalizer, AnyVerbalizer::Likelihood(l) if l.calibrated);
+        let again = (calibrated && self.tuning.is_some()).then(|| {
+            let expected = "false beside tuning: what titles have learnt would be taken away again";
+            setting("calibrated", true, expected).at("verbalizer.likelihood.calibrated")
+        });
         let tuning = self.tuning.iter().flat_map(|tuning| {
             let own = tuning.problems().into_iter().map(|problem| problem.at("tuning"));
             if there { vec![beside()] } else { own.collect() }
         });
         let tuning: Vec<Error> = tuning.collect();
         let others = prompt.chain(endpoint).chain(unfit).chain(verbalizer).chain(unfitting);
-        others.chain(tuning).collect()
+        others.chain(tuning).chain(again).collect()
     }
 
     fn needs_candidates(&self) -> bool {

@@ -10,17 +10,19 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::splits::Part;
 use tastemaker_core::{ItemId, SeedTree, UserId, artifact};
-use tastemaker_nn::backbones::{AnyBackbone, Shape};
+use tastemaker_nn::backbones::{AnyBackbone, Backbone, Decoder, Shape};
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::CausalModel;
-use tastemaker_nn::transformer::{Pass, Sides, Transformer};
+use tastemaker_nn::transformer::{Pass, Sides, TABLE, Transformer};
 
-use super::super::{FitContext, check};
+use super::super::{FitContext, check, distinct};
 use super::{NAME, TextLanguageModel};
 use crate::error::setting;
 use crate::objectives::Objective;
-use crate::paradigms::{AnyParadigm, FinetuneExtra, ItemPrompt, Stage, Task, TrainPlan};
+use crate::paradigms::{
+    AnyParadigm, FinetuneExtra, FixedPromptTuning, ItemPrompt, Stage, Task, TrainPlan,
+};
 use crate::prompts::{Prompter, Told};
 use crate::study::costs;
 use crate::train::{
@@ -41,7 +43,8 @@ const FILE: &str = "tuned.safetensors";
 /// of the answer's tokens over all tokens. Where each item has a prompt of its own, every other
 /// user's question is about an item that was not met, and the answer a bad word.
 ///
-/// The log-likelihood of the answers about other users' validation targets chooses the epoch.
+/// The mean log-likelihood of a token of the answers about users' validation targets (the first of
+/// each) chooses the epoch.
 ///
 /// # When not to use it
 /// With many shots on few cores: a step reads and learns through the whole model.
@@ -100,6 +103,14 @@ impl Tuning {
                 let expected = "one that adapts the model, which is pre-trained";
                 Some(setting("paradigm", "pretrain", expected))
             }
+            AnyParadigm::PromptFree(_) => {
+                let expected = "no tuning, without which the model is asked as it is";
+                Some(setting("paradigm", "prompt-free", expected))
+            }
+            AnyParadigm::FixedPromptTuning(fixed) if *fixed != FixedPromptTuning::default() => {
+                let expected = "no prompt of its own: the template is the prompt";
+                Some(setting("paradigm", "fixed-prompt-tuning", expected))
+            }
             other if other.as_dyn().item_prompt() != ItemPrompt::default() => {
                 let expected = "no prompt of items: the template is the prompt";
                 Some(setting("paradigm", other.name(), expected))
@@ -120,6 +131,13 @@ impl Tuning {
         let unread = unread.map(|adapter| setting("an adapter", adapter.name(), expected));
         let problems: Vec<Error> = unread.chain(plan.problems(shape, &[])).collect();
         problems.into_iter().map(|problem| problem.at("tuning.paradigm")).collect()
+    }
+
+    /// Vectors that will stand before every prompt.
+    pub(super) fn soft_prompt(&self) -> Result<usize> {
+        // What is put in does not depend on the backbone.
+        let plan = self.plan(Decoder::default().shape()?);
+        Ok(plan.inserted().map(|adapter| adapter.as_dyn().prompt_length()).sum())
     }
 
     /// The stages; where the model learns to answer a fixed prompt, that is the template.
@@ -238,11 +256,13 @@ impl Teaching<'_> {
         let (data, split) = (context.data, context.split);
         let (train, validation) = (self.train_documents()?, self.validation_documents()?);
         if train.tokens.is_empty() {
-            let reason = "no user has two interactions in the training part".to_owned();
+            let reason = "no user's training part ends in an item with a title after others";
+            let reason = reason.to_owned();
             return Err(tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into());
         }
         let mut facts = Facts::new(data, split, model.shape());
-        facts.n_items = u32::try_from(self.n_tokens()).expect("tokens are numbered in 32 bits");
+        let rows = model.parameters().get(TABLE).dims()[0];
+        facts.n_items = u32::try_from(rows).expect("tokens are numbered in 32 bits");
         let training = self.tuning.training(self.settings.precision);
         let mut costs = Vec::new();
         for stage in &plan.stages {
@@ -255,8 +275,9 @@ impl Teaching<'_> {
         Ok(())
     }
 
-    fn n_tokens(&self) -> usize {
-        self.prompter.tokenizer().map_or(0, tastemaker_nn::text::TextTokenizer::n_tokens)
+    /// The title of an item, if something is written there.
+    fn title(&self, item: ItemId) -> Option<&str> {
+        self.context.data.catalog.title(item).filter(|title| !title.trim().is_empty())
     }
 
     fn stage(
@@ -330,7 +351,11 @@ impl Teaching<'_> {
         seeds: &SeedTree,
     ) -> Result<Documents> {
         let (n_items, mut rng) = (self.context.data.n_items(), seeds.rng());
-        questions.retain(|(_, history, _)| (1..n_items.saturating_sub(1)).contains(&history.len()));
+        let most_items = n_items.saturating_sub(2);
+        questions.retain(|(_, history, target)| {
+            let few = !history.is_empty() && distinct(history).len() <= most_items;
+            few && self.title(*target).is_some()
+        });
         questions.shuffle(&mut rng);
         let mut documents = Documents::default();
         for (i, (user, history, target)) in questions.into_iter().take(most).enumerate() {
@@ -353,12 +378,15 @@ impl Teaching<'_> {
         documents: &mut Documents,
     ) -> Result<()> {
         let data = self.context.data;
-        let title = data.catalog.title(item).filter(|title| !title.trim().is_empty());
-        let Some(answer) = title.and_then(|title| self.verbalizer.answer(title, right)) else {
+        let Some(answer) = self.title(item).and_then(|title| self.verbalizer.answer(title, right))
+        else {
             return Ok(());
         };
         let Some(tokenizer) = self.prompter.tokenizer() else { return Ok(()) };
-        let answer = tokenizer.encode_as_it_is(&answer)?.concat();
+        let mut answer = tokenizer.encode_as_it_is(&answer)?.concat();
+        if self.verbalizer.ends_by_itself() {
+            answer.extend(self.prompter.stop().first());
+        }
         let mut candidates = Vec::new();
         if self.prompter.speaks_of("candidates") {
             candidates.push(item);
@@ -408,6 +436,18 @@ fn likelihood(
         }
     }
     Ok(total / n.max(1) as f64)
+}
+
+/// Whether what has learnt is in `folder`.
+///
+/// # Errors
+/// If it is not.
+pub(super) fn is_there(folder: &Path) -> Result<()> {
+    if folder.join(FILE).exists() {
+        return Ok(());
+    }
+    let problem = format!("{FILE}, which holds what has learnt, is missing");
+    Err(Error::Run { path: folder.to_owned(), problem })
 }
 
 /// Writes what has learnt.
