@@ -14,7 +14,7 @@ mod bce;
 mod bpr;
 mod gbce;
 mod masked_items;
-mod next_item;
+pub(crate) mod next_item;
 mod next_sequence;
 mod pieces;
 mod pseudo_masked_items;

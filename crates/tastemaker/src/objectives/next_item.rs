@@ -55,7 +55,7 @@ pub(super) fn sampled_loss(
 }
 
 /// Softmax cross-entropy of the targets over the whole catalog.
-pub(super) fn softmax(asked: &Asked<'_>) -> Result<Tensor> {
+pub(crate) fn softmax(asked: &Asked<'_>) -> Result<Tensor> {
     let batch = asked.batch;
     let (targets, n_items) = (batch.targets.clone(), batch.n_items as usize);
     Ok(asked.table().softmax(&asked.hidden()?, targets, n_items)?)

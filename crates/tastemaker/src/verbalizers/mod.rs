@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tastemaker_core::{ItemId, RankOptions, RecQuery, registry};
+use tastemaker_core::{Dataset, ItemId, RankOptions, RecQuery, registry};
 use tastemaker_endpoint::{Client, Message};
 use tastemaker_nn::text::{CausalModel, TextTokenizer};
 
@@ -144,8 +144,7 @@ impl Reader {
                     let content = system.to_owned();
                     messages.insert(0, Message { role: "system".to_owned(), content });
                 }
-                let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(client.ask(&messages)?.text)
+                ask(client, &messages)
             }
         }
     }
@@ -164,9 +163,7 @@ impl Reader {
             Model::There(client) => {
                 let content =
                     format!("Go on with the last line, and write nothing else.\n\n{text}");
-                let messages = [Message { role: "user".to_owned(), content }];
-                let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(client.ask(&messages)?.text)
+                ask(client, &[Message { role: "user".to_owned(), content }])
             }
         }
     }
@@ -192,13 +189,21 @@ impl Reader {
     fn titles(&self, title: impl Fn(&str) -> String) -> Result<Vec<Vec<u32>>> {
         let data = self.prompter.data();
         let items = (0..).map(ItemId).take(data.n_items());
-        let text = |item| match data.catalog.title(item) {
-            Some(written) if !written.trim().is_empty() => title(written),
-            _ => String::new(),
-        };
+        let text = |item| written_title(data, item).map(&title).unwrap_or_default();
         let titles: Vec<String> = items.map(text).collect();
         Ok(self.tokenizer()?.encode_as_it_is(&titles)?)
     }
+}
+
+/// What a model behind an endpoint answers.
+fn ask(client: &Mutex<Client>, messages: &[Message]) -> Result<String> {
+    let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(client.ask(messages)?.text)
+}
+
+/// The title of an item, if something is written there.
+pub(crate) fn written_title(data: &Dataset, item: ItemId) -> Option<&str> {
+    data.catalog.title(item).filter(|title| !title.trim().is_empty())
 }
 
 /// That a verbalizer cannot be used with an endpoint.

@@ -46,7 +46,7 @@ fn data() -> Dataset {
     }
 }
 
-fn context<'a>(
+pub(crate) fn context<'a>(
     (data, split, others): (&'a Dataset, &'a SplitSets, &'a Others),
     seeds: SeedTree,
     pretrained: Option<&'a Path>,

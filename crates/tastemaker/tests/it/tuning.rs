@@ -23,8 +23,9 @@ use tastemaker::prompts::{Prompter, Prompting};
 use tastemaker::recommenders::{
     FitContext, FitRecommender, Given, Others, TextLanguageModel, Tuning,
 };
-use tastemaker::train::Silent;
 use tastemaker::verbalizers::{AnswerWords, AnyVerbalizer, Likelihood, Model, Reader};
+
+use crate::text::context;
 
 const ITEMS: u32 = 10;
 
@@ -161,16 +162,8 @@ fn each_paradigm_learns_what_comes_next_and_is_read_back() {
     ] {
         let name = paradigm.name();
         let run = tempfile::tempdir().unwrap();
-        let context = FitContext {
-            data: &data,
-            split: &split,
-            seeds,
-            checkpoints: Some(run.path()),
-            pretrained: None,
-            others: &others,
-            allow_seen: false,
-            observer: &Silent,
-        };
+        let context = context((&data, &split, &others), seeds, None);
+        let context = FitContext { checkpoints: Some(run.path()), ..context };
         let settings = names(model.path(), paradigm);
         let given = Given { data: &data, split: &split, others: &others };
         assert!(settings.problems().is_empty() && settings.unsuitable(&given).is_empty());
@@ -202,16 +195,7 @@ fn yes_and_no_are_learnt_from_items_that_were_met_and_that_were_not() {
     settings.verbalizer = AnyVerbalizer::AnswerWords(AnswerWords { good, bad });
     let tuning = settings.tuning.as_mut().unwrap();
     (tuning.epochs, tuning.batch_size, tuning.validation_shots) = (25, 16, 50);
-    let context = FitContext {
-        data: &data,
-        split: &split,
-        seeds,
-        checkpoints: None,
-        pretrained: None,
-        others: &others,
-        allow_seen: false,
-        observer: &Silent,
-    };
+    let context = context((&data, &split, &others), seeds, None);
     let before = TextLanguageModel { tuning: None, ..settings.clone() };
     let [before, after] = [before, settings].map(|of| right(&*of.fit(&context).unwrap()));
     assert!(after > 0.6 && before < 0.5, "{before} to {after}");

@@ -206,7 +206,11 @@ impl FitRecommender for TextLanguageModel {
 }
 
 fn without_titles() -> Error {
-    let reason = "the items have no titles".to_owned();
+    unsuitable("the items have no titles")
+}
+
+fn unsuitable(reason: &str) -> Error {
+    let reason = reason.to_owned();
     tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into()
 }
 
@@ -214,8 +218,7 @@ impl Fitted {
     fn rank(&self, query: &RecQuery<'_>, options: &RankOptions<'_>) -> Result<RankedList> {
         if self.needs_candidates && query.candidates.is_none() {
             let reason = "it reads every candidate, so it ranks among sampled items alone";
-            let reason = reason.to_owned();
-            return Err(tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into());
+            return Err(unsuitable(reason));
         }
         let Named { items, named, invalid } =
             self.verbalizer.scores(&self.reader, query, options)?;

@@ -17,9 +17,9 @@ use tastemaker_nn::text::CausalModel;
 use tastemaker_nn::transformer::{Pass, Sides, TABLE, Transformer};
 
 use super::super::{FitContext, check, distinct};
-use super::{NAME, TextLanguageModel};
+use super::{TextLanguageModel, unsuitable};
 use crate::error::setting;
-use crate::objectives::Objective;
+use crate::objectives::{Objective, next_item};
 use crate::paradigms::{
     AnyParadigm, FinetuneExtra, FixedPromptTuning, ItemPrompt, Stage, Task, TrainPlan,
 };
@@ -29,7 +29,7 @@ use crate::train::{
     Asked, BatchBuilder, Decay, Event, Facts, Question, Schedule, StageCost, Trainer, Training,
     Window, Windows, pack,
 };
-use crate::verbalizers::Verbalizer;
+use crate::verbalizers::{Verbalizer, written_title};
 use crate::{Error, Result};
 
 /// The file of what has learnt, in the run's folder.
@@ -201,9 +201,7 @@ impl Objective for Answer<'_> {
     }
 
     fn loss(&self, asked: &Asked<'_>, _rng: &mut ChaCha8Rng) -> Result<Tensor> {
-        let batch = asked.batch;
-        let (targets, n_tokens) = (batch.targets.clone(), batch.n_items as usize);
-        Ok(asked.table().softmax(&asked.hidden()?, targets, n_tokens)?)
+        next_item::softmax(asked)
     }
 }
 
@@ -257,8 +255,7 @@ impl Teaching<'_> {
         let (train, validation) = (self.train_documents()?, self.validation_documents()?);
         if train.tokens.is_empty() {
             let reason = "no user's training part ends in an item with a title after others";
-            let reason = reason.to_owned();
-            return Err(tastemaker_core::Error::Unsuitable { recommender: NAME, reason }.into());
+            return Err(unsuitable(reason));
         }
         let mut facts = Facts::new(data, split, model.shape());
         let rows = model.parameters().get(TABLE).dims()[0];
@@ -277,7 +274,7 @@ impl Teaching<'_> {
 
     /// The title of an item, if something is written there.
     fn title(&self, item: ItemId) -> Option<&str> {
-        self.context.data.catalog.title(item).filter(|title| !title.trim().is_empty())
+        written_title(self.context.data, item)
     }
 
     fn stage(
