@@ -95,7 +95,8 @@ fn detect_folder(folder: &Path) -> Result<Detected> {
             && first_line(path).is_some_and(|line| sources::is_review(&line))
     });
     if let Some(reviews) = reviews {
-        let source = AnySource::AmazonReviews(AmazonReviews { path, metadata: None });
+        let source =
+            AnySource::AmazonReviews(AmazonReviews { path, metadata: None, reviews: false });
         return detected(source, reviews, "Amazon reviews");
     }
     // Or a folder with only one file that is something.
@@ -159,7 +160,8 @@ fn detect_file(path: &Path) -> Result<Detected> {
     if sources::is_json_lines(path)
         && first_line(path).is_some_and(|line| sources::is_review(&line))
     {
-        let source = AnySource::AmazonReviews(AmazonReviews { path: owned, metadata: None });
+        let source =
+            AnySource::AmazonReviews(AmazonReviews { path: owned, metadata: None, reviews: false });
         let because = "Amazon reviews, since the first line is one".to_owned();
         return Ok(Detected { source, because });
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::catalog::{Attribute, Column};
 use crate::ids::{ItemId, UserId};
 
 /// Interactions in columns, grouped by user and ordered by time within a user.
@@ -15,6 +16,7 @@ pub struct Interactions {
     items: Vec<ItemId>,
     times: Option<Vec<f64>>,
     values: Option<Vec<f32>>,
+    texts: Vec<Attribute>,
 }
 
 impl Interactions {
@@ -25,7 +27,7 @@ impl Interactions {
             items.extend_from_slice(sequence.as_ref());
             offsets.push(items.len());
         }
-        Self { offsets, items, times: None, values: None }
+        Self { offsets, items, ..Self::default() }
     }
 
     /// Builds from columns that are already grouped by user and ordered by time.
@@ -45,7 +47,20 @@ impl Interactions {
         assert_eq!(offsets.last(), Some(&items.len()), "offsets end at the number of interactions");
         assert!(times.as_ref().is_none_or(|times| times.len() == items.len()));
         assert!(values.as_ref().is_none_or(|values| values.len() == items.len()));
-        Self { offsets, items, times, values }
+        Self { offsets, items, times, values, texts: vec![] }
+    }
+
+    /// The same with what was written about each interaction (a review, its summary), one column a
+    /// kind of text.
+    ///
+    /// # Panics
+    /// If a column is not of texts, or not as long as there are interactions.
+    #[must_use]
+    pub fn with_texts(self, texts: Vec<Attribute>) -> Self {
+        for Attribute { column, .. } in &texts {
+            assert!(matches!(column, Column::Text(rows) if rows.len() == self.len()));
+        }
+        Self { texts, ..self }
     }
 
     /// The number of users, those without interactions included.
@@ -102,6 +117,20 @@ impl Interactions {
     /// The value column.
     pub fn all_values(&self) -> Option<&[f32]> {
         self.values.as_deref()
+    }
+
+    /// What was written about the interactions, one column a kind of text.
+    pub fn texts(&self) -> &[Attribute] {
+        &self.texts
+    }
+
+    /// What of the kind `name` was written about the interaction that is `place`-th in the columns.
+    pub fn text(&self, name: &str, place: usize) -> Option<&str> {
+        let texts = self.texts.iter().find(|texts| texts.name == name)?;
+        match &texts.column {
+            Column::Text(rows) => rows.get(place)?.as_deref(),
+            Column::Categories(_) | Column::Number(_) => None,
+        }
     }
 
     /// Where each user's interactions begin, with the total at the end.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use tastemaker_core::SeedTree;
 
-pub use self::frozen::Frozen;
 use self::frozen::FrozenStack;
+pub use self::frozen::{Frozen, Memory};
 use self::stack::Stack;
 pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};

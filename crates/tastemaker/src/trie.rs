@@ -1,8 +1,9 @@
 //! Sequences of tokens that may be written.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
-use tastemaker_core::ItemId;
+use tastemaker_core::{ItemId, RankOptions, RecQuery};
 
 /// The titles of items, token by token: after each beginning the tokens with which some title goes
 /// on, and the items whose title ends there.
@@ -19,7 +20,7 @@ struct Node {
 
 impl Trie {
     /// Where every title begins.
-    pub(crate) const ROOT: usize = 0;
+    const ROOT: usize = 0;
 
     /// Of these items, each with the tokens of its title; those without any are left out.
     pub(crate) fn new<'a>(titles: impl Iterator<Item = (ItemId, &'a [u32])>) -> Self {
@@ -39,32 +40,32 @@ impl Trie {
     }
 
     /// The tokens with which some title goes on, and where they lead.
-    pub(crate) fn next(&self, node: usize) -> impl Iterator<Item = (u32, usize)> {
+    fn next(&self, node: usize) -> impl Iterator<Item = (u32, usize)> {
         self.nodes[node].next.iter().map(|(&token, &next)| (token, next))
     }
 
     /// The items whose title ends here.
-    pub(crate) fn items(&self, node: usize) -> &[ItemId] {
+    fn items(&self, node: usize) -> &[ItemId] {
         &self.nodes[node].items
     }
 }
 
 /// One token more on a beginning.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Step {
+struct Step {
     /// The number of the beginning.
-    pub(crate) from: usize,
-    pub(crate) token: u32,
-    pub(crate) node: usize,
+    from: usize,
+    token: u32,
+    node: usize,
     /// The beginning's score and the logarithm of the token's probability, by softmax over all tokens.
-    pub(crate) score: f32,
+    score: f32,
 }
 
 impl Trie {
     /// A step of beam search: the best `most` ways to go on from `beginnings`, each with its node and
     /// its score, to nodes that are `allowed`, best first. Each takes a row of `scores`, those of all
     /// tokens after it.
-    pub(crate) fn steps<'s>(
+    fn steps<'s>(
         &self,
         beginnings: impl Iterator<Item = (usize, f32)>,
         scores: &mut impl Iterator<Item = &'s [f32]>,
@@ -83,6 +84,84 @@ impl Trie {
         steps.sort_by(|a, b| b.score.total_cmp(&a.score));
         steps.truncate(most);
         steps
+    }
+}
+
+/// The beginning of what may be written.
+#[derive(Clone, Debug)]
+pub(crate) struct Beam {
+    /// What was read before, and what was written.
+    pub(crate) tokens: Vec<u32>,
+    node: usize,
+    score: f32,
+}
+
+/// Beam search for one query: what is written is some item of a trie, and none that was seen.
+#[derive(Debug)]
+pub(crate) struct Search<'t> {
+    trie: Cow<'t, Trie>,
+    seen: HashSet<ItemId>,
+    /// Beginnings that are kept.
+    most: usize,
+    /// Items that are wanted; 0: all that are found.
+    n: usize,
+    beams: Vec<Beam>,
+    found: Vec<(ItemId, f32)>,
+}
+
+impl<'t> Search<'t> {
+    /// Of what `query` asks for, among its candidates or everything in `all`, where `of` gives an
+    /// item's tokens; `most` beginnings are kept, each after what was `read`.
+    pub(crate) fn new<'a>(
+        (all, of): (&'t Trie, impl Fn(ItemId) -> &'a [u32]),
+        (query, options): (&RecQuery<'_>, &RankOptions<'_>),
+        most: usize,
+        read: Vec<u32>,
+    ) -> Self {
+        let trie = match query.candidates {
+            Some(candidates) => {
+                Cow::Owned(Trie::new(candidates.iter().map(|&item| (item, of(item)))))
+            }
+            None => Cow::Borrowed(all),
+        };
+        let seen = options.seen(query).iter().copied().collect();
+        let beams = vec![Beam { tokens: read, node: Trie::ROOT, score: 0.0 }];
+        Self { trie, seen, most, n: options.n, beams, found: vec![] }
+    }
+
+    /// The beginnings that go on; none where the search is over.
+    pub(crate) fn beams(&self) -> &[Beam] {
+        &self.beams
+    }
+
+    /// Makes the beginnings one token longer, each by a row of `scores`, those of all tokens after it.
+    pub(crate) fn go_on<'s>(&mut self, scores: &mut impl Iterator<Item = &'s [f32]>) {
+        let Self { trie, seen, .. } = self;
+        let beginnings = self.beams.iter().map(|beam| (beam.node, beam.score));
+        let goes_on = |node| trie.next(node).next().is_some();
+        let allowed = |node| goes_on(node) || trie.items(node).iter().any(|i| !seen.contains(i));
+        let steps = trie.steps(beginnings, scores, allowed, self.most);
+        let mut beams = Vec::with_capacity(steps.len());
+        for Step { from, token, node, score } in steps {
+            let items = trie.items(node).iter().filter(|item| !seen.contains(item));
+            self.found.extend(items.map(|&item| (item, score)));
+            if goes_on(node) {
+                let tokens = [&self.beams[from].tokens[..], &[token]].concat();
+                beams.push(Beam { tokens, node, score });
+            }
+        }
+        if self.n > 0 && self.found.len() >= self.n {
+            self.found.sort_by(|a, b| b.1.total_cmp(&a.1));
+            let worst = self.found[self.n - 1].1;
+            // What is longer is less likely.
+            beams.retain(|beam| beam.score >= worst);
+        }
+        self.beams = beams;
+    }
+
+    /// The items that were found, with the logarithms of their probabilities.
+    pub(crate) fn found(self) -> Vec<(ItemId, f32)> {
+        self.found
     }
 }
 

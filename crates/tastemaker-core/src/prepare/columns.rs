@@ -111,5 +111,10 @@ fn interactions(
     let times = seconds.map(|times| sorted.iter().map(|&row| times[row as usize]).collect());
     let values = raw.values.take();
     let values = values.map(|values| sorted.iter().map(|&row| values[row as usize]).collect());
-    Interactions::from_columns(offsets, column, times, values)
+    let sorted: Vec<usize> = sorted.into_iter().map(|row| row as usize).collect();
+    let texts = std::mem::take(&mut raw.texts).into_iter().map(|Attribute { name, column }| {
+        let column = column.select(&sorted);
+        Attribute { name, column }
+    });
+    Interactions::from_columns(offsets, column, times, values).with_texts(texts.collect())
 }

@@ -30,6 +30,9 @@ pub(super) fn content(data: &Dataset) -> String {
         hash.length(usize::from(known.sensitive));
         hash.attribute(&known.attribute);
     }
+    for texts in data.interactions.texts() {
+        hash.attribute(texts);
+    }
     if let Some(graph) = &data.graph {
         hash.vocabulary(&graph.entities);
         hash.vocabulary(&graph.relations);

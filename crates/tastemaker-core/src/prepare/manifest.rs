@@ -51,6 +51,9 @@ pub struct Manifest {
     pub has_times: bool,
     /// Whether interactions have values.
     pub has_values: bool,
+    /// What is written about interactions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<String>,
     /// Users, items and interactions in the end.
     pub counts: Counts,
     /// The items' attributes.
@@ -164,6 +167,7 @@ impl Manifest {
             },
             has_times: data.interactions.all_times().is_some(),
             has_values: data.interactions.all_values().is_some(),
+            texts: data.interactions.texts().iter().map(|texts| texts.name.clone()).collect(),
             item_attributes: items.collect(),
             user_attributes: users.collect(),
             ..Self::default()

@@ -123,6 +123,11 @@ fn check(raw: &RawData) -> Result<()> {
             return Err(unequal(what, found, n));
         }
     }
+    for texts in &raw.texts {
+        if texts.column.len() != n {
+            return Err(unequal(&texts.name, texts.column.len(), n));
+        }
+    }
     for attribute in raw.catalog.attributes() {
         if attribute.column.len() != raw.items.len() {
             return Err(unequal(&attribute.name, attribute.column.len(), raw.items.len()));

@@ -55,6 +55,8 @@ fn interactions(data: &Dataset) -> Columns {
     columns.extend(
         interactions.all_values().map(|v| ("value".to_owned(), Stored::Floats(v.to_vec()))),
     );
+    let texts = interactions.texts().iter();
+    columns.extend(texts.map(|texts| (text_column(&texts.name), stored(&texts.column))));
     columns
 }
 
@@ -96,6 +98,11 @@ fn links(data: &Dataset) -> Columns {
         (name.to_owned(), Stored::Ids(links.map(part).collect()))
     };
     vec![column("item", |link| link.0.0), column("entity", |link| link.1)]
+}
+
+/// The name of the column of a kind of text about interactions.
+fn text_column(name: &str) -> String {
+    format!("text_{name}")
 }
 
 /// The name of an attribute's column: the attribute's own, unless the id has it.
@@ -212,12 +219,15 @@ impl Reader<'_> {
         if self.manifest.has_values {
             shapes.push(("value".to_owned(), Shape::Floats));
         }
-        let (mut ids, mut times, mut values) = (Vec::new(), None, None);
+        let names = &self.manifest.texts;
+        shapes.extend(names.iter().map(|name| (text_column(name), Shape::Texts)));
+        let (mut ids, mut times, mut values, mut texts) = (Vec::new(), None, None, Vec::new());
         for column in self.columns(INTERACTIONS, &shapes)? {
             match column {
                 Stored::Ids(column) => ids.push(column),
                 Stored::Doubles(column) => times = Some(column),
                 Stored::Floats(column) => values = Some(column),
+                Stored::Texts(rows) => texts.push(Column::Text(rows)),
                 _ => {}
             }
         }
@@ -237,7 +247,9 @@ impl Reader<'_> {
             offsets[user + 1] += offsets[user];
         }
         let items = items.into_iter().map(ItemId).collect();
-        Ok(Interactions::from_columns(offsets, items, times, values))
+        let texts = names.iter().zip(texts);
+        let texts = texts.map(|(name, column)| Attribute { name: name.clone(), column }).collect();
+        Ok(Interactions::from_columns(offsets, items, times, values).with_texts(texts))
     }
 
     fn graph(&self, n_items: usize) -> Result<KnowledgeGraph> {

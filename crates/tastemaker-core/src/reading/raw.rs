@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Attribute, Catalog};
 use crate::graph::KnowledgeGraph;
 use crate::ids::Vocabulary;
 use crate::people::UserAttributes;
@@ -42,6 +42,8 @@ pub struct RawData {
     pub times: Option<Vec<f64>>,
     /// The value of each interaction.
     pub values: Option<Vec<f32>>,
+    /// What was written about each interaction, one column a kind of text.
+    pub texts: Vec<Attribute>,
     /// The items' attributes, one row an item of `items`.
     pub catalog: Catalog,
     /// The users' attributes, one row a user of `users`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{RawData, Source, left_out};
-use crate::catalog::Catalog;
+use crate::catalog::{Attribute, Catalog, Column};
 use crate::error::{Error, Result};
 use crate::reading::attributes::{Attributes, Kind};
 use crate::reading::files;
@@ -18,7 +18,8 @@ use crate::reading::raw::Input;
 /// `unixReviewTime`) and 2023 (`user_id`, `parent_asin` or else `asin`, `rating`, `timestamp` in
 /// milliseconds), with the metadata (`title`, `brand` or `store`, `category` or `categories`,
 /// `price`) from the file `meta_X.json` or `.jsonl` beside `X.json`, where it is there; plain or
-/// compressed.
+/// compressed. With `reviews`, what was written is kept with the interactions: the `review`
+/// (`reviewText`, `text`) and its `summary` (`summary`, `title`).
 ///
 /// # References
 /// Ni, Li and McAuley, EMNLP 2019, <https://nijianmo.github.io/amazon/>; Hou et al., 2024,
@@ -31,6 +32,9 @@ pub struct AmazonReviews {
     /// The file with the metadata, where it is not found by its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<PathBuf>,
+    /// Whether what was written is kept, which needs much more memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reviews: bool,
 }
 
 /// One review; the fields of all versions, of which the needed ones are checked later.
@@ -46,6 +50,18 @@ struct Review<'a> {
     rating: Option<f64>,
     #[serde(alias = "unixReviewTime")]
     timestamp: Option<f64>,
+    #[serde(borrow, alias = "reviewText")]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow, alias = "summary")]
+    title: Option<Cow<'a, str>>,
+}
+
+/// What is read of one review beside user and item.
+struct Read {
+    time: f64,
+    value: f32,
+    review: Option<String>,
+    summary: Option<String>,
 }
 
 impl Source for AmazonReviews {
@@ -54,16 +70,28 @@ impl Source for AmazonReviews {
         let mut raw = RawData::new(files::stem(&path), "Amazon reviews");
         raw.inputs.push(Input::File(path.clone()));
         let (mut times, mut values) = (Vec::new(), Vec::new());
+        let (mut reviews, mut summaries) = (Vec::new(), Vec::new());
         let mut lines = Lines::open(&path, Encoding::Utf8)?;
         while let Some(line) = lines.next_filled()? {
-            let (time, value) = read_review(&line, &mut raw)?;
+            let Read { time, value, review, summary } = read_review(&line, &mut raw)?;
             times.push(time);
             values.push(value);
+            if self.reviews {
+                reviews.push(review);
+                summaries.push(summary);
+            }
         }
         if raw.is_empty() {
             return Err(Error::file(&path, "is empty, expected one review a line"));
         }
         (raw.times, raw.values) = (Some(times), Some(values));
+        if self.reviews {
+            let texts = [("review", reviews), ("summary", summaries)];
+            raw.texts.extend(texts.map(|(name, rows)| Attribute {
+                name: name.to_owned(),
+                column: Column::Text(rows),
+            }));
+        }
         match self.metadata.clone().or_else(|| beside(&path)) {
             Some(metadata) => {
                 raw.catalog = read_metadata(&metadata, &mut raw)?;
@@ -108,8 +136,8 @@ pub(crate) fn is_json_lines(path: &Path) -> bool {
     matches!(name.rsplit_once('.'), Some((_, "json" | "jsonl")))
 }
 
-/// Takes note of one review; gives its time and rating.
-fn read_review(line: &Line<'_>, raw: &mut RawData) -> Result<(f64, f32)> {
+/// Takes note of one review; gives its time, its rating and what is written.
+fn read_review(line: &Line<'_>, raw: &mut RawData) -> Result<Read> {
     let review: Review<'_> = serde_json::from_str(line.text)
         .map_err(|error| line.problem(describe(&error, line.text)))?;
     let missing = |what: &str| line.problem(format!("has no {what}, expected one in each review"));
@@ -122,7 +150,10 @@ fn read_review(line: &Line<'_>, raw: &mut RawData) -> Result<(f64, f32)> {
     #[expect(clippy::cast_possible_truncation, reason = "one to five stars; overflow is checked")]
     let value = rating as f32;
     if value.is_finite() {
-        Ok((time, value))
+        let written = |text: Option<Cow<'_, str>>| {
+            text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+        };
+        Ok(Read { time, value, review: written(review.text), summary: written(review.title) })
     } else {
         Err(line.problem(format!("the rating is {rating}, expected 1 to 5")))
     }
@@ -222,7 +253,7 @@ mod tests {
         for (name, text) in files {
             fs_err::write(folder.path().join(name), text).unwrap();
         }
-        AmazonReviews { path: folder.path().to_owned(), metadata: None }.read()
+        AmazonReviews { path: folder.path().to_owned(), metadata: None, reviews: true }.read()
     }
 
     #[test]
@@ -230,7 +261,8 @@ mod tests {
         let raw = read(&[
             (
                 "Cards_5.json",
-                "{\"overall\": 5.0, \"reviewerID\": \"A1\", \"asin\": \"B1\", \"unixReviewTime\": 9}\n",
+                "{\"overall\": 5.0, \"reviewerID\": \"A1\", \"asin\": \"B1\", \"unixReviewTime\": 9, \
+                 \"reviewText\": \" It is\\na card.\", \"summary\": \" \"}\n",
             ),
             (
                 "meta_Cards.json",
@@ -242,6 +274,11 @@ mod tests {
         assert_eq!(raw.catalog.text(ItemId(0)), "Card X, Y");
         assert_eq!(raw.catalog.attribute("price").unwrap().column.display(0).unwrap(), "1005.5");
         assert_eq!((raw.times, raw.values), (Some(vec![9.0]), Some(vec![5.0])));
+        let of = |rows: &[Option<&str>]| {
+            Column::Text(rows.iter().map(|text| text.map(str::to_owned)).collect())
+        };
+        assert_eq!(raw.texts[0].column, of(&[Some("It is\na card.")]));
+        assert_eq!(raw.texts[1].column, of(&[None]));
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl Source for PreparedFolder {
             item: interactions.all_items().iter().map(|item| item.0).collect(),
             times: interactions.all_times().map(<[f64]>::to_vec),
             values: interactions.all_values().map(<[f32]>::to_vec),
+            texts: interactions.texts().to_vec(),
             users: data.users,
             items: data.items,
             catalog: data.catalog,

@@ -65,11 +65,15 @@ fn cases() -> Vec<Case> {
             movielens(&path.with_file_name("ratings.csv"))
         }),
         ("r.json", REVIEWS, |path| {
-            AnySource::AmazonReviews(AmazonReviews { path: path.to_owned(), metadata: None })
+            AnySource::AmazonReviews(AmazonReviews {
+                path: path.to_owned(),
+                metadata: None,
+                reviews: false,
+            })
         }),
         ("meta_r.json", b"{\"asin\": \"i\", \"title\": \"T\", \"category\": [\"X\"]}\n", |path| {
             let path = path.with_file_name("r.json");
-            AnySource::AmazonReviews(AmazonReviews { path, metadata: None })
+            AnySource::AmazonReviews(AmazonReviews { path, metadata: None, reviews: false })
         }),
         ("t.csv", CSV, table),
         ("t.jsonl", JSONL, table),

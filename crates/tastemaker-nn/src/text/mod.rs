@@ -6,6 +6,7 @@ mod chat;
 mod gguf;
 mod sentence_encoder;
 mod tokenizer;
+mod tokenizer_training;
 mod trainable;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ pub use causal_model::CausalModel;
 pub use chat::ChatFormat;
 pub use sentence_encoder::SentenceEncoder;
 pub use tokenizer::TextTokenizer;
+pub use tokenizer_training::Division;
 
 use crate::{Error, Result};
 

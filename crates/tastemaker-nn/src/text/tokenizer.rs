@@ -91,6 +91,14 @@ impl TextTokenizer {
         Ok(Self { inner })
     }
 
+    pub(super) fn of(inner: Tokenizer) -> Self {
+        Self { inner }
+    }
+
+    pub(super) fn inner(&self) -> &Tokenizer {
+        &self.inner
+    }
+
     /// How many tokens there are.
     pub fn n_tokens(&self) -> usize {
         self.inner.get_vocab_size(true)

@@ -51,8 +51,37 @@ impl FrozenStack {
     }
 }
 
-/// States in rows, and which sequences they are of.
-type States = (Vec<f32>, Arc<Lanes>);
+/// What an encoder has found in some sequences, for a decoder to look at.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// [tokens, width].
+    x: Vec<f32>,
+    lanes: Arc<Lanes>,
+}
+
+impl Memory {
+    /// The sequences of this memory, each as often as `times` says.
+    #[must_use]
+    pub fn repeated(&self, times: &[usize]) -> Self {
+        let width = self.x.len() / self.lanes.n_tokens().max(1);
+        let (mut x, mut lengths, mut begin) = (Vec::new(), Vec::new(), 0);
+        for (&length, &times) in self.lanes.lengths().iter().zip(times) {
+            let states = &self.x[begin * width..(begin + length) * width];
+            for _ in 0..times {
+                x.extend_from_slice(states);
+                lengths.push(length);
+            }
+            begin += length;
+        }
+        Self { x, lanes: Arc::new(Lanes::new(lengths)) }
+    }
+
+    /// The batch of `sequences`, none of them empty, each of which looks at one of this memory's.
+    pub fn input(&self, sequences: &[Vec<u32>]) -> Input {
+        let lanes = Lanes::reading(sequences.iter().map(Vec::len).collect(), &self.lanes);
+        Input::new(sequences.concat().into(), Arc::new(lanes))
+    }
+}
 
 impl Frozen {
     /// Of longer sequences the end is looked at.
@@ -105,14 +134,27 @@ impl Frozen {
     /// # Errors
     /// If there is an encoder and nothing that it reads.
     pub fn last_hidden(&self, input: &Input) -> Result<Vec<f32>> {
-        let memory = match &self.encoder {
+        let memory = match self.encoder {
             None => None,
-            Some(encoder) => {
-                let (x, lanes, _) = self.after_blocks(encoder, stack::encoded(input)?, None)?;
-                Some((encoder.normal(&x), lanes))
-            }
+            Some(_) => self.memory(stack::encoded(input)?)?,
         };
-        let (x, _, last) = self.after_blocks(&self.body, input, memory.as_ref())?;
+        self.last_hidden_reading(input, memory.as_ref())
+    }
+
+    /// What the encoder, if there is one, finds in the sequences of `input`.
+    pub fn memory(&self, input: &Input) -> Result<Option<Memory>> {
+        let Some(encoder) = &self.encoder else { return Ok(None) };
+        let (x, lanes, _) = self.after_blocks(encoder, input, None)?;
+        Ok(Some(Memory { x: encoder.normal(&x), lanes }))
+    }
+
+    /// [`Frozen::last_hidden`] where the encoder has read before: a sequence of `memory` for each of
+    /// `input`.
+    ///
+    /// # Errors
+    /// If there are not as many, or an encoder and no memory.
+    pub fn last_hidden_reading(&self, input: &Input, memory: Option<&Memory>) -> Result<Vec<f32>> {
+        let (x, _, last) = self.after_blocks(&self.body, input, memory)?;
         let width = self.width();
         let last: Vec<f32> = last
             .into_iter()
@@ -155,7 +197,7 @@ impl Frozen {
         &self,
         stack: &FrozenStack,
         input: &Input,
-        memory: Option<&States>,
+        memory: Option<&Memory>,
     ) -> Result<(Vec<f32>, Arc<Lanes>, Vec<usize>)> {
         let own = (&self.parameters, self.precision);
         let mut x = self.embedded(stack, input)?;
@@ -163,14 +205,14 @@ impl Frozen {
         let prompted = prompted.filter(|_| stack.prompted);
         let intervals = intervals(stack.shape.style, input, prompted.as_ref())?;
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
-        let of_memory = memory.map_or(&[][..], |(memory, _)| memory);
+        let of_memory = memory.map_or(&[][..], |memory| &memory.x);
         for (layer, weights) in stack.blocks.iter().enumerate() {
             if let Some(prompted) = &prompted {
                 x = self.as_tensor(x, |x| self.inserted.prompts(own, prompted, layer, x))?;
             }
             let block = Block::new(stack.shape, lanes.clone(), Dropout::none());
             let block = block.timed(intervals.clone());
-            let block = block.reading(memory.map(|(_, lanes)| lanes.clone()));
+            let block = block.reading(memory.map(|memory| memory.lanes.clone()));
             x = block.run((&x, of_memory), weights, false)?;
             let name = stack.stack.block(layer);
             x = self.as_tensor(x, |x| self.inserted.after_block(own, &name, x))?;

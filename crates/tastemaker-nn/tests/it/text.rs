@@ -3,7 +3,7 @@ use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
     Activation, Lanes, PostNormBlock, PostNormShape, PostNormWeights, Precision, post_norm_blocks,
 };
-use tastemaker_nn::text::SentenceEncoder;
+use tastemaker_nn::text::{Division, SentenceEncoder, TextTokenizer};
 
 use crate::fused::{difference, random, values};
 use crate::models::model;
@@ -126,4 +126,50 @@ fn a_folder_that_is_no_such_model_is_refused_with_the_file() {
     let pooling = r#"{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}"#;
     fs_err::write(folder.path().join("p/config.json"), pooling).unwrap();
     refused("pooling is by \"max_tokens, mean_tokens\"");
+}
+
+#[test]
+fn tokenizers_learn_pairs_by_how_often_they_stand_together() {
+    // The example of Sennrich et al. 2016, without their mark at the end of words.
+    let words = [("low", 5), ("lower", 2), ("newest", 6), ("widest", 3)];
+    let texts: Vec<String> =
+        words.iter().flat_map(|(word, n)| std::iter::repeat_n((*word).to_owned(), *n)).collect();
+    // 256 bytes and, by counts: es or st 9 and then est 9, lo 7, low 7, then n, e, w, est of newest 6.
+    let bytes = TextTokenizer::train(Division::Bpe, 256 + 7, &texts).unwrap();
+    assert_eq!(bytes.n_tokens(), 256 + 7);
+    for token in ["est", "low", "newest"] {
+        assert!(bytes.token(token).is_some(), "{token}");
+    }
+    assert!(bytes.token("lower").is_none() && bytes.token("widest").is_none());
+    let (tokens, text) = (bytes.encode(&["lowest, wörd"]).unwrap().concat(), "lowest, wörd");
+    assert_eq!(tokens[..2], [bytes.token("low").unwrap(), bytes.token("est").unwrap()]);
+    assert_eq!(bytes.decode(&tokens).unwrap(), text);
+    // 10 letters, 9 of them inside words, [UNK], and 5 pairs.
+    let pieces = TextTokenizer::train(Division::WordPiece, 25, &texts).unwrap();
+    let tokens = pieces.encode(&["Lowest", "x"]).unwrap();
+    let token = |text: &str| pieces.token(text).unwrap();
+    assert_eq!(tokens, [vec![token("low"), token("##est")], vec![token("[UNK]")]]);
+    // The same texts, the same tokenizer; written and read, too.
+    let folder = tempfile::tempdir().unwrap();
+    for (division, n, learnt) in [(Division::Bpe, 263, bytes), (Division::WordPiece, 25, pieces)] {
+        let own = ["</s>".to_owned()];
+        let learnt = learnt.with_tokens(&own, true).unwrap();
+        let learnt = learnt.with_tokens(&["<7>".to_owned()], false).unwrap();
+        let again = TextTokenizer::train(division, n, &texts).unwrap();
+        let again = again.with_tokens(&own, true).unwrap();
+        let again = again.with_tokens(&["<7>".to_owned()], false).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        learnt.write(&path("one.json")).unwrap();
+        again.write(&path("two.json")).unwrap();
+        let bytes = |name: &str| fs_err::read(path(name)).unwrap();
+        assert!(bytes("one.json") == bytes("two.json"), "{division:?}");
+        let read = TextTokenizer::read(&path("one.json"), usize::MAX).unwrap();
+        let text = ["newest low<7>lower</s>"];
+        let tokens = read.encode(&text).unwrap();
+        assert_eq!(tokens, learnt.encode(&text).unwrap());
+        assert!(tokens[0].contains(&learnt.token("<7>").unwrap()));
+        assert_eq!(tokens[0].last().copied(), learnt.token("</s>"));
+    }
+    let problem = TextTokenizer::train(Division::Bpe, 100, &texts).unwrap_err().to_string();
+    assert!(problem.contains("at least 256"), "{problem}");
 }

@@ -8,6 +8,7 @@ pub use chat::Chat;
 pub(crate) use prompter::usual_model;
 pub use prompter::{Prompter, Prompting, Shown};
 pub use template::{Template, Told};
+pub(crate) use template::{of_item, of_user};
 
 /// The templates that can be named, each a file in `prompts/`, which says whose it is.
 pub const SHIPPED: [(&str, &str); 12] = [

@@ -64,6 +64,11 @@ impl Template {
     /// there is not, is an error.
     pub fn parse(source: &str) -> Result<Self> {
         let source = if source.contains('{') { source } else { shipped(source)? };
+        Self::speaking_of(source, &SLOTS)
+    }
+
+    /// Reads a template that may speak of these slots.
+    pub(crate) fn speaking_of(source: &str, known: &[&str]) -> Result<Self> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         // A prompt ends where its template does.
@@ -75,8 +80,9 @@ impl Template {
         slots.sort_unstable();
         // Functions of the language are no slots.
         slots.retain(|name| environment.globals().all(|(known, _)| known != name));
-        if let Some(name) = slots.iter().find(|name| !SLOTS.contains(&name.as_str())) {
-            let expected = format!("one of {}{}", SLOTS.join(", "), suggest::hint(name, SLOTS));
+        if let Some(name) = slots.iter().find(|name| !known.contains(&name.as_str())) {
+            let hint = suggest::hint(name, known.iter().copied());
+            let expected = format!("one of {}{hint}", known.join(", "));
             return Err(setting("what the template speaks of", name, expected));
         }
         Ok(Self { environment, slots })
@@ -89,7 +95,7 @@ impl Template {
 
     /// The prompt that tells this about `data`.
     pub fn render(&self, data: &Dataset, told: &Told<'_>) -> Result<String> {
-        let item = |item: ItemId| of_item(&data.catalog, item);
+        let item = |item: ItemId| of_item(&data.catalog, item, None);
         let items = |items: &[ItemId]| -> Vec<Value> { items.iter().map(|&i| item(i)).collect() };
         let example = |(history, next): &(Vec<ItemId>, ItemId)| {
             context! { history => items(history), next => item(*next) }
@@ -98,9 +104,14 @@ impl Template {
             history => items(told.history),
             candidates => items(told.candidates),
             item => told.item.map(item),
-            user => told.user.map(|user| of_user(data, user)),
+            user => told.user.map(|user| of_user(data, user, None)),
             examples => told.examples.iter().map(example).collect::<Vec<_>>(),
         };
+        self.fill(slots)
+    }
+
+    /// The text with these `slots`.
+    pub(crate) fn fill(&self, slots: Value) -> Result<String> {
         let template = self.environment.get_template(NAME);
         let text = template.and_then(|template| template.render(slots));
         text.map_err(|error| broken(&error))
@@ -123,24 +134,26 @@ fn broken(error: &minijinja::Error) -> Error {
     setting("template", error, "one in Jinja's language")
 }
 
-/// What is written about an item.
-fn of_item(catalog: &Catalog, item: ItemId) -> Value {
+/// What is written about an item, and the `id` by which it is spoken of, if there is one.
+pub(crate) fn of_item(catalog: &Catalog, item: ItemId, id: Option<&str>) -> Value {
     let title = catalog.title(item).unwrap_or_default().to_owned();
     let others = catalog.attributes().iter().filter_map(|attribute| {
         let value = attribute.column.display(item.index())?;
         Some((attribute.name.clone(), value))
     });
-    let all: BTreeMap<String, String> = others.chain([("title".to_owned(), title)]).collect();
-    Value::from(all)
+    let id = id.map(|id| ("id".to_owned(), id.to_owned()));
+    let all = others.chain([("title".to_owned(), title)]).chain(id);
+    Value::from(all.collect::<BTreeMap<String, String>>())
 }
 
-/// What is known about a user.
-fn of_user(data: &Dataset, user: UserId) -> Value {
+/// What is known about a user, and the `id` by which one is spoken of, if there is one.
+pub(crate) fn of_user(data: &Dataset, user: UserId, id: Option<&str>) -> Value {
     let attributes = data.people.attributes().iter().map(|known| &known.attribute);
     let known = attributes.filter_map(|attribute| {
         Some((attribute.name.clone(), attribute.column.display(user.index())?))
     });
-    Value::from(known.collect::<BTreeMap<String, String>>())
+    let id = id.map(|id| ("id".to_owned(), id.to_owned()));
+    Value::from(known.chain(id).collect::<BTreeMap<String, String>>())
 }
 
 #[cfg(test)]

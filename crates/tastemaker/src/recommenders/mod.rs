@@ -20,6 +20,7 @@ mod language_model;
 mod most_popular;
 mod text_language_model;
 mod text_similarity;
+mod text_to_text;
 
 pub use bm25::Bm25;
 pub use ease::Ease;
@@ -32,6 +33,7 @@ pub use language_model::{
 pub use most_popular::MostPopular;
 pub use text_language_model::{TextLanguageModel, Tuning};
 pub use text_similarity::TextSimilarity;
+pub use text_to_text::{ItemNames, Learnt, TextTask, TextToText, Tokens};
 
 /// What a recommender learns from. Nothing later than the training part may be looked at, but by
 /// validation, which may choose.
@@ -126,6 +128,8 @@ registry! {
         "text-language-model" => TextLanguageModel(TextLanguageModel),
         /// Items whose texts a pre-trained sentence encoder finds like those of the history.
         "text-similarity" => TextSimilarity(TextSimilarity),
+        /// A language model from texts to texts that learns several families of tasks (P5).
+        "text-to-text" => TextToText(TextToText),
     }
 }
 

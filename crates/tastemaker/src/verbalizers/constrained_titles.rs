@@ -1,7 +1,5 @@
 //! Titles that can be written, and no others.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
 use tastemaker_nn::text::Past;
@@ -10,7 +8,7 @@ use super::{Named, Reader, Verbalize, Verbalizer};
 use crate::error::setting;
 use crate::prompts::Told;
 use crate::recommenders::check;
-use crate::trie::{Step, Trie};
+use crate::trie::{Beam, Search, Trie};
 use crate::{Error, Result};
 
 /// Titles that the model writes itself, where at each token only those are allowed with which some
@@ -84,13 +82,6 @@ impl Verbalizer for ConstrainedTitles {
     }
 }
 
-/// The beginning of a title.
-struct Beam {
-    tokens: Vec<u32>,
-    node: usize,
-    score: f32,
-}
-
 impl Verbalize for Prepared {
     fn scores(
         &self,
@@ -98,59 +89,28 @@ impl Verbalize for Prepared {
         query: &RecQuery<'_>,
         options: &RankOptions<'_>,
     ) -> Result<Named> {
-        let own = query.candidates.map(|candidates| {
-            Trie::new(candidates.iter().map(|&item| (item, &self.titles[item.index()][..])))
-        });
-        let trie = own.as_ref().unwrap_or(&self.all);
         let prompt = reader.prompter.prompt(&Told::of(query), self.longest)?.tokens;
-        let seen: HashSet<ItemId> = options.seen(query).iter().copied().collect();
-        Ok(self.search(reader, (trie, &seen), &prompt, options.n)?.into())
-    }
-}
-
-impl Prepared {
-    /// The best `n` titles of `trie` that are found, but those of `seen`.
-    fn search(
-        &self,
-        reader: &Reader,
-        (trie, seen): (&Trie, &HashSet<ItemId>),
-        prompt: &[u32],
-        n: usize,
-    ) -> Result<Vec<(ItemId, f32)>> {
         let (&last, before) = prompt
             .split_last()
             .ok_or_else(|| setting("the prompt", "empty", "one token at least"))?;
+        let of = |item: ItemId| &self.titles[item.index()][..];
+        let mut search = Search::new((&self.all, of), (query, options), self.beams, vec![last]);
         let mut past = Past::default();
         if !before.is_empty() {
             reader.here()?.states(&[before], &mut past, true)?;
         }
-        let mut beams = vec![Beam { tokens: vec![last], node: Trie::ROOT, score: 0.0 }];
-        let mut found: Vec<(ItemId, f32)> = Vec::new();
-        while !beams.is_empty() {
-            beams = self.longer(reader, trie, &mut past, &beams)?;
-            for beam in &beams {
-                let items = trie.items(beam.node).iter().filter(|item| !seen.contains(item));
-                found.extend(items.map(|&item| (item, beam.score)));
-            }
-            beams.retain(|beam| trie.next(beam.node).next().is_some());
-            if n > 0 && found.len() >= n {
-                found.sort_by(|a, b| b.1.total_cmp(&a.1));
-                let worst = found[n - 1].1;
-                // What is longer is less likely.
-                beams.retain(|beam| beam.score >= worst);
-            }
+        while !search.beams().is_empty() {
+            let scores = self.scores_after(reader, &mut past, search.beams())?;
+            let n_tokens = scores.len() / search.beams().len();
+            search.go_on(&mut scores.chunks_exact(n_tokens));
         }
-        Ok(found)
+        Ok(search.found().into())
     }
+}
 
-    /// The best beginnings that are one token longer.
-    fn longer(
-        &self,
-        reader: &Reader,
-        trie: &Trie,
-        past: &mut Past,
-        beams: &[Beam],
-    ) -> Result<Vec<Beam>> {
+impl Prepared {
+    /// The scores of all tokens after each beginning: [beams, tokens].
+    fn scores_after(&self, reader: &Reader, past: &mut Past, beams: &[Beam]) -> Result<Vec<f32>> {
         let sequences: Vec<&[u32]> = beams.iter().map(|beam| &beam.tokens[..]).collect();
         let states = reader.here()?.states(&sequences, past, false)?;
         let width = states.len() / sequences.iter().map(|tokens| tokens.len()).sum::<usize>();
@@ -160,15 +120,6 @@ impl Prepared {
             at += tokens.len();
             ends.extend_from_slice(&states[(at - 1) * width..at * width]);
         }
-        let logits = reader.here()?.logits(&ends);
-        let mut rows = logits.chunks_exact(logits.len() / beams.len());
-        let beginnings = beams.iter().map(|beam| (beam.node, beam.score));
-        let steps = trie.steps(beginnings, &mut rows, |_| true, self.beams);
-        let beam = |Step { from, token, node, score }| Beam {
-            tokens: [&beams[from].tokens[..], &[token]].concat(),
-            node,
-            score,
-        };
-        Ok(steps.into_iter().map(beam).collect())
+        Ok(reader.here()?.logits(&ends))
     }
 }

@@ -1,8 +1,9 @@
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::splits::{LeaveLastOut, Split};
 use tastemaker::core::{Dataset, Interactions, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
-use tastemaker::recommenders::{AnyRecommender, Bm25, Ease, FitContext, ItemKnn, Others};
-use tastemaker::train::Silent;
+use tastemaker::recommenders::{AnyRecommender, Bm25, Ease, ItemKnn, Others};
+
+use crate::text::context;
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -42,16 +43,8 @@ fn data(golden: &Golden) -> Dataset {
 fn scores(recommender: &AnyRecommender, golden: &Golden) -> tastemaker::Result<Vec<f64>> {
     let (data, seeds) = (data(golden), SeedTree::new(1));
     let split = LeaveLastOut {}.split(&data, &seeds)?;
-    let context = FitContext {
-        data: &data,
-        split: &split,
-        seeds,
-        checkpoints: None,
-        pretrained: None,
-        others: &Others::default(),
-        allow_seen: false,
-        observer: &Silent,
-    };
+    let others = Others::default();
+    let context = context((&data, &split, &others), seeds, None);
     let ties = TieOrder::new(data.n_items(), &seeds);
     let options = RankOptions { n: data.n_items(), allow_seen: true, ties: &ties };
     let history = items(&golden.history);

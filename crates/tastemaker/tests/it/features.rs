@@ -18,7 +18,9 @@ use tastemaker::recommenders::{
     Elsewhere, FitContext, FitRecommender, Given, ItemFeatures, LanguageModel, MODEL_FILE, Others,
     Pretraining,
 };
-use tastemaker::train::{Categories, Silent, Training};
+use tastemaker::train::{Categories, Training};
+
+use crate::text::context;
 
 const KINDS: u32 = 6;
 pub(crate) const COLOURS: u32 = 5;
@@ -87,16 +89,9 @@ pub(crate) fn fit(
     (data, split): &(Dataset, SplitSets),
     folder: Option<&Path>,
 ) -> tastemaker::Result<Box<dyn Recommender>> {
-    model.fit(&FitContext {
-        data,
-        split,
-        seeds: SeedTree::new(3),
-        checkpoints: folder,
-        pretrained: folder,
-        others: &Others::default(),
-        allow_seen: false,
-        observer: &Silent,
-    })
+    let others = Others::default();
+    let context = context((data, split, &others), SeedTree::new(3), folder);
+    model.fit(&FitContext { checkpoints: folder, ..context })
 }
 
 #[test]

@@ -25,6 +25,8 @@ mod models;
 mod server;
 // Pre-trained models over text.
 mod text;
+// Questions and answers in words.
+mod text_to_text;
 // Items that are written token by token.
 mod tokenisations;
 // Objectives learn; training resumes and repeats to the byte.

@@ -29,6 +29,8 @@ use tastemaker::recommenders::{
 };
 use tastemaker::train::{Cost, Event, Meter, Observer, Schedule, Silent, StageCost, Training};
 
+use crate::text::context;
+
 /// Every paradigm, with each thing that can be put in.
 fn paradigms() -> Vec<AnyParadigm> {
     let partial = |learns| AnyParadigm::FinetunePartial(FinetunePartial { learns });
@@ -178,16 +180,10 @@ pub(super) fn hstu(paradigm: AnyParadigm) -> LanguageModel {
 
 fn fit(model: &LanguageModel, folder: &Path, observer: &dyn Observer) -> Box<dyn Recommender> {
     let (data, split) = data();
-    let context = FitContext {
-        data: &data,
-        split: &split,
-        seeds: SeedTree::new(3),
-        checkpoints: Some(&folder.join("run")),
-        pretrained: Some(&folder.join("pretrained")),
-        others: &Others::default(),
-        allow_seen: false,
-        observer,
-    };
+    let (run, pretrained) = (folder.join("run"), folder.join("pretrained"));
+    let others = Others::default();
+    let context = context((&data, &split, &others), SeedTree::new(3), Some(&pretrained));
+    let context = FitContext { checkpoints: Some(&run), observer, ..context };
     fs_err::create_dir_all(folder.join("run")).unwrap();
     model.fit(&context).unwrap()
 }

@@ -22,6 +22,8 @@ use tastemaker::recommenders::{
 };
 use tastemaker::train::{Decay, Event, ObjectiveLoss, Observer, Schedule, Silent, Training};
 
+use crate::text::context;
+
 pub(crate) const N_ITEMS: u32 = 40;
 
 /// Users that go round the catalog in steps of 1, 3 or 7, from anywhere: two items tell the next.
@@ -96,17 +98,9 @@ pub(crate) fn fit(
     folder: Option<&Path>,
     observer: &dyn Observer,
 ) -> Box<dyn Recommender> {
-    let seeds = SeedTree::new(3);
-    let context = FitContext {
-        data,
-        split,
-        seeds,
-        checkpoints: folder,
-        pretrained: folder,
-        others: &Others::default(),
-        allow_seen: false,
-        observer,
-    };
+    let others = Others::default();
+    let context = context((data, split, &others), SeedTree::new(3), folder);
+    let context = FitContext { checkpoints: folder, observer, ..context };
     AnyRecommender::LanguageModel(model.clone()).as_dyn().fit(&context).unwrap()
 }
 
@@ -392,17 +386,9 @@ fn a_checkpoint_of_another_run_is_refused() {
     let soft = model(AnyObjective::Softmax(Softmax::default()), 1);
     fit(&soft, &data, Some(folder.path()), &Silent);
     let other = LanguageModel { training: Training { epochs: 2, ..soft.training.clone() }, ..soft };
-    let (seeds, checkpoints) = (SeedTree::new(3), Some(folder.path()));
-    let context = FitContext {
-        data: &data.0,
-        split: &data.1,
-        seeds,
-        checkpoints,
-        pretrained: None,
-        others: &Others::default(),
-        allow_seen: false,
-        observer: &Silent,
-    };
+    let others = Others::default();
+    let context = context((&data.0, &data.1, &others), SeedTree::new(3), None);
+    let context = FitContext { checkpoints: Some(folder.path()), ..context };
     let error = match AnyRecommender::LanguageModel(other).as_dyn().fit(&context) {
         Ok(_) => panic!("the other run's model was taken"),
         Err(error) => error.to_string(),

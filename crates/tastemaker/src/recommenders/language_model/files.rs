@@ -84,9 +84,12 @@ pub(super) fn write(
     Ok(Checkpoint { about: about(), tensors: backbone }.write(&folder.join(MODEL_FILE))?)
 }
 
-type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+pub(in crate::recommenders) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-pub(super) fn tensors(model: &Transformer, of: impl Fn(Group) -> bool) -> Result<Tensors> {
+pub(in crate::recommenders) fn tensors(
+    model: &Transformer,
+    of: impl Fn(Group) -> bool,
+) -> Result<Tensors> {
     let mut tensors = BTreeMap::new();
     for (name, variable) in model.parameters().iter().filter(|(name, _)| of(Group::of(name))) {
         let values = model.parameters().values(name)?;

@@ -1,6 +1,5 @@
 //! A trained language model that writes items token by token.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use tastemaker_core::recommender::RankOptions;
@@ -12,7 +11,7 @@ use super::{FitContext, failed};
 use crate::Result;
 use crate::paradigms::ItemPrompt;
 use crate::tokenisations::{Codes, Tokenisation};
-use crate::trie::{Step, Trie};
+use crate::trie::{Beam, Search};
 
 /// Queries whose items are written together.
 const QUERIES_A_PASS: usize = 64;
@@ -51,15 +50,6 @@ pub(super) struct Generated {
     pub(super) prompt: ItemPrompt,
 }
 
-/// The beginning of an item.
-#[derive(Clone)]
-struct Beam {
-    /// The history's tokens, and those that were written.
-    tokens: Vec<u32>,
-    node: usize,
-    score: f32,
-}
-
 impl Generated {
     /// The end of a history in whole items, with room for an item.
     fn tokens(&self, history: &[ItemId]) -> Vec<u32> {
@@ -77,40 +67,23 @@ impl Generated {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_nn::Result<Vec<Vec<(ItemId, f32)>>> {
-        let own = |query: &RecQuery<'_>| {
-            let candidates = query.candidates?;
-            Some(Trie::new(candidates.iter().map(|&item| (item, self.codes.of(item)))))
+        let most = self.beams.max(options.n);
+        let all = (self.codes.trie(), |item| self.codes.of(item));
+        let search = |query: &RecQuery<'_>| {
+            Search::new(all, (query, options), most, self.tokens(query.history))
         };
-        let tries: Vec<Option<Trie>> = queries.iter().map(own).collect();
-        let seen = |query: &RecQuery<'_>| -> HashSet<ItemId> {
-            options.seen(query).iter().copied().collect()
-        };
-        let seen: Vec<HashSet<ItemId>> = queries.iter().map(seen).collect();
-        let first = |query: &RecQuery<'_>| {
-            vec![Beam { tokens: self.tokens(query.history), node: Trie::ROOT, score: 0.0 }]
-        };
-        let mut all: Vec<Vec<Beam>> = queries.iter().map(first).collect();
+        let mut searches: Vec<Search<'_>> = queries.iter().map(search).collect();
         for _ in 0..self.codes.length() {
-            let scores = self.next(&all)?;
+            let scores = self.next(searches.iter().flat_map(Search::beams))?;
             let mut scores = scores.chunks_exact(self.codes.n_tokens() as usize);
-            for ((beams, own), seen) in all.iter_mut().zip(&tries).zip(&seen) {
-                let trie = own.as_ref().unwrap_or(self.codes.trie());
-                *beams = self.longer(beams, &mut scores, (trie, seen), options.n);
-            }
+            searches.iter_mut().for_each(|search| search.go_on(&mut scores));
         }
-        let items = |(beams, own): (&Vec<Beam>, &Option<Trie>)| {
-            let trie = own.as_ref().unwrap_or(self.codes.trie());
-            let items =
-                |beam: &Beam| trie.items(beam.node).iter().map(|&i| (i, beam.score)).collect();
-            beams.iter().flat_map(|beam| -> Vec<(ItemId, f32)> { items(beam) }).collect()
-        };
-        Ok(all.iter().zip(&tries).map(items).collect())
+        Ok(searches.into_iter().map(Search::found).collect())
     }
 
     /// The scores of all tokens after each beginning: [beams of all, tokens].
-    fn next(&self, all: &[Vec<Beam>]) -> tastemaker_nn::Result<Vec<f32>> {
-        let mut sequences: Vec<Vec<u32>> =
-            all.iter().flatten().map(|beam| beam.tokens.clone()).collect();
+    fn next<'b>(&self, beams: impl Iterator<Item = &'b Beam>) -> tastemaker_nn::Result<Vec<f32>> {
+        let mut sequences: Vec<Vec<u32>> = beams.map(|beam| beam.tokens.clone()).collect();
         // What is found for an empty history is not looked at.
         sequences.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|tokens| tokens.push(0));
         let n_tokens = self.codes.n_tokens() as usize;
@@ -121,26 +94,6 @@ impl Generated {
         let mut scores = vec![0.0; sequences.len() * n_tokens];
         self.model.score(&hidden, n_tokens, &mut scores);
         Ok(scores)
-    }
-
-    /// The best beginnings of one query that are one token longer; whole items that were seen are
-    /// left out.
-    fn longer<'s>(
-        &self,
-        beams: &[Beam],
-        scores: &mut impl Iterator<Item = &'s [f32]>,
-        (trie, seen): (&Trie, &HashSet<ItemId>),
-        n: usize,
-    ) -> Vec<Beam> {
-        let beginnings = beams.iter().map(|beam| (beam.node, beam.score));
-        let unseen = |node| trie.items(node).iter().all(|item| !seen.contains(item));
-        let steps = trie.steps(beginnings, scores, unseen, self.beams.max(n));
-        let beam = |Step { from, token, node, score }| Beam {
-            tokens: [&beams[from].tokens[..], &[token]].concat(),
-            node,
-            score,
-        };
-        steps.into_iter().map(beam).collect()
     }
 }
 

@@ -18,6 +18,7 @@ use tastemaker_nn::adapters::AnyAdapter;
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, View};
 use tastemaker_nn::transformer::{Sides, Transformer};
 
+pub(super) use self::files::tensors;
 use self::files::{read, write};
 use self::fitting::Fitting;
 use self::generated::{Generated, Tokenised};

@@ -1,0 +1,141 @@
+//! Items that a model answers with.
+
+use std::sync::Arc;
+
+use tastemaker_core::{ItemId, RankOptions, RankedList, RecQuery, Recommender};
+use tastemaker_nn::transformer::{Frozen, Input};
+
+use super::questions::{Case, Read, Reader, Speech};
+use super::tasks::Asked;
+use super::{NAME, unsuitable};
+use crate::trie::{Beam, Search, Trie};
+use crate::{Error, Result};
+
+/// Queries that are answered together.
+const QUERIES_A_PASS: usize = 32;
+
+/// What is asked where items are wanted, and how it is read.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) task: Asked,
+    pub(super) speech: Speech,
+    pub(super) reader: Reader,
+    pub(super) last_items: usize,
+}
+
+/// The answers that are items.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// The tokens of each item's name with what ends it; nothing for one without a name.
+    tokens: Vec<Vec<u32>>,
+    trie: Trie,
+    /// Beginnings that are kept.
+    beams: usize,
+}
+
+/// A model that answers a question by the name of an item; only what is some item's name can come
+/// out.
+pub(super) struct Written {
+    pub(super) model: Frozen,
+    pub(super) asking: Arc<Asking>,
+    pub(super) names: Arc<Names>,
+    /// The token with which a decoder begins that has an encoder.
+    pub(super) begin: u32,
+}
+
+impl Asking {
+    /// The question that is asked for `query`.
+    pub(super) fn question(&self, query: &RecQuery<'_>) -> Result<Read> {
+        let history = &query.history[query.history.len().saturating_sub(self.last_items)..];
+        let candidates = query.candidates.unwrap_or_default().to_vec();
+        let case = Case { user: query.user, history, candidates, ..Case::default() };
+        self.reader.question(&self.speech, &self.task.question, &case)
+    }
+}
+
+impl Names {
+    /// Of items with these names, as answers are read.
+    pub(super) fn new(names: &[String], reader: &Reader, beams: usize) -> Result<Self> {
+        let read = |name: &String| match &name[..] {
+            "" => Ok(vec![]),
+            name => reader.answer(name),
+        };
+        let tokens = names.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let trie = Trie::new((0..).map(ItemId).zip(tokens.iter().map(Vec::as_slice)));
+        Ok(Self { tokens, trie, beams })
+    }
+}
+
+impl Written {
+    /// The best items for each query.
+    fn write(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> Result<Vec<Vec<(ItemId, f32)>>> {
+        let questions = queries.iter().map(|query| Ok(self.asking.question(query)?.tokens));
+        let mut questions = questions.collect::<Result<Vec<Vec<u32>>>>()?;
+        // A question is never empty for a transformer.
+        questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(self.begin));
+        let memory = self.model.memory(&Input::of(&questions))?;
+        let names = (&self.names.trie, |item: ItemId| &self.names.tokens[item.index()][..]);
+        let most = self.names.beams.max(options.n);
+        let search = |(query, question)| {
+            let read = if memory.is_some() { vec![self.begin] } else { question };
+            Search::new(names, (query, options), most, read)
+        };
+        let mut searches: Vec<Search<'_>> = queries.iter().zip(questions).map(search).collect();
+        loop {
+            let times: Vec<usize> = searches.iter().map(|search| search.beams().len()).collect();
+            let beams = searches.iter().flat_map(Search::beams);
+            let sequences: Vec<Vec<u32>> = beams.map(|beam: &Beam| beam.tokens.clone()).collect();
+            if sequences.is_empty() {
+                break;
+            }
+            let hidden = match memory.as_ref().map(|memory| memory.repeated(&times)) {
+                Some(memory) => {
+                    self.model.last_hidden_reading(&memory.input(&sequences), Some(&memory))?
+                }
+                None => self.model.last_hidden(&Input::of(&sequences))?,
+            };
+            let n_tokens = self.begin as usize;
+            let mut scores = vec![0.0; sequences.len() * n_tokens];
+            self.model.score(&hidden, n_tokens, &mut scores);
+            let mut scores = scores.chunks_exact(n_tokens);
+            searches.iter_mut().for_each(|search| search.go_on(&mut scores));
+        }
+        Ok(searches.into_iter().map(Search::found).collect())
+    }
+}
+
+impl Recommender for Written {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn recommend(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_core::Result<Vec<RankedList>> {
+        let failed = |error: Error| match error {
+            Error::Core(error) => error,
+            error => {
+                tastemaker_core::Error::Recommender { recommender: NAME, source: error.into() }
+            }
+        };
+        let names_candidates = self.asking.task.speaks_of("candidates");
+        if names_candidates && queries.iter().any(|query| query.candidates.is_none()) {
+            let reason = "its question names candidates, so it ranks among sampled items alone";
+            return Err(failed(unsuitable(reason)));
+        }
+        let mut lists = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(QUERIES_A_PASS) {
+            let found = self.write(queries, options).map_err(failed)?;
+            lists.extend(
+                found.into_iter().map(|items| options.ties.top_n(items.into_iter(), options.n)),
+            );
+        }
+        Ok(lists)
+    }
+}
