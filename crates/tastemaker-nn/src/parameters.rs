@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 use rand::Rng;
 use tastemaker_core::SeedTree;
 
 use crate::Result;
+use crate::gradients::Gradients;
 
 /// How a parameter begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,6 +140,23 @@ impl Parameters {
     /// long as it stays.
     pub(crate) fn state(&self) -> u64 {
         self.state.load(Ordering::Relaxed)
+    }
+
+    /// The gradients that a loss asks of those that learn.
+    pub fn gradients(&self, loss: &Tensor) -> Result<Gradients> {
+        self.taken_from(&mut loss.backward()?)
+    }
+
+    /// The gradients of those that learn, taken out of what a backward pass has found.
+    pub(crate) fn taken_from(&self, store: &mut GradStore) -> Result<Gradients> {
+        let mut gradients = Gradients::default();
+        for (name, variable) in self.learning() {
+            if let Some(gradient) = store.remove(variable) {
+                let gradient = gradient.to_device(&Device::Cpu)?.contiguous()?;
+                gradients.insert_dense(name.to_owned(), gradient)?;
+            }
+        }
+        Ok(gradients)
     }
 
     /// The parameter `name`.

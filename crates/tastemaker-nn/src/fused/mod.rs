@@ -63,7 +63,10 @@ pub(crate) use norm::EPSILON;
 pub use norm::LayerNorm;
 pub(crate) use norm::Norms;
 pub use post_norm::{PostNormBlock, PostNormShape, PostNormWeights, post_norm_blocks};
-pub use pre_norm::{Past, PreNormBlock, PreNormShape, PreNormWeights, WithBias, pre_norm_blocks};
+pub use pre_norm::{
+    Active, Affine, More, Past, PreNormBlock, PreNormShape, PreNormWeights, WithBias,
+    pre_norm_blocks,
+};
 pub use quantised::{Codes, Matrix, Quantised, multiply_quantised};
 pub use ranking::{Int8Table, Keeper, ROWS as RANKED_ROWS, rank};
 pub(crate) use relative::buckets;

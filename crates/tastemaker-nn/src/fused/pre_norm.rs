@@ -1,6 +1,8 @@
 //! A causal pre-norm transformer block that answers and does not learn, with the keys and values of
 //! what was read before.
 
+use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
+
 use rayon::prelude::*;
 
 use super::Norm;
@@ -25,8 +27,32 @@ pub struct PreNormShape {
     pub size: usize,
     /// Width of the feed-forward layer.
     pub inner: usize,
-    /// What its norms add to the mean square.
+    /// What its norms add to the mean square, or to the variance.
     pub epsilon: f32,
+    /// How states are normalised.
+    pub norm: Norm,
+    /// What stands between the matrices of the feed-forward layer.
+    pub active: Active,
+}
+
+/// What stands between the matrices of a feed-forward layer that answers: rows of a, or of a and then
+/// b.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Active {
+    /// silu(a) · b (Shazeer 2020), as `LLaMA`.
+    #[default]
+    SiluGated,
+    /// gelu(a) · b, as Gemma, with x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))) for gelu.
+    GeluGated,
+    /// That gelu(a) alone, as GPT-2.
+    Gelu,
+}
+
+impl Active {
+    /// How many times as wide as the layer is what comes out of its first matrix.
+    fn times(self) -> usize {
+        if self == Self::Gelu { 1 } else { 2 }
+    }
 }
 
 impl PreNormShape {
@@ -55,15 +81,34 @@ pub struct PreNormWeights {
     pub qkv: WithBias,
     /// Out of attention: [width, queries].
     pub out: WithBias,
-    /// Scale of the norm before attention.
-    pub attention_norm: Vec<f32>,
-    /// Into the feed-forward layer, what goes through silu and then what that is multiplied with:
-    /// [2 inner, width].
+    /// Scale and shift of the norm before attention; root-mean-square norms shift nothing.
+    pub attention_norm: Affine,
+    /// Into the feed-forward layer, what is active and then what that is multiplied with, if anything:
+    /// [2 inner, width] or [inner, width].
     pub into: WithBias,
     /// Out of it: [width, inner].
     pub out_of: WithBias,
-    /// Scale of the norm before it.
-    pub feed_forward_norm: Vec<f32>,
+    /// Scale and shift of the norm before it.
+    pub feed_forward_norm: Affine,
+    /// What else there is.
+    pub more: More,
+}
+
+/// Scale and shift of a norm.
+pub type Affine = (Vec<f32>, Vec<f32>);
+
+/// What blocks of some families have beside those of `LLaMA`.
+#[derive(Clone, Debug, Default)]
+pub struct More {
+    /// Scales of root-mean-square norms of each head of queries, and of keys, before they are turned
+    /// (`Qwen3`, Gemma 3).
+    pub head_norms: Option<[Vec<f32>; 2]>,
+    /// Scales of root-mean-square norms of what attention, and the feed-forward layer, add (Gemma).
+    pub after_norms: Option<[Vec<f32>; 2]>,
+    /// Which of the model's rotations turns queries and keys, if any.
+    pub rotation: Option<usize>,
+    /// The tokens, itself among them, that a token sees of its end; all where absent.
+    pub window: Option<usize>,
 }
 
 /// The block of `LLaMA` (Touvron et al. 2023), with a root-mean-square norm before each part,
@@ -71,13 +116,16 @@ pub struct PreNormWeights {
 /// feed-forward layer:
 ///
 /// `m = x + W_o attention(W_qkv norm(x))`, `y = m + W_2 (silu(W_a norm(m)) · W_b norm(m))`.
+///
+/// With what its shape and [`More`] say it is that of GPT-2 (Radford et al. 2019), of `Qwen3` (Yang et
+/// al. 2025) or of Gemma 3 (Gemma Team 2025).
 #[derive(Debug)]
 pub struct PreNormBlock {
     shape: PreNormShape,
     /// As [`PreNormWeights`] has them; zeros where there is no bias.
     matrices: [Packed; 4],
-    /// Scale and, zeros, shift.
-    norms: [(Vec<f32>, Vec<f32>); 2],
+    norms: [Affine; 2],
+    more: More,
 }
 
 /// A weight of a block, and its bias.
@@ -115,15 +163,15 @@ const LEAST_ROWS: usize = 8;
 impl PreNormBlock {
     /// A block of these weights, whose factors are rounded to `precision`.
     pub fn new(shape: PreNormShape, weights: PreNormWeights, precision: Precision) -> Self {
-        let PreNormWeights { qkv, out, attention_norm, into, out_of, feed_forward_norm } = weights;
+        let PreNormWeights { qkv, out, attention_norm, into, out_of, feed_forward_norm, more } =
+            weights;
         let pack = |(weight, bias): WithBias| Packed {
             panels: Pass::Forward.pack(precision, &weight.values, bias.len()),
             quantised: weight.quantised,
             bias,
         };
-        let norms =
-            [attention_norm, feed_forward_norm].map(|scale| (scale, vec![0.0; shape.width]));
-        Self { shape, matrices: [qkv, out, into, out_of].map(pack), norms }
+        let norms = [attention_norm, feed_forward_norm];
+        Self { shape, matrices: [qkv, out, into, out_of].map(pack), norms, more }
     }
 
     fn linear(&self, i: usize) -> (&Panels, &[f32]) {
@@ -133,25 +181,52 @@ impl PreNormBlock {
     #[inline(always)]
     fn norm(&self, i: usize, x: &[f32], out: &mut [f32]) {
         let (weight, bias) = &self.norms[i];
-        let norms = Norms { norm: Norm::Rms, epsilon: self.shape.epsilon, weight, bias };
+        let PreNormShape { norm, epsilon, .. } = self.shape;
+        let norms = Norms { norm, epsilon, weight, bias };
         norms.apply(x, out, &mut [[0.0; 2]; ROWS]);
+    }
+
+    /// Adds to `x` what attention (0) or the feed-forward layer (1) has found.
+    #[inline(always)]
+    fn add(&self, i: usize, found: &mut [f32], x: &mut [f32]) {
+        if let Some(scales) = &self.more.after_norms {
+            found.chunks_exact_mut(self.shape.width).for_each(|row| self.scaled(&scales[i], row));
+        }
+        norm::add(x, found);
+    }
+
+    /// The root-mean-square norm of `row`, in its place.
+    #[inline(always)]
+    fn scaled(&self, scale: &[f32], row: &mut [f32]) {
+        let squares: f32 = row.iter().map(|x| x * x).sum();
+        let factor = 1.0 / (squares / row.len() as f32 + self.shape.epsilon).sqrt();
+        row.iter_mut().zip(scale).for_each(|(x, scale)| *x *= factor * scale);
     }
 
     /// Queries, keys and values of rows that stand at `places`.
     #[inline(always)]
-    fn before(&self, x: &[f32], (places, rotation): (&[usize], &Rotation), qkv: &mut [f32]) {
+    fn before(&self, x: &[f32], (places, rotations): (&[usize], &[Rotation]), qkv: &mut [f32]) {
         let mut normal = Scratch::new(x.len());
         self.norm(0, x, &mut normal);
         linear(&normal, self.linear(0), places.len(), qkv);
-        self.turn(qkv, places, rotation);
+        self.turn(qkv, places, rotations);
     }
 
-    /// Turns queries and keys of rows that stand at `places`.
+    /// Normalises and turns queries and keys of rows that stand at `places`.
     #[inline(always)]
-    fn turn(&self, qkv: &mut [f32], places: &[usize], rotation: &Rotation) {
-        let turned = self.shape.queries() + self.shape.keys();
+    fn turn(&self, qkv: &mut [f32], places: &[usize], rotations: &[Rotation]) {
+        let (queries, size) = (self.shape.queries(), self.shape.size);
+        let turned = queries + self.shape.keys();
+        let rotation = self.more.rotation.map(|i| &rotations[i]);
         for (row, place) in qkv.chunks_exact_mut(self.shape.row()).zip(places) {
-            rotation.turn_at(*place, &mut row[..turned]);
+            if let Some([of_queries, of_keys]) = &self.more.head_norms {
+                let (queries, keys) = row[..turned].split_at_mut(queries);
+                queries.chunks_exact_mut(size).for_each(|head| self.scaled(of_queries, head));
+                keys.chunks_exact_mut(size).for_each(|head| self.scaled(of_keys, head));
+            }
+            if let Some(rotation) = rotation {
+                rotation.turn_at(*place, &mut row[..turned]);
+            }
         }
     }
 
@@ -191,7 +266,14 @@ impl PreNormBlock {
             precision.multiply(part, (square, length), product, queries, own_keys.transposed());
             for (i, scores) in square.chunks_exact_mut(length).enumerate() {
                 let (seen, unseen) = scores.split_at_mut(i + 1);
-                softmax(&mut read[(first + i) * past..][..past], seen, scale);
+                let read = &mut read[(first + i) * past..][..past];
+                if let Some(window) = self.more.window {
+                    // What stands further back is nearly −∞, and nothing after the softmax.
+                    let gone = (past + i + 1).saturating_sub(window);
+                    read[..gone.min(past)].fill(-1e30);
+                    seen[..gone.saturating_sub(past)].fill(-1e30);
+                }
+                softmax(read, seen, scale);
                 unseen.fill(0.0);
             }
             first += length;
@@ -216,18 +298,18 @@ impl PreNormBlock {
     /// Adds to rows `x` what attention has found and what the feed-forward layer makes of them.
     #[inline(always)]
     fn after(&self, attended: &[f32], x: &mut [f32]) {
-        let PreNormShape { width, inner, .. } = self.shape;
+        let PreNormShape { width, inner, active: kind, .. } = self.shape;
         let rows = x.len() / width;
         let mut added = Scratch::new(x.len());
         linear(attended, self.linear(1), rows, &mut added);
-        norm::add(x, &added);
+        self.add(0, &mut added, x);
         self.norm(1, x, &mut added);
-        let mut wide = Scratch::new(rows * 2 * inner);
+        let mut wide = Scratch::new(rows * kind.times() * inner);
         linear(&added, self.linear(2), rows, &mut wide);
         let mut active = Scratch::new(rows * inner);
-        gated(&wide, inner, &mut active);
+        activate(&wide, (kind, inner), &mut active);
         linear(&active, self.linear(3), rows, &mut added);
-        norm::add(x, &added);
+        self.add(1, &mut added, x);
     }
 
     /// What the block makes of the rows `x`, in their place, and the keys and values in `qkv`.
@@ -235,21 +317,21 @@ impl PreNormBlock {
         &self,
         batch: Batch<'_>,
         places: &[usize],
-        rotation: &Rotation,
+        rotations: &[Rotation],
         x: &mut [f32],
     ) -> Scratch {
         let PreNormShape { width, size, heads, .. } = self.shape;
         let row = self.shape.row();
         let rows = places.len();
         if rows <= FEW && self.matrices.iter().all(|matrix| !matrix.quantised.is_empty()) {
-            return self.run_few(batch, (places, rotation), x);
+            return self.run_few(batch, (places, rotations), x);
         }
         // Few rows are divided among the threads.
         let a_task = rows.div_ceil(rayon::current_num_threads()).clamp(LEAST_ROWS, ROWS);
         let mut qkv = Scratch::new(rows * row);
         let pieces = qkv.par_chunks_mut(a_task * row).zip(x.par_chunks(a_task * width));
         pieces.zip(places.par_chunks(a_task)).for_each(|((qkv, x), places)| {
-            before(self, x, (places, rotation), qkv);
+            before(self, x, (places, rotations), qkv);
         });
         let mut of_heads = Scratch::new(rows * heads * size);
         let batch = Batch { qkv: &qkv, ..batch };
@@ -275,15 +357,15 @@ impl PreNormBlock {
     fn run_few(
         &self,
         batch: Batch<'_>,
-        (places, rotation): (&[usize], &Rotation),
+        (places, rotations): (&[usize], &[Rotation]),
         x: &mut [f32],
     ) -> Scratch {
-        let PreNormShape { size, heads, inner, .. } = self.shape;
+        let PreNormShape { size, heads, inner, active: kind, .. } = self.shape;
         let (rows, mut normal) = (places.len(), Scratch::new(x.len()));
         self.norm(0, x, &mut normal);
         let mut qkv = Scratch::new(rows * self.shape.row());
         qkv.copy_from_slice(&self.product(0, &normal));
-        self.turn(&mut qkv, places, rotation);
+        self.turn(&mut qkv, places, rotations);
         let batch = Batch { qkv: &qkv, ..batch };
         let (mut of_head, mut attended) =
             (Scratch::new(rows * size), Scratch::new(rows * heads * size));
@@ -294,12 +376,12 @@ impl PreNormBlock {
                 all[head * size..][..size].copy_from_slice(own);
             }
         }
-        norm::add(x, &self.product(1, &attended));
+        self.add(0, &mut self.product(1, &attended), x);
         self.norm(1, x, &mut normal);
         let wide = self.product(2, &normal);
         let mut active = Scratch::new(rows * inner);
-        gate(&wide, inner, &mut active);
-        norm::add(x, &self.product(3, &active));
+        make_active(&wide, (kind, inner), &mut active);
+        self.add(1, &mut self.product(3, &active), x);
         qkv
     }
 
@@ -314,19 +396,43 @@ impl PreNormBlock {
     }
 }
 
-/// silu(a) · b of rows that are `a` and then `b`, each of `inner` numbers.
+/// What rows become that are as `kind` says, each part of `inner` numbers.
 #[inline(always)]
-fn gated(wide: &[f32], inner: usize, active: &mut [f32]) {
-    for (both, active) in wide.chunks_exact(2 * inner).zip(active.chunks_exact_mut(inner)) {
-        let (a, b) = both.split_at(inner);
-        for ((a, b), active) in a.iter().zip(b).zip(active) {
-            *active = a / (1.0 + exp(-a)) * b;
+fn activate(wide: &[f32], (kind, inner): (Active, usize), active: &mut [f32]) {
+    let rows = wide.chunks_exact(kind.times() * inner).zip(active.chunks_exact_mut(inner));
+    for (row, active) in rows {
+        let (a, b) = row.split_at(inner);
+        match kind {
+            Active::SiluGated => {
+                for ((a, b), active) in a.iter().zip(b).zip(active) {
+                    *active = a / (1.0 + exp(-a)) * b;
+                }
+            }
+            Active::GeluGated => {
+                for ((a, b), active) in a.iter().zip(b).zip(active) {
+                    *active = gelu_by_tanh(*a) * b;
+                }
+            }
+            Active::Gelu => {
+                for (a, active) in a.iter().zip(active) {
+                    *active = gelu_by_tanh(*a);
+                }
+            }
         }
     }
 }
 
+/// x/2 (1 + tanh u) = x / (1 + e⁻²ᵘ) with u = √(2/π) (x + 0.044715 x³).
+#[inline(always)]
+fn gelu_by_tanh(x: f32) -> f32 {
+    // √(2/π) = (2/√π) / √2.
+    let u = FRAC_2_SQRT_PI / SQRT_2 * (x + 0.044_715 * x * x * x);
+    x / (1.0 + exp(-2.0 * u))
+}
+
 vectorised! {
-    fn gate<'a>(wide: &'a [f32], inner: usize, active: &'a mut [f32]) -> () = gated;
+    fn make_active<'a>(wide: &'a [f32], kind: (Active, usize), active: &'a mut [f32]) -> () =
+        activate;
 }
 
 /// What attention reads of a batch.
@@ -346,7 +452,7 @@ vectorised! {
     fn before<'a>(
         block: &'a PreNormBlock,
         x: &'a [f32],
-        places: (&'a [usize], &'a Rotation),
+        places: (&'a [usize], &'a [Rotation]),
         qkv: &'a mut [f32],
     ) -> () = PreNormBlock::before;
 }
@@ -384,12 +490,12 @@ fn softmax(first: &mut [f32], second: &mut [f32], scale: f32) {
 
 /// What `blocks`, one after the other, make of the packed rows `x` [tokens, width] of sequences of
 /// these `lengths`, in their place. Every sequence goes on from `past`; if `keep`, there must be one
-/// alone, which becomes part of `past`.
+/// alone, which becomes part of `past`. The blocks say which of the `rotations` is theirs.
 pub fn pre_norm_blocks(
     blocks: &[PreNormBlock],
     lengths: &[usize],
     (past, keep): (&mut Past, bool),
-    rotation: &Rotation,
+    rotations: &[Rotation],
     x: &mut [f32],
 ) {
     assert!(!keep || lengths.len() == 1, "one sequence is kept at a time");
@@ -399,7 +505,7 @@ pub fn pre_norm_blocks(
     for (block, of_layer) in blocks.iter().zip(&mut past.layers) {
         let kept = [&of_layer[0][..], &of_layer[1][..]];
         let batch = Batch { lengths, qkv: &[], past: past.length, kept };
-        let qkv = block.run(batch, &places, rotation, x);
+        let qkv = block.run(batch, &places, rotations, x);
         if keep {
             let (queries, keys) = (block.shape.queries(), block.shape.keys());
             for row in qkv.chunks_exact(block.shape.row()) {

@@ -13,11 +13,23 @@ pub struct Rotation {
 impl Rotation {
     /// For heads of `size` numbers and sequences of at most `longest` tokens. The i-th pair of
     /// numbers, i and i + size / 2, turns by place · base^(−2i / size).
-    #[expect(clippy::cast_possible_truncation, reason = "what is turned is f32")]
     pub fn new(size: usize, longest: usize, base: f64) -> Self {
+        Self::slower(size, longest, base, |_, _| 1.0)
+    }
+
+    /// [`Rotation::new`], of which `slower` says how many times as slowly a pair turns than it would,
+    /// which is the given angle a place.
+    #[expect(clippy::cast_possible_truncation, reason = "what is turned is f32")]
+    pub fn slower(
+        size: usize,
+        longest: usize,
+        base: f64,
+        slower: impl Fn(usize, f64) -> f64,
+    ) -> Self {
         let pairs = size / 2;
         let turn = |place: usize, pair: usize| {
-            let angle = place as f64 * base.powf(-2.0 * pair as f64 / size as f64);
+            let angle = base.powf(-2.0 * pair as f64 / size as f64);
+            let angle = place as f64 * (angle / slower(pair, angle));
             [angle.cos() as f32, angle.sin() as f32]
         };
         let turns = (0..longest).flat_map(|place| (0..pairs).map(move |pair| turn(place, pair)));

@@ -27,6 +27,10 @@ pub(super) fn quantised(kind: GgmlDType, bytes: &[u8], inputs: usize) -> Option<
             offsets.push(half(*m));
             vec![bytes_of(rest)]
         })),
+        GgmlDType::Q5_0 => Codes::Eight32(blocks(bytes, |block: &[[u8; 2]; 11]| {
+            scales.push(half(block[0]));
+            vec![five_0(&bytes_of(block))]
+        })),
         GgmlDType::Q8_0 => Codes::Eight32(blocks(bytes, |[d, rest @ ..]: &[[u8; 2]; 17]| {
             scales.push(half(*d));
             vec![bytes_of::<16, 32>(rest).map(u8::cast_signed)]
@@ -56,6 +60,16 @@ fn half(bytes: [u8; 2]) -> f32 {
 /// Pairs of bytes as so many bytes.
 fn bytes_of<const PAIRS: usize, const N: usize>(pairs: &[[u8; 2]; PAIRS]) -> [u8; N] {
     std::array::from_fn(|i| pairs[i / 2][i % 2])
+}
+
+/// 32 numbers: a half, four bytes of high bits and sixteen of low halves.
+fn five_0(block: &[u8; 22]) -> [i8; 32] {
+    let (high, low) = (&block[2..6], &block[6..]);
+    std::array::from_fn(|i| {
+        let low = low[i % 16] >> (i / 16 * 4) & 15;
+        let high = high[i / 8] >> (i % 8) & 1;
+        (low | high << 4).cast_signed() - 16
+    })
 }
 
 /// 256 numbers: two halves, twelve bytes of eight scales and eight offsets of six bits each, and
@@ -105,8 +119,14 @@ mod tests {
     use super::*;
     use crate::fused::multiply_quantised;
 
-    const ALL: [GgmlDType; 5] =
-        [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q6K];
+    const ALL: [GgmlDType; 6] = [
+        GgmlDType::Q4_0,
+        GgmlDType::Q4_1,
+        GgmlDType::Q5_0,
+        GgmlDType::Q8_0,
+        GgmlDType::Q4K,
+        GgmlDType::Q6K,
+    ];
 
     /// Every kind stands for the numbers that the tensor library reads from it, and its products
     /// are those of these numbers.

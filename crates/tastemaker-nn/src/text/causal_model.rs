@@ -2,26 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use tastemaker_core::artifact;
 
+use super::family::{Config, Family};
 use super::gguf::Gguf;
-use super::json;
-use crate::checkpoint::{self, Checkpoint};
+use super::weights::{Folder, Weights};
 use crate::fused::{
-    Matrix, Norm, Norms, Past, PreNormBlock, PreNormShape, PreNormWeights, Precision, Quantised,
+    Affine, Matrix, Norms, Past, PreNormBlock, PreNormShape, PreNormWeights, Precision, Quantised,
     Rotation, Vocabulary, pre_norm_blocks,
 };
 use crate::{Error, Result};
 
-/// A pre-trained causal language model from the family of `LLaMA` (`SmolLM`, `TinyLlama`, `Qwen2` and
-/// others of that architecture), from a GGUF file or from a folder as `transformers` leaves it
-/// (`config.json`, `model.safetensors`).
+/// A pre-trained causal language model of the families of `LLaMA` (`SmolLM`, `TinyLlama`, Mistral,
+/// `LLaMA` 3), `Qwen2`, `Qwen3`, Gemma 3 (over texts) or GPT-2, from a GGUF file or from a folder as
+/// `transformers` leaves it (`config.json`, `model.safetensors`).
 ///
 /// The numbers of a GGUF file are read as f32, whatever they are kept in.
 ///
 /// # References
-/// Touvron et al. 2023, *`LLaMA`*; Yang et al. 2024, *`Qwen2`*; Ben Allal et al. 2025, *`SmolLM2`*.
+/// Touvron et al. 2023, *`LLaMA`*; Grattafiori et al. 2024, *`LLaMA` 3*; Yang et al. 2024 and 2025,
+/// *`Qwen2`* and *`Qwen3`*; Gemma Team 2025, *Gemma 3*; Radford et al. 2019, GPT-2; Ben Allal et al.
+/// 2025, *`SmolLM2`*.
 #[derive(Debug)]
 pub struct CausalModel {
     shape: PreNormShape,
@@ -29,10 +30,13 @@ pub struct CausalModel {
     n_tokens: usize,
     embedding: Embedding,
     blocks: Vec<PreNormBlock>,
-    /// Scale and, zeros, shift.
-    norm: (Vec<f32>, Vec<f32>),
+    norm: Affine,
     head: Vocabulary,
-    rotation: Rotation,
+    rotations: Vec<Rotation>,
+    /// What embeddings of tokens are multiplied with.
+    scale: f32,
+    /// Embeddings of places: [places, width]; none where places turn.
+    places: Vec<f32>,
     /// Vectors that stand before everything that is read: [any, width].
     prompt: Vec<f32>,
     hash: String,
@@ -42,13 +46,17 @@ pub struct CausalModel {
 pub(super) struct Parts {
     pub(super) shape: PreNormShape,
     pub(super) longest: usize,
-    /// Of the turns of places.
-    pub(super) base: f64,
+    /// Of places, as blocks name them.
+    pub(super) rotations: Vec<Rotation>,
+    /// What embeddings of tokens are multiplied with.
+    pub(super) scale: f32,
+    /// Embeddings of places: [places, width]; none where places turn.
+    pub(super) places: Vec<f32>,
     /// [tokens, width].
     pub(super) table: Matrix,
     /// The same where it is not the table.
     pub(super) head: Option<Matrix>,
-    pub(super) norm: Vec<f32>,
+    pub(super) norm: Affine,
     /// Vectors that stand before everything that is read.
     pub(super) prompt: Vec<f32>,
     pub(super) hash: String,
@@ -76,25 +84,6 @@ impl Embedding {
     }
 }
 
-/// What fixes the shape of a model.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Config {
-    pub(super) shape: PreNormShape,
-    pub(super) layers: usize,
-    pub(super) n_tokens: usize,
-    pub(super) longest: usize,
-    base: f64,
-}
-
-impl Config {
-    /// The base of the turns of places, if it is a whole number.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is looked at")]
-    pub(super) fn rotary_base(&self) -> Option<u32> {
-        let base = self.base as u32;
-        ((f64::from(base) - self.base).abs() < f64::EPSILON).then_some(base)
-    }
-}
-
 /// A model's file or folder, before its weights are read.
 pub(super) struct Opened {
     config: Config,
@@ -106,14 +95,13 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn at(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            let config = folder_config(path)?;
+            let config = Config::of_folder(path)?;
             let path = path.join("model.safetensors");
-            let file = Checkpoint::foreign(&path, &checkpoint::read(&path)?)?;
-            let weights = Box::new(Folder { path: path.clone(), file });
+            let weights = Box::new(Folder::read(&path, config.family)?);
             Ok(Self { config, weights, path })
         } else {
-            let file = Gguf::open(path)?;
-            let config = config_of(&file)?;
+            let mut file = Gguf::open(path)?;
+            let config = Config::of_gguf(&mut file)?;
             Ok(Self { config, weights: Box::new(file), path: path.to_owned() })
         }
     }
@@ -132,21 +120,14 @@ impl Opened {
     }
 }
 
-fn folder_config(path: &Path) -> Result<Config> {
-    let path = path.join("config.json");
-    json::<FolderConfig>(&path)?.resolve(&path)
-}
-
-/// The most tokens that a model is made ready for; what it could read more would cost memory.
-const MOST: usize = 8192;
-
 impl CausalModel {
     /// Reads the GGUF file or the folder at `path`; factors of its products are rounded to
     /// `precision`, but for products of few rows with weights that the file keeps in few bits, which
     /// round nothing.
     pub fn read(path: &Path, precision: Precision) -> Result<Self> {
         let mut opened = Opened::at(path)?;
-        let Config { shape, layers, n_tokens, longest, base } = *opened.config();
+        let config = opened.config().clone();
+        let Config { shape, layers, n_tokens, longest, family, .. } = config;
         let hash = format!("{}-{precision:?}", opened.hash()?);
         let from = opened.weights();
         let own = "output.weight";
@@ -154,14 +135,22 @@ impl CausalModel {
         let parts = Parts {
             shape,
             longest,
-            base,
+            rotations: config.rotations(),
+            scale: match family {
+                Family::Gemma3 => (shape.width as f32).sqrt(),
+                _ => 1.0,
+            },
+            places: match family {
+                Family::Gpt2 => from.of("position_embd.weight", &[longest, shape.width])?.values,
+                _ => Vec::new(),
+            },
             table: from.of("token_embd.weight", &[n_tokens, shape.width])?,
             head,
-            norm: from.row("output_norm.weight", shape.width)?,
+            norm: from.norm("output_norm", shape)?,
             prompt: Vec::new(),
             hash,
         };
-        Self::from_parts(parts, (0..layers).map(|layer| from.block(shape, layer)), precision)
+        Self::from_parts(parts, (0..layers).map(|layer| from.block(&config, layer)), precision)
     }
 
     pub(super) fn from_parts(
@@ -169,15 +158,18 @@ impl CausalModel {
         blocks: impl Iterator<Item = Result<PreNormWeights>>,
         precision: Precision,
     ) -> Result<Self> {
-        let Parts { shape, longest, base, table, head, norm, prompt, hash } = parts;
+        let Parts { shape, longest, rotations, scale, places, table, head, norm, prompt, hash } =
+            parts;
         let n_tokens = table.values.len() / shape.width;
         let block = |weights: Result<_>| Ok(PreNormBlock::new(shape, weights?, precision));
         Ok(Self {
             head: Vocabulary::new(head.unwrap_or_else(|| table.clone()), n_tokens, precision),
             embedding: Embedding::new(table),
             blocks: blocks.map(block).collect::<Result<_>>()?,
-            norm: (norm, vec![0.0; shape.width]),
-            rotation: Rotation::new(shape.size, longest, base),
+            norm,
+            rotations,
+            scale,
+            places,
             shape,
             longest,
             n_tokens,
@@ -188,9 +180,7 @@ impl CausalModel {
 
     /// The most tokens that the model at `path` reads, without reading its weights.
     pub fn longest_at(path: &Path) -> Result<usize> {
-        let config =
-            if path.is_dir() { folder_config(path)? } else { config_of(&Gguf::open(path)?)? };
-        Ok(config.longest)
+        Ok(Config::at(path)?.longest)
     }
 
     /// How many tokens it knows.
@@ -222,9 +212,22 @@ impl CausalModel {
         if past.is_empty() && !self.prompt.is_empty() {
             let mut prompt = self.prompt.clone();
             let n = prompt.len() / width;
-            pre_norm_blocks(&self.blocks, &[n], (past, true), &self.rotation, &mut prompt);
+            pre_norm_blocks(&self.blocks, &[n], (past, true), &self.rotations, &mut prompt);
         }
-        let mut x = Vec::with_capacity(lengths.iter().sum::<usize>() * width);
+        let mut x = self.embedded(sequences, past.len())?;
+        pre_norm_blocks(&self.blocks, &lengths, (past, keep), &self.rotations, &mut x);
+        let mut states = vec![0.0; x.len()];
+        let (weight, bias) = (&self.norm.0[..], &self.norm.1[..]);
+        let PreNormShape { norm, epsilon, .. } = self.shape;
+        Norms { norm, epsilon, weight, bias }.run(&x, &mut states);
+        Ok(states)
+    }
+
+    /// The embeddings of the tokens of `sequences`, which all begin at the place `first`.
+    fn embedded(&self, sequences: &[&[u32]], first: usize) -> Result<Vec<f32>> {
+        let n: usize = sequences.iter().map(|tokens| tokens.len()).sum();
+        let width = self.shape.width;
+        let mut x = Vec::with_capacity(width * n);
         for &token in sequences.iter().copied().flatten() {
             if token as usize >= self.n_tokens {
                 let expected = format!("one below {}, which the model knows", self.n_tokens);
@@ -232,11 +235,17 @@ impl CausalModel {
             }
             self.embedding.read(token as usize, width, &mut x);
         }
-        pre_norm_blocks(&self.blocks, &lengths, (past, keep), &self.rotation, &mut x);
-        let mut states = vec![0.0; x.len()];
-        let (weight, bias) = (&self.norm.0[..], &self.norm.1[..]);
-        Norms { norm: Norm::Rms, epsilon: self.shape.epsilon, weight, bias }.run(&x, &mut states);
-        Ok(states)
+        if self.scale.to_bits() != 1.0_f32.to_bits() {
+            x.iter_mut().for_each(|x| *x *= self.scale);
+        }
+        if !self.places.is_empty() {
+            let places = sequences.iter().flat_map(|tokens| first..first + tokens.len());
+            for (x, place) in x.chunks_exact_mut(width).zip(places) {
+                let place = &self.places[place * width..][..width];
+                x.iter_mut().zip(place).for_each(|(x, place)| *x += place);
+            }
+        }
+        Ok(x)
     }
 
     /// The logits of every token after `states`: [states, tokens].
@@ -306,236 +315,4 @@ fn most_likely(logits: &[f32]) -> Option<u32> {
         }
     }
     best.map(|(token, _)| token)
-}
-
-/// Where weights come from, by the names that GGUF files have for them.
-pub(super) trait Weights {
-    fn has(&self, name: &str) -> bool;
-
-    /// The numbers of a weight; rows of queries and keys so that a pair that turns together is
-    /// half a head apart.
-    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix>;
-
-    /// The numbers of a weight that is a row.
-    fn row(&mut self, name: &str, n: usize) -> Result<Vec<f32>> {
-        Ok(self.of(name, &[n])?.values)
-    }
-
-    /// The weights of a block.
-    fn block(&mut self, shape: PreNormShape, layer: usize) -> Result<PreNormWeights> {
-        let PreNormShape { width, inner, .. } = shape;
-        let mut of =
-            |part: &str, dimensions: &[usize]| self.of(&format!("blk.{layer}.{part}"), dimensions);
-        let (queries, keys) = (shape.queries(), shape.keys());
-        let weight = Matrix::below([
-            of("attn_q.weight", &[queries, width])?,
-            of("attn_k.weight", &[keys, width])?,
-            of("attn_v.weight", &[keys, width])?,
-        ]);
-        let into = [of("ffn_gate.weight", &[inner, width])?, of("ffn_up.weight", &[inner, width])?];
-        let into = Matrix::below(into);
-        let (out, out_of) =
-            (of("attn_output.weight", &[width, queries])?, of("ffn_down.weight", &[width, inner])?);
-        let mut norm = |part: &str| self.row(&format!("blk.{layer}.{part}.weight"), width);
-        let (attention_norm, feed_forward_norm) = (norm("attn_norm")?, norm("ffn_norm")?);
-        let mut bias = vec![0.0; queries + 2 * keys];
-        let (of_queries, of_others) = bias.split_at_mut(queries);
-        let (of_keys, of_values) = of_others.split_at_mut(keys);
-        for (part, bias) in [("q", of_queries), ("k", of_keys), ("v", of_values)] {
-            let name = format!("blk.{layer}.attn_{part}.bias");
-            if self.has(&name) {
-                bias.copy_from_slice(&self.row(&name, bias.len())?);
-            }
-        }
-        let plain = |matrix: Matrix, outputs: usize| (matrix, vec![0.0; outputs]);
-        Ok(PreNormWeights {
-            qkv: (weight, bias),
-            out: plain(out, width),
-            attention_norm,
-            into: plain(into, 2 * inner),
-            out_of: plain(out_of, width),
-            feed_forward_norm,
-        })
-    }
-}
-
-impl Weights for Gguf {
-    fn has(&self, name: &str) -> bool {
-        Gguf::has(self, name)
-    }
-
-    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix> {
-        let matrix = self.tensor(name, dimensions)?;
-        let heads = if name.contains("attn_q.") {
-            "llama.attention.head_count"
-        } else {
-            "llama.attention.head_count_kv"
-        };
-        let turns = name.contains("attn_q.") || name.contains("attn_k.");
-        if !turns || self.text("general.architecture")? != "llama" {
-            return Ok(matrix);
-        }
-        // In files of this architecture the pairs are neighbours.
-        let size = dimensions[0] / self.count(heads)?;
-        let of_head = |first: usize| (0..2).flat_map(move |i| (first + i..first + size).step_by(2));
-        let apart: Vec<usize> = (0..dimensions[0]).step_by(size).flat_map(of_head).collect();
-        Ok(matrix.reordered(dimensions[0], &apart))
-    }
-}
-
-/// What the metadata of a GGUF file says.
-fn config_of(file: &Gguf) -> Result<Config> {
-    let architecture = file.text("general.architecture")?;
-    if !["llama", "qwen2"].contains(&architecture) {
-        let problem = format!("general.architecture is {architecture:?}, expected llama or qwen2");
-        return Err(file.failed(problem));
-    }
-    let key = |what: &str| format!("{architecture}.{what}");
-    let count = |what: &str| file.count(&key(what));
-    let (width, heads) = (count("embedding_length")?, count("attention.head_count")?);
-    let key_heads = file.count_if_there(&key("attention.head_count_kv"))?.unwrap_or(heads);
-    let size = file.count_if_there(&key("attention.key_length"))?;
-    let shape = PreNormShape {
-        width,
-        heads,
-        key_heads,
-        size: size.unwrap_or(width / heads.max(1)),
-        inner: count("feed_forward_length")?,
-        epsilon: file.number(&key("attention.layer_norm_rms_epsilon"))?,
-    };
-    let base = file.number(&key("rope.freq_base")).unwrap_or(10_000.0);
-    let scaled = file.text(&key("rope.scaling.type")).is_ok_and(|kind| kind != "none");
-    if scaled || file.has("rope_freqs.weight") {
-        return Err(file.failed("its places turn by scaled angles, which are not known here"));
-    }
-    Ok(Config {
-        shape: checked(shape).map_err(|problem| file.failed(problem))?,
-        layers: count("block_count")?,
-        n_tokens: file.texts("tokenizer.ggml.tokens")?.len(),
-        longest: count("context_length")?.min(MOST),
-        base: f64::from(base),
-    })
-}
-
-/// A shape whose parts fit each other.
-fn checked(shape: PreNormShape) -> std::result::Result<PreNormShape, String> {
-    let PreNormShape { heads, key_heads, size, .. } = shape;
-    if key_heads == 0 || heads % key_heads != 0 || size == 0 || size % 2 != 0 {
-        return Err(format!(
-            "{heads} heads of {size} numbers cannot share {key_heads} heads of keys"
-        ));
-    }
-    Ok(shape)
-}
-
-/// `config.json`, as far as it matters.
-#[derive(Debug, Deserialize)]
-struct FolderConfig {
-    model_type: String,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    #[serde(default)]
-    num_key_value_heads: Option<usize>,
-    #[serde(default)]
-    head_dim: Option<usize>,
-    intermediate_size: usize,
-    hidden_act: String,
-    rms_norm_eps: f32,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    #[serde(default)]
-    rope_theta: Option<f64>,
-    #[serde(default)]
-    rope_scaling: Option<serde_json::Value>,
-    #[serde(default)]
-    rope_parameters: Option<RopeParameters>,
-}
-
-/// Where newer files say how places turn.
-#[derive(Debug, Deserialize)]
-struct RopeParameters {
-    rope_theta: f64,
-    #[serde(default)]
-    rope_type: Option<String>,
-}
-
-impl FolderConfig {
-    fn resolve(self, path: &Path) -> Result<Config> {
-        let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
-        let (kind, act) = (&self.model_type, &self.hidden_act);
-        if !["llama", "qwen2"].contains(&kind.as_str()) {
-            return Err(failed(format!("model_type is {kind:?}, expected \"llama\" or \"qwen2\"")));
-        }
-        if act != "silu" {
-            return Err(failed(format!("hidden_act is {act:?}, expected \"silu\"")));
-        }
-        let rope = self.rope_parameters.as_ref();
-        let scaled = rope.and_then(|rope| rope.rope_type.as_deref()).unwrap_or("default");
-        if scaled != "default" || self.rope_scaling.is_some_and(|scaling| !scaling.is_null()) {
-            return Err(failed(
-                "rotations are scaled for long texts, which is not known here".into(),
-            ));
-        }
-        let heads = self.num_attention_heads;
-        let shape = PreNormShape {
-            width: self.hidden_size,
-            heads,
-            key_heads: self.num_key_value_heads.unwrap_or(heads),
-            size: self.head_dim.unwrap_or(self.hidden_size / heads.max(1)),
-            inner: self.intermediate_size,
-            epsilon: self.rms_norm_eps,
-        };
-        Ok(Config {
-            shape: checked(shape).map_err(failed)?,
-            layers: self.num_hidden_layers,
-            n_tokens: self.vocab_size,
-            longest: self.max_position_embeddings.min(MOST),
-            base: rope.map(|rope| rope.rope_theta).or(self.rope_theta).unwrap_or(10_000.0),
-        })
-    }
-}
-
-/// The weights of a folder.
-struct Folder {
-    path: PathBuf,
-    file: Checkpoint<()>,
-}
-
-/// What a part of a block is called in GGUF files and by `transformers`.
-const PARTS: [(&str, &str); 9] = [
-    ("attn_q", "self_attn.q_proj"),
-    ("attn_k", "self_attn.k_proj"),
-    ("attn_v", "self_attn.v_proj"),
-    ("attn_output", "self_attn.o_proj"),
-    ("attn_norm", "input_layernorm"),
-    ("ffn_gate", "mlp.gate_proj"),
-    ("ffn_up", "mlp.up_proj"),
-    ("ffn_down", "mlp.down_proj"),
-    ("ffn_norm", "post_attention_layernorm"),
-];
-
-/// The name that `transformers` has for what GGUF files call `name`.
-fn translated(name: &str) -> String {
-    match name.split('.').collect::<Vec<_>>()[..] {
-        ["token_embd", kind] => format!("model.embed_tokens.{kind}"),
-        ["output_norm", kind] => format!("model.norm.{kind}"),
-        ["output", kind] => format!("lm_head.{kind}"),
-        ["blk", layer, part, kind] => {
-            let part = PARTS.iter().find(|(known, _)| *known == part).map_or(part, |(_, own)| own);
-            format!("model.layers.{layer}.{part}.{kind}")
-        }
-        _ => name.to_owned(),
-    }
-}
-
-impl Weights for Folder {
-    fn has(&self, name: &str) -> bool {
-        self.file.tensors.contains_key(&translated(name))
-    }
-
-    fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix> {
-        let values = self.file.tensor(&self.path, &translated(name), dimensions)?.to_vec();
-        Ok(Matrix { values, quantised: Vec::new() })
-    }
 }

@@ -67,6 +67,18 @@ impl Gguf {
         self.value(key)?.to_f32().map_err(|error| self.is_not(key, "a number", &error))
     }
 
+    /// Whether something is so, if that is said.
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        self.content.metadata.get(key)?.to_bool().ok()
+    }
+
+    /// A list of numbers.
+    pub(super) fn numbers(&self, key: &str) -> Result<Vec<f32>> {
+        let not = |error: &dyn Display| self.is_not(key, "a list of numbers", error);
+        let values = self.value(key)?.to_vec().map_err(|error| not(&error))?;
+        values.iter().map(|value| value.to_f32().map_err(|error| not(&error))).collect()
+    }
+
     /// A text.
     pub(super) fn text(&self, key: &str) -> Result<&str> {
         let text = self.value(key)?.to_string();

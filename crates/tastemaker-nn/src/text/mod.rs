@@ -3,11 +3,14 @@
 mod blocks;
 mod causal_model;
 mod chat;
+mod family;
 mod gguf;
+mod gguf_tokenizer;
 mod sentence_encoder;
 mod tokenizer;
 mod tokenizer_training;
 mod trainable;
+mod weights;
 
 use std::path::Path;
 

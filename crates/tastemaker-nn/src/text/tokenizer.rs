@@ -2,16 +2,11 @@
 
 use std::path::Path;
 
-use ahash::AHashMap;
 use rayon::prelude::*;
-use tokenizers::decoders::byte_level::ByteLevel;
-use tokenizers::models::bpe::BPE;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::{AddedToken, Tokenizer, TruncationParams};
+use tokenizers::{Tokenizer, TruncationParams};
 
 use super::gguf::Gguf;
+use super::gguf_tokenizer as gguf;
 use crate::checkpoint;
 use crate::{Error, Result};
 
@@ -50,44 +45,18 @@ impl TextTokenizer {
     }
 
     /// Takes the tokenizer out of a GGUF file: byte-level BPE (`tokenizer.ggml.model` is `gpt2`) as
-    /// GPT-2 splits texts, or with every digit alone besides, as `SmolLM` does. No text is cut off.
+    /// GPT-2 splits texts, or with every digit alone besides, as `SmolLM` does; or `SentencePiece`'s
+    /// pieces with scores (`llama`), as `LLaMA` 2 and Gemma. No text is cut off.
     pub fn read_gguf(path: &Path) -> Result<Self> {
         let file = Gguf::open(path)?;
-        let kind = file.text("tokenizer.ggml.model")?;
-        if kind != "gpt2" {
-            return Err(file.failed(format!("the tokenizer is {kind:?}, expected \"gpt2\"")));
-        }
-        let bytes = || ByteLevel::new(false, true, true);
-        let split = match file.text("tokenizer.ggml.pre")? {
-            "gpt-2" | "default" => vec![bytes().into()],
-            "smollm" => vec![Digits::new(true).into(), bytes().into()],
-            other => {
-                let problem = "the tokenizer splits texts like";
-                let expected = "expected gpt-2 or smollm";
-                return Err(file.failed(format!("{problem} {other:?}, {expected}")));
+        let inner = match file.text("tokenizer.ggml.model")? {
+            "gpt2" => gguf::byte_pairs(&file)?,
+            "llama" => gguf::pieces(&file)?,
+            kind => {
+                let problem = format!("the tokenizer is {kind:?}, expected \"gpt2\" or \"llama\"");
+                return Err(file.failed(problem));
             }
         };
-        let tokens = file.texts("tokenizer.ggml.tokens")?;
-        let ids = (0..).zip(&tokens).map(|(id, token)| ((*token).to_owned(), id));
-        let merge = |merge: &&str| {
-            let pair = merge.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
-            pair.ok_or_else(|| file.failed(format!("{merge:?} merges no two tokens")))
-        };
-        let merges = file.texts("tokenizer.ggml.merges")?;
-        let merges = merges.iter().map(merge).collect::<Result<Vec<_>>>()?;
-        let ids: AHashMap<String, u32> = ids.collect();
-        let model = BPE::builder().vocab_and_merges(ids, merges).build();
-        let model = model.map_err(|error| file.failed(format!("tokens do not fit: {error}")))?;
-        let mut inner = Tokenizer::new(model);
-        let split: Vec<PreTokenizerWrapper> = split;
-        inner.with_pre_tokenizer(Some(Sequence::new(split))).with_decoder(Some(bytes()));
-        // What the file calls control tokens.
-        let kinds = file.integers("tokenizer.ggml.token_type")?;
-        let special = tokens.iter().zip(kinds).filter(|(_, kind)| *kind == 3);
-        let special = special.map(|(token, _)| AddedToken::from((*token).to_owned(), true));
-        inner
-            .add_special_tokens(special)
-            .map_err(|error| file.failed(format!("special tokens do not fit: {error}")))?;
         Ok(Self { inner })
     }
 

@@ -5,12 +5,13 @@ use std::path::Path;
 use candle_core::Device;
 use tastemaker_core::{SeedTree, artifact};
 
-use super::causal_model::{CausalModel, Config, Opened, Parts};
+use super::causal_model::{CausalModel, Opened, Parts};
+use super::family::Config;
 use crate::adapters::AnyAdapter;
 use crate::backbones::{AnyBackbone, Decoder};
 use crate::fused::{
-    EPSILON, FeedForward, Matrix, Norm, Positions, PreNormShape, PreNormWeights, Precision,
-    WithBias,
+    Active, EPSILON, FeedForward, Matrix, More, Norm, Positions, PreNormShape, PreNormWeights,
+    Precision, Rotation, WithBias,
 };
 use crate::transformer::{TABLE, Transformer};
 use crate::{Error, Result};
@@ -33,7 +34,7 @@ impl CausalModel {
     /// As [`CausalModel::backbone_at`].
     pub fn trainable(path: &Path) -> Result<Transformer> {
         let mut opened = Opened::at(path)?;
-        let (backbone, config) = (backbone(path, &mut opened)?, *opened.config());
+        let (backbone, config) = (backbone(path, &mut opened)?, opened.config().clone());
         let Config { shape, n_tokens, layers, .. } = config;
         let model = Transformer::on(Device::Cpu, &backbone, n_tokens, &SeedTree::new(0))?;
         let mut all = vec![
@@ -44,7 +45,7 @@ impl CausalModel {
             ("norm.weight".to_owned(), opened.weights().row("output_norm.weight", shape.width)?),
         ];
         for layer in 0..layers {
-            let weights = opened.weights().block(shape, layer)?;
+            let weights = opened.weights().block(&config, layer)?;
             all.extend(
                 spread(shape, weights)
                     .map(|(name, values)| (format!("block.{layer}.{name}"), values)),
@@ -101,6 +102,7 @@ impl CausalModel {
         let prompt = model.soft_prompt()?;
         let shape = model.shape();
         let values = |name: &str| model.parameters().values(name);
+        let zeros = vec![0.0; shape.embedding_size];
         let whole = |name: String| -> Result<Matrix> { Ok(values(&name)?.into()) };
         let of_block = |layer: usize| -> Result<PreNormWeights> {
             let name = |part: &str| format!("block.{layer}.{part}");
@@ -113,10 +115,11 @@ impl CausalModel {
             Ok(PreNormWeights {
                 qkv: linear("attention.qkv")?,
                 out: linear("attention.out")?,
-                attention_norm: values(&name("attention-norm.weight"))?,
+                attention_norm: (values(&name("attention-norm.weight"))?, zeros.clone()),
                 into: linear("feed-forward.in")?,
                 out_of: linear("feed-forward.out")?,
-                feed_forward_norm: values(&name("feed-forward-norm.weight"))?,
+                feed_forward_norm: (values(&name("feed-forward-norm.weight"))?, zeros.clone()),
+                more: More { rotation: Some(0), ..More::default() },
             })
         };
         let own = PreNormShape {
@@ -126,15 +129,20 @@ impl CausalModel {
             size: shape.embedding_size / shape.heads,
             inner: shape.inner_size,
             epsilon: EPSILON,
+            norm: Norm::Rms,
+            active: Active::SiluGated,
         };
+        let base = f64::from(shape.style.rotary_base);
         Self::from_parts(
             Parts {
                 shape: own,
                 longest: shape.max_length,
-                base: f64::from(shape.style.rotary_base),
+                rotations: vec![Rotation::new(own.size, shape.max_length, base)],
+                scale: 1.0,
+                places: Vec::new(),
                 table: whole(TABLE.to_owned())?,
                 head: None,
-                norm: values("norm.weight")?,
+                norm: (values("norm.weight")?, zeros.clone()),
                 prompt,
                 hash: identity.to_owned(),
             },
@@ -146,7 +154,7 @@ impl CausalModel {
 
 /// What a [`Transformer`] must be to be the model that was opened.
 fn backbone(path: &Path, opened: &mut Opened) -> Result<AnyBackbone> {
-    let config = *opened.config();
+    let config = opened.config().clone();
     let shape = config.shape;
     let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
     if shape.queries() != shape.width {
@@ -173,8 +181,9 @@ fn backbone(path: &Path, opened: &mut Opened) -> Result<AnyBackbone> {
         norm: Norm::Rms,
         feed_forward: FeedForward::Swiglu,
         positions: Positions::Rotary,
-        rotary_base: Some(config.rotary_base().ok_or_else(|| {
-            failed("a model whose places turn by no whole number cannot learn here".to_owned())
+        rotary_base: Some(config.plain_base().ok_or_else(|| {
+            let kinds = "only those of LLaMA and Qwen2 whose places turn by a whole number can";
+            failed(format!("a model of this kind cannot learn here, {kinds}"))
         })?),
         ..Decoder::default()
     }))
@@ -193,14 +202,15 @@ fn spread(
         into,
         out_of,
         feed_forward_norm,
+        ..
     } = weights;
     [
-        ("attention-norm.weight", attention_norm),
+        ("attention-norm.weight", attention_norm.0),
         ("attention.qkv.weight", each_head(shape, &qkv.values, shape.width)),
         ("attention.qkv.bias", each_head(shape, &qkv_bias, 1)),
         ("attention.out.weight", out.0.values),
         ("attention.out.bias", out.1),
-        ("feed-forward-norm.weight", feed_forward_norm),
+        ("feed-forward-norm.weight", feed_forward_norm.0),
         ("feed-forward.in.weight", into.0.values),
         ("feed-forward.in.bias", into.1),
         ("feed-forward.out.weight", out_of.0.values),

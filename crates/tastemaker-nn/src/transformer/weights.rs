@@ -32,13 +32,7 @@ impl Transformer {
     /// The gradients of `loss`, which was made from this model's hidden states and table.
     pub fn gradients(&self, loss: &Tensor) -> Result<Gradients> {
         let mut store = loss.backward()?;
-        let mut gradients = Gradients::default();
-        for (name, variable) in self.parameters.learning() {
-            if let Some(gradient) = store.remove(variable) {
-                let gradient = gradient.to_device(&Device::Cpu)?.contiguous()?;
-                gradients.insert_dense(name.to_owned(), gradient)?;
-            }
-        }
+        let mut gradients = self.parameters.taken_from(&mut store)?;
         for stack in std::iter::once(&self.body).chain(&self.encoder).chain(&self.generator) {
             for (layer, sink) in stack.sinks.iter().enumerate() {
                 if let Some(packed) = sink.take() {

@@ -13,7 +13,10 @@ import shutil
 import sys
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM, AutoTokenizer, Gemma3TextConfig, GPT2Config, LlamaConfig, Qwen2Config,
+    Qwen3Config,
+)
 
 HERE = pathlib.Path(__file__).parent
 TINY = {
@@ -85,6 +88,24 @@ golden = {
     "tiny": [
         tiny("llama-tiny", LlamaConfig(**TINY, tie_word_embeddings=False, rope_theta=500.0)),
         tiny("qwen2-tiny", Qwen2Config(**TINY, tie_word_embeddings=True, use_sliding_window=False)),
+        tiny("qwen3-tiny", Qwen3Config(
+            **TINY, head_dim=8, tie_word_embeddings=True, use_sliding_window=False,
+        )),
+        # Pairs of all three kinds: turned as they are, slowed down, and between.
+        tiny("llama3-tiny", LlamaConfig(
+            **TINY, head_dim=8, tie_word_embeddings=True, rope_parameters={
+                "rope_type": "llama3", "rope_theta": 500.0, "factor": 4.0, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
+            },
+        )),
+        # A window of four tokens but in the second block.
+        tiny("gemma3-tiny", Gemma3TextConfig(
+            **TINY, head_dim=8, query_pre_attn_scalar=8, sliding_window=4, sliding_window_pattern=2,
+            layer_types=["sliding_attention", "full_attention"],
+        )),
+        tiny("gpt2-tiny", GPT2Config(
+            vocab_size=40, n_embd=24, n_layer=2, n_head=4, n_positions=64,
+        )),
     ],
     "texts": [{"text": text, "tokens": tokenizer(text)["input_ids"]} for text in TEXTS],
     "prompts": [of_prompt(model, tokenizer, text) for text in PROMPTS],

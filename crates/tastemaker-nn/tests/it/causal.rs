@@ -279,3 +279,51 @@ fn a_model_that_goes_on_learning_is_the_one_that_was_read() {
     let error = CausalModel::of(model, Precision::F32, "it").unwrap_err().to_string();
     assert!(error.contains("bottleneck") && error.contains("what is merged"), "{error}");
 }
+
+#[derive(serde::Deserialize)]
+struct OfGemma {
+    texts: Vec<Text>,
+    prompts: Vec<OfGemmaPrompt>,
+}
+
+#[derive(serde::Deserialize)]
+struct OfGemmaPrompt {
+    text: String,
+    tokens: Vec<u32>,
+    top: Vec<u32>,
+    logits: Vec<f32>,
+    written: Vec<u32>,
+}
+
+#[test]
+fn gemma_reads_as_llama_cpp_and_says_what_transformers_says() {
+    let Some(folder) = model("gemma3-270m") else { return };
+    let path = folder.join("gemma-3-270m-q4_k_m.gguf");
+    let golden: OfGemma = serde_json::from_str(include_str!("../golden/gemma.json")).unwrap();
+    let tokenizer = TextTokenizer::of_model(&path, usize::MAX).unwrap();
+    for Text { text, tokens } in golden.texts {
+        let found = tokenizer.encode_as_it_is(&[&text]).unwrap().concat();
+        assert_eq!(found, tokens, "{text:?}");
+        assert_eq!(tokenizer.decode(&tokens).unwrap(), text);
+    }
+    let model = CausalModel::read(&path, Precision::F32).unwrap();
+    let after = |tokens: &[u32]| {
+        let states = model.states(&[tokens], &mut Past::default(), false).unwrap();
+        model.logits(&states[states.len() - 640..])
+    };
+    for OfGemmaPrompt { text, tokens, top, logits, written } in golden.prompts {
+        assert_eq!(tokenizer.encode(&[&text]).unwrap().concat(), tokens);
+        let found = after(&tokens);
+        for (token, expected) in top.iter().zip(&logits) {
+            let found = found[*token as usize];
+            assert!((found - expected).abs() < 5e-3, "{text:.40}: {found}, {expected}");
+        }
+        let own = model.generate(&tokens, written.len(), &[]).unwrap();
+        if let Some(at) = own.iter().zip(&written).position(|(a, b)| a != b) {
+            // Where they part, both tokens are equally likely.
+            let found = after(&[&tokens[..], &written[..at]].concat());
+            let gap = found[own[at] as usize] - found[written[at] as usize];
+            assert!(gap < 1e-2, "{text:.40}: {gap} after {at} tokens");
+        }
+    }
+}

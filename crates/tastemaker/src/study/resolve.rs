@@ -36,8 +36,8 @@ const SECTIONS: [&str; 9] = [
     "evaluate",
 ];
 
-/// The key of an arm that is a language model.
-const LANGUAGE_MODEL: &str = "language-model";
+/// The keys of an arm that is a language model which learns from the study's data alone.
+const LEARNS_LANGUAGE: [&str; 2] = ["language-model", "text-to-text"];
 
 /// Reads the study file at `path` with `overrides`, each `a.b=c`, put into it.
 pub fn read(path: &Path, overrides: &[String]) -> Result<Study> {
@@ -255,8 +255,10 @@ fn resolve_arm<'t>(
     if !whole {
         return None;
     }
-    if let AnyRecommender::LanguageModel(model) = &mut arm.recommender {
-        model.resolve();
+    match &mut arm.recommender {
+        AnyRecommender::LanguageModel(model) => model.resolve(),
+        AnyRecommender::TextToText(model) => model.resolve(),
+        _ => {}
     }
     let Some(span) = twin else { return Some(vec![arm]) };
     match twin_of(&arm) {
@@ -305,11 +307,12 @@ fn name_of(arm: &Spanned<DeValue<'_>>) -> String {
     name.and_then(|name| name.get_ref().as_str()).unwrap_or_default().to_owned()
 }
 
-/// The settings of an arm that is a language model.
+/// The settings of an arm that is a language model which learns from the study's data alone.
 fn language_model<'a, 't>(arm: &'a mut Spanned<DeValue<'t>>) -> Option<&'a mut DeTable<'t>> {
     let DeValue::Table(arm) = arm.get_mut() else { return None };
     let DeValue::Table(recommender) = arm.get_mut("recommender")?.get_mut() else { return None };
-    match recommender.get_mut(LANGUAGE_MODEL)?.get_mut() {
+    let name = LEARNS_LANGUAGE.into_iter().find(|name| recommender.contains_key(*name))?;
+    match recommender.get_mut(name)?.get_mut() {
         DeValue::Table(model) => Some(model),
         _ => None,
     }

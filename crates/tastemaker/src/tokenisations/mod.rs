@@ -4,6 +4,7 @@ mod codes;
 mod collaborative;
 mod product_codes;
 mod rq_kmeans;
+mod rq_vae;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,7 @@ pub use codes::Codes;
 pub use collaborative::spectral_embedding;
 pub use product_codes::ProductQuantiser;
 pub use rq_kmeans::residual_codes;
+pub use rq_vae::RqVae;
 
 /// What an item is to a language model over item sequences, instead of a token of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,28 +38,42 @@ pub enum Tokenisation {
     CollaborativeIds(CollaborativeIds),
 }
 
-/// Semantic ids by residual k-means.
+/// Semantic ids by residual quantisation.
 ///
 /// # Formula
-/// At level l the residual r of every item is put to the nearest of `codes` centroids c, which
-/// k-means has found over all residuals, and r − c goes to the next level; r is at first the encoder's
-/// embedding. Items with the same codes at all `levels` are told apart by one more token, which counts
+/// At level l the residual r of every item is put to the nearest of `codes` centroids c, and r − c goes
+/// to the next level. By residual k-means, r is at first the encoder's embedding, and k-means finds the
+/// centroids of a level over all its residuals; by an RQ-VAE ([`RqVae`]), r is at first what an
+/// autoencoder makes of it, which learns the centroids with it. Items with the same codes at all `levels` are told apart by one more token, which counts
 /// them in a random order. So an item is levels + 1 tokens, each from a table of its level.
 ///
 /// # References
-/// Rajput et al. 2023 (TIGER), which finds the codes by an RQ-VAE and counts collisions alike; residual
-/// k-means in its place: Zheng et al. 2024 (LC-Rec's comparison) and Deng et al. 2025 (`OneRec`).
+/// Rajput et al. 2023 (TIGER), by an RQ-VAE, which counts collisions alike; residual k-means: Zheng et
+/// al. 2024 (LC-Rec's comparison) and Deng et al. 2025 (`OneRec`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SemanticIds {
     /// The folder of the encoder.
     pub model: PathBuf,
+    /// What finds the centroids.
+    pub quantiser: Quantiser,
     /// How many times a code is taken.
     pub levels: usize,
     /// Codes a level.
     pub codes: usize,
     /// Beginnings that are kept when items are written.
     pub beams: usize,
+}
+
+/// What finds the centroids of semantic ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantiser {
+    /// Residual k-means.
+    #[default]
+    KMeans,
+    /// An RQ-VAE.
+    RqVae(RqVae),
 }
 
 /// Collaborative ids by residual k-means.
@@ -101,7 +117,8 @@ pub struct RandomIds {
 impl Default for SemanticIds {
     fn default() -> Self {
         let RandomIds { levels, codes, beams } = RandomIds::default();
-        Self { model: "models/all-minilm-l6-v2".into(), levels, codes, beams }
+        let (model, quantiser) = ("models/all-minilm-l6-v2".into(), Quantiser::default());
+        Self { model, quantiser, levels, codes, beams }
     }
 }
 
@@ -144,6 +161,9 @@ impl Tokenisation {
             .or_else(|| check("beams", beams, 1..=10_000))
             .or_else(|| match self {
                 Self::CollaborativeIds(ids) => check("width", ids.width, 1..=256),
+                Self::SemanticIds(SemanticIds { quantiser: Quantiser::RqVae(rq_vae), .. }) => {
+                    rq_vae.problem().map(|problem| problem.at("quantiser.rq-vae"))
+                }
                 _ => None,
             })
     }
@@ -180,10 +200,15 @@ impl Tokenisation {
         let (levels, codes, _) = self.numbers();
         let seeds = seeds.child("tokenisation");
         let of_levels: Vec<Vec<u32>> = match self {
-            Self::SemanticIds(SemanticIds { model, .. }) => {
+            Self::SemanticIds(SemanticIds { model, quantiser, .. }) => {
                 let TextEmbeddings { width, values, .. } =
                     TextEmbeddings::of_items(data, model, kept)?;
-                residual_codes(values, width, (levels, codes), &seeds)
+                match quantiser {
+                    Quantiser::KMeans => residual_codes(values, width, (levels, codes), &seeds),
+                    Quantiser::RqVae(rq_vae) => {
+                        rq_vae.codes(&values, width, (levels, codes), &seeds)?
+                    }
+                }
             }
             Self::CollaborativeIds(CollaborativeIds { width, .. }) => {
                 let values = spectral_embedding(data, split, *width, &seeds.child("spectrum"))?;

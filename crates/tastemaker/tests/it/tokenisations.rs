@@ -98,7 +98,8 @@ fn items_are_written_token_by_token_and_nothing_else_comes_out() {
 fn semantic_ids_of_similar_items_begin_alike_and_a_plan_can_have_stages() {
     let Some(encoder) = encoder("all-minilm-l6-v2") else { return };
     let (data, split) = colours();
-    let ids = SemanticIds { model: encoder, levels: 2, codes: 6, beams: 30 };
+    let ids =
+        SemanticIds { model: encoder, levels: 2, codes: 6, beams: 30, ..SemanticIds::default() };
     let tokenisation = Tokenisation::SemanticIds(ids);
     let codes = tokenisation.codes((&data, &split), None, &SeedTree::new(3)).unwrap();
     // Kinds and colours are words of the texts: items of the first code share more of them.

@@ -1,5 +1,6 @@
 //! A language model from texts to texts that learns every task of recommending.
 
+mod judged;
 mod questions;
 mod tasks;
 mod written;
@@ -55,7 +56,8 @@ const SPECIAL_TOKENS: usize = 2;
 /// items. The loss is the cross-entropy of the answers' tokens. It recommends by the first task whose
 /// answer is an item, and writes the item by beam search over the catalog's names, so that what does
 /// not exist cannot come out: s(i) = Σₜ log p(tokenₜ | question, tokens before t), by softmax over all
-/// tokens. NDCG over the validation targets chooses the epoch.
+/// tokens. NDCG over the validation targets chooses the epoch. How well every task is answered about
+/// them stands in `tasks.json` of the run's folder.
 ///
 /// What the data has not everything for is not asked: families of P5 that speak of ratings or of what
 /// was written, where there is none.
@@ -161,6 +163,13 @@ struct Setup {
 }
 
 impl TextToText {
+    /// Fills in every number that follows from another, so that the study shows them all.
+    pub fn resolve(&mut self) {
+        if let Ok(backbone) = self.backbone.as_dyn().resolved() {
+            self.backbone = backbone;
+        }
+    }
+
     fn teacher<'a>(
         &self,
         context: &FitContext<'a>,
@@ -355,6 +364,15 @@ impl FitRecommender for TextToText {
             _ => {
                 self.learn(&model, &setup, context)?;
                 if let (Some(path), Some(folder)) = (&file, context.checkpoints) {
+                    let (frozen, seeds) = (model.frozen(self.training.precision)?, &context.seeds);
+                    let teacher = self.teacher(context, (&setup.asking.speech, &setup.tasks));
+                    let asked = (&teacher, &setup.asking.reader);
+                    judged::write(
+                        (&frozen, setup.n_tokens),
+                        asked,
+                        &seeds.child("judged"),
+                        folder,
+                    )?;
                     let (about, tensors) = (setup.identity.clone(), tensors(&model, |_| true)?);
                     Checkpoint { about, tensors }.write(path)?;
                     remove_checkpoint(&folder.join(CHECKPOINT_FILE))?;

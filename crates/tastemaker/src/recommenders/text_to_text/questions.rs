@@ -103,12 +103,23 @@ pub(super) struct Teacher<'a> {
 }
 
 impl<'a> Teacher<'a> {
-    /// An interaction of a window as `task` asks about it; nothing where it does not know what the
-    /// task speaks of.
+    /// An interaction of a window as `task` asks about it.
     fn case(&self, task: &Asked, window: &Window<'_>, rng: &mut ChaCha8Rng) -> Option<Case<'a>> {
-        let (user, interactions) = (window.user, &self.data.interactions);
         let place = window.first + rng.random_range(0..window.items.len());
-        let met = self.split.train(self.data, user);
+        self.case_at(task, (window.user, place), rng)
+    }
+
+    /// The interaction of a user at `place` as `task` asks about it; nothing where it does not know
+    /// what the task speaks of. Later ones than the training part and this are not looked at.
+    pub(super) fn case_at(
+        &self,
+        task: &Asked,
+        (user, place): (UserId, usize),
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Case<'a>> {
+        let interactions = &self.data.interactions;
+        let n = self.split.train(self.data, user).len().max(place + 1);
+        let met = &interactions.sequence(user)[..n];
         let history = &met[place.saturating_sub(self.last_items)..place];
         if task.speaks_of("history") && history.is_empty() {
             return None;

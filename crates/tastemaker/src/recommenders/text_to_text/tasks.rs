@@ -73,6 +73,9 @@ pub(super) fn p5() -> Vec<TextTask> {
 /// A task whose templates are read.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
+    pub(super) family: String,
+    /// The question's template as it is written.
+    pub(super) source: String,
     pub(super) question: Template,
     pub(super) answer: Template,
     pub(super) times: usize,
@@ -84,7 +87,9 @@ impl Asked {
             Template::speaking_of(source, &SLOTS).map_err(|problem| problem.at(key))
         };
         let question = read(&task.question, "question")?;
-        Ok(Self { question, answer: read(&task.answer, "answer")?, times: task.times })
+        let answer = read(&task.answer, "answer")?;
+        let (family, source) = (task.family.clone(), task.question.clone());
+        Ok(Self { family, source, question, answer, times: task.times })
     }
 
     /// Whether question or answer speaks of this slot.
@@ -173,7 +178,7 @@ mod tests {
     #[test]
     fn the_tasks_of_p5_are_of_five_families_and_recommend_from_a_history() {
         let tasks = p5();
-        assert_eq!(problems(&tasks, &[]), []);
+        assert!(problems(&tasks, &[]).is_empty());
         let families: BTreeSet<&str> = tasks.iter().map(|task| &task.family[..]).collect();
         let expected = ["direct", "explanation", "rating", "review", "sequential"];
         assert_eq!(families.into_iter().collect::<Vec<_>>(), expected);

@@ -1,0 +1,154 @@
+//! How well a model answers each of its tasks.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use tastemaker_core::splits::Part;
+use tastemaker_core::{SeedTree, UserId, artifact};
+use tastemaker_nn::transformer::{Frozen, Input};
+
+use super::questions::{Reader, Teacher};
+use super::tasks::Asked;
+use crate::{Error, Result};
+
+/// The file of what is found, in the run's folder.
+const FILE: &str = "tasks.json";
+
+/// Interactions that each task is asked about at most.
+const MOST_CASES: usize = 500;
+
+/// Questions that are answered together.
+const QUESTIONS_A_PASS: usize = 64;
+
+/// The most tokens of an answer that is written here.
+const LONGEST: usize = 32;
+
+/// How well a task is answered about users' validation targets (the first of each).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Judged<'a> {
+    family: &'a str,
+    question: &'a str,
+    /// Questions that were asked, each about another user.
+    n: usize,
+    /// The share that is answered to the letter, writing the likeliest token each time.
+    exact: f64,
+    /// Where right answers are numbers: the root of the mean squared and the mean absolute error over
+    /// those that are answered by a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Numbers>,
+}
+
+/// Errors of answers that are numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Numbers {
+    rmse: f64,
+    mae: f64,
+    /// Answers that are no number.
+    no_number: usize,
+}
+
+/// Asks every task about validation targets, and writes how well it is answered into `folder`.
+pub(super) fn write(
+    (model, begin): (&Frozen, u32),
+    (teacher, reader): (&Teacher<'_>, &Reader),
+    seeds: &SeedTree,
+    folder: &Path,
+) -> Result<()> {
+    let judged =
+        teacher.tasks.iter().map(|task| judge((model, begin), (teacher, reader), task, seeds));
+    let judged = judged.collect::<Result<Vec<_>>>()?;
+    let text = serde_json::to_string_pretty(&judged)
+        .map_err(|error| Error::Serialise(error.to_string()))?;
+    Ok(artifact::write_atomically(&folder.join(FILE), |out| writeln!(out, "{text}"))?)
+}
+
+fn judge<'t>(
+    model: (&Frozen, u32),
+    (teacher, reader): (&Teacher<'_>, &Reader),
+    task: &'t Asked,
+    seeds: &SeedTree,
+) -> Result<Judged<'t>> {
+    let (data, mut rng) = (teacher.data, seeds.rng());
+    let place = |user: UserId| (user, teacher.split.cuts(user).validation.start as usize);
+    let cases = teacher.split.iter_cases(data, Part::Validation).map(|case| place(case.user));
+    let mut asked: Vec<(Vec<u32>, String)> = Vec::new();
+    for at in cases {
+        let Some(case) = teacher.case_at(task, at, &mut rng) else { continue };
+        let question = reader.question(teacher.speech, &task.question, &case)?.tokens;
+        asked.push((question, teacher.speech.fill(&task.answer, &case)?));
+        if asked.len() == MOST_CASES {
+            break;
+        }
+    }
+    let mut pairs = Vec::with_capacity(asked.len());
+    for asked in asked.chunks(QUESTIONS_A_PASS) {
+        let questions = asked.iter().map(|(question, _)| question.clone()).collect();
+        let answers = answer(model, reader, questions)?;
+        pairs.extend(answers.into_iter().zip(asked.iter().map(|(_, right)| right.trim())));
+    }
+    let n = pairs.len();
+    let exact = pairs.iter().filter(|(answer, right)| answer.trim() == *right).count();
+    Ok(Judged {
+        family: &task.family,
+        question: &task.source,
+        n,
+        exact: exact as f64 / n.max(1) as f64,
+        error: numbers(&pairs),
+    })
+}
+
+/// The errors where every right answer is a number.
+fn numbers(pairs: &[(String, &str)]) -> Option<Numbers> {
+    let right: Vec<f64> = pairs.iter().map(|(_, r)| r.parse().ok()).collect::<Option<_>>()?;
+    let answers = pairs.iter().map(|(answer, _)| answer.trim().parse::<f64>().ok());
+    let pairs = answers.zip(&right).filter_map(|(answer, right)| Some(answer? - right));
+    let errors: Vec<f64> = pairs.collect();
+    let mean = |of: fn(f64) -> f64| {
+        errors.iter().map(|&error| of(error)).sum::<f64>() / errors.len() as f64
+    };
+    let no_number = right.len() - errors.len();
+    (!errors.is_empty()).then(|| Numbers {
+        rmse: mean(|e| e * e).sqrt(),
+        mae: mean(f64::abs),
+        no_number,
+    })
+}
+
+/// The likeliest tokens one after the other, up to what ends an answer.
+fn answer(
+    (model, begin): (&Frozen, u32),
+    reader: &Reader,
+    mut questions: Vec<Vec<u32>>,
+) -> Result<Vec<String>> {
+    questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(begin));
+    let memory = model.memory(&Input::of(&questions))?;
+    let mut written: Vec<Vec<u32>> = vec![vec![]; questions.len()];
+    let mut open = vec![1; questions.len()];
+    let read = |i: usize| if memory.is_some() { vec![begin] } else { questions[i].clone() };
+    for _ in 0..LONGEST.min(reader.most.1) {
+        let going: Vec<usize> = (0..open.len()).filter(|&i| open[i] == 1).collect();
+        if going.is_empty() {
+            break;
+        }
+        let sequences: Vec<Vec<u32>> =
+            going.iter().map(|&i| [&read(i)[..], &written[i]].concat()).collect();
+        let hidden = match memory.as_ref().map(|memory| memory.repeated(&open)) {
+            Some(memory) => model.last_hidden_reading(&memory.input(&sequences), Some(&memory))?,
+            None => model.last_hidden(&Input::of(&sequences))?,
+        };
+        let n_tokens = begin as usize;
+        let mut scores = vec![0.0; going.len() * n_tokens];
+        model.score(&hidden, n_tokens, &mut scores);
+        for (&i, scores) in going.iter().zip(scores.chunks_exact(n_tokens)) {
+            let best = (0..).zip(scores).max_by(|a: &(u32, _), b| a.1.total_cmp(b.1));
+            match best {
+                Some((token, _)) if token != reader.end => written[i].push(token),
+                _ => open[i] = 0,
+            }
+        }
+    }
+    written.iter().map(|tokens| Ok(reader.tokenizer.decode(tokens)?)).collect()
+}
