@@ -8,6 +8,7 @@ mod data;
 mod describe;
 mod doctor;
 mod evaluate;
+mod fetch;
 mod list;
 mod probe;
 mod prompt;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Prompt(prompt::Arguments),
     /// Whether a language model over text knows the data by heart
     Probe(probe::Arguments),
+    /// Fetch a pre-trained model from a hub
+    Fetch(fetch::Arguments),
     /// List what a study can name
     List(list::Arguments),
     /// Say what this machine and this build have
@@ -45,6 +48,7 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Recommend(arguments) => recommend::run(&arguments, global),
         Command::Prompt(arguments) => prompt::run(&arguments, global),
         Command::Probe(arguments) => probe::run(&arguments, global),
+        Command::Fetch(arguments) => fetch::run(&arguments, global),
         Command::List(arguments) => list::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
     }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use tastemaker_core::prepare::{self, PrepareOptions, Prepared};
-use tastemaker_core::sources::{self, AnySource, Demo, PreparedFolder, Recbole, Synthetic};
+use tastemaker_core::sources::{
+    self, AmazonReviews, AnySource, Demo, PreparedFolder, Recbole, Synthetic,
+};
 
 /// A small data set that has everything: times, values, all kinds of attributes, a graph.
 fn everything(folder: &Path) -> Prepared {
@@ -34,14 +36,24 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// A line of Amazon's reviews.
+fn review(user: &str, item: &str, time: u32, text: &str) -> String {
+    let ids = format!("\"reviewerID\": {user:?}, \"asin\": {item:?}, \"reviewText\": {text:?}");
+    format!("{{{ids}, \"overall\": 4, \"unixReviewTime\": {time}}}\n")
+}
+
 #[test]
 fn what_is_read_back_is_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let synthetic = AnySource::Synthetic(Synthetic { users: 50, ..Synthetic::default() });
     let demo = AnySource::Demo(Demo::default());
+    let path = folder.path().join("r.json");
+    let lines = [review("u", "a", 9, "later"), review("u", "b", 3, ""), review("v", "a", 5, "v's")];
+    fs_err::write(&path, lines.concat()).unwrap();
+    let reviews = AnySource::AmazonReviews(AmazonReviews { path, metadata: None, reviews: true });
     let of = |source| prepare::prepare(source, &PrepareOptions::default()).unwrap();
     for (number, prepared) in
-        [everything(folder.path()), of(&synthetic), of(&demo)].into_iter().enumerate()
+        [everything(folder.path()), of(&synthetic), of(&demo), of(&reviews)].into_iter().enumerate()
     {
         let out = folder.path().join(format!("out{number}"));
         let manifest = prepare::write(&prepared, &out, false).unwrap();
@@ -55,6 +67,26 @@ fn what_is_read_back_is_what_was_written() {
         let again = sources::load(&source, &options).unwrap().0;
         assert_eq!(again.interactions.len(), prepared.dataset.interactions.len());
     }
+}
+
+#[test]
+fn what_was_written_stays_with_its_interaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.json");
+    let lines =
+        [review("u", "a", 9, "later"), review("v", "a", 5, "v's"), review("u", "b", 3, "first")];
+    fs_err::write(&path, lines.concat()).unwrap();
+    let of = |reviews| {
+        let source = AmazonReviews { path: path.clone(), metadata: None, reviews };
+        let source = AnySource::AmazonReviews(source);
+        prepare::prepare(&source, &PrepareOptions::default()).unwrap().dataset
+    };
+    let (with, without) = (of(true), of(false));
+    let texts: Vec<_> = (0..3).map(|place| with.interactions.text("review", place)).collect();
+    assert_eq!(texts, [Some("first"), Some("later"), Some("v's")]);
+    assert_eq!(with.interactions.text("summary", 0), None);
+    assert_eq!(without.interactions.text("review", 0), None);
+    assert_ne!(with.hash, without.hash);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use tastemaker_endpoint::{Budget, Client, Endpoint, Error, Message};
+use tastemaker_endpoint::{Budget, Client, Endpoint, Error, Hub, Message};
 
 // Answers whoever asks; the recommenders' tests have it too.
 mod server;
@@ -162,4 +162,71 @@ fn settings_that_cannot_be_are_refused() {
     let key_variable = "TASTEMAKER_NO_SUCH_KEY".to_owned();
     let problem = Client::new(&Endpoint { key_variable, ..good() }, None).unwrap_err().to_string();
     assert!(problem.contains("\"TASTEMAKER_NO_SUCH_KEY\", which is not set"), "{problem}");
+}
+
+fn hub(url: &str, file: Option<&str>) -> Hub {
+    Hub {
+        url: url.trim_end_matches("/v1").to_owned(),
+        model: "someone/Small-LM".to_owned(),
+        revision: "main".to_owned(),
+        file: file.map(str::to_owned),
+        key: Some("secret".to_owned()),
+    }
+}
+
+fn listing(files: &[&str]) -> String {
+    let files: Vec<_> = files.iter().map(|f| format!("{{\"rfilename\": {f:?}}}")).collect();
+    format!("{{\"sha\": \"abc1\", \"siblings\": [{}]}}", files.join(", "))
+}
+
+#[test]
+fn a_model_is_fetched_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["README.md", "config.json", "model.safetensors", "tokenizer.json"];
+    let (url, asked) = server(vec![
+        (200, "", listing(&files)),
+        (200, "", "one".to_owned()),
+        (200, "", "two".to_owned()),
+        (200, "", "three".to_owned()),
+    ]);
+    let fetched = hub(&url, None).fetch(folder.path()).unwrap();
+    let first = asked.recv().unwrap().0;
+    assert!(first.starts_with("GET /api/models/someone/Small-LM/revision/main "), "{first}");
+    assert!(first.contains("Bearer secret"), "{first}");
+    // The commit, and not the branch, which could move on meanwhile.
+    assert!(asked.recv().unwrap().0.starts_with("GET /someone/Small-LM/resolve/abc1/config.json "));
+    let own = folder.path().join("small-lm");
+    assert_eq!((&fetched.folder, fetched.files.len()), (&own, 3));
+    assert_eq!(fs_err::read_to_string(own.join("tokenizer.json")).unwrap(), "three");
+    let source = fs_err::read_to_string(own.join("source.json")).unwrap();
+    assert!(source.contains("\"commit\": \"abc1\"") && !source.contains("secret"), "{source}");
+    let problem = hub(&url, None).fetch(folder.path()).unwrap_err().to_string();
+    assert!(problem.contains("remove it"), "{problem}");
+    // A server that refuses the second file leaves nothing behind.
+    let other = tempfile::tempdir().unwrap();
+    let answers = vec![
+        (200, "", listing(&files)),
+        (200, "", "one".to_owned()),
+        (403, "", "gated".to_owned()),
+    ];
+    let problem = hub(&server(answers).0, None).fetch(other.path()).unwrap_err().to_string();
+    assert!(problem.contains("403") && problem.contains("gated"), "{problem}");
+    assert_eq!(fs_err::read_dir(other.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn files_that_a_model_does_not_have_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |file: Option<&str>, files: &[&str]| {
+        let (url, _asked) = server(vec![(200, "", listing(files))]);
+        hub(&url, file).fetch(folder.path()).unwrap_err().to_string()
+    };
+    let problem = of(None, &["config.json", "small-q4.gguf"]);
+    assert!(problem.contains("\"model.safetensors\""), "{problem}");
+    assert!(problem.contains("of weights it has small-q4.gguf"), "{problem}");
+    assert!(of(Some("small-q8.gguf"), &["small-q4.gguf"]).contains("\"small-q8.gguf\""));
+    assert!(of(Some("../x"), &["../x"]).contains("\"../x\""));
+    let (url, _) = server(vec![]);
+    let bad = Hub { model: "small".to_owned(), ..hub(&url, None) };
+    assert!(bad.fetch(folder.path()).unwrap_err().to_string().contains("OWNER/NAME"));
 }

@@ -1,0 +1,201 @@
+//! Fetches models from a hub.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::artifact::{sha256_file, write_atomically};
+use ureq::Agent;
+
+use crate::{Error, Result};
+
+/// The files of a model's folder that are read, if they are there.
+const FILES: [&str; 9] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+];
+
+/// Those without which a folder is no model.
+const NEEDED: usize = 3;
+
+/// The file that says where a model came from.
+const SOURCE: &str = "source.json";
+
+/// A model on a hub, as `HuggingFace`'s serves them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hub {
+    /// Where the hub is.
+    pub url: String,
+    /// The model: who made it, a stroke, and what it is called.
+    pub model: String,
+    /// A branch, a tag or a commit.
+    pub revision: String,
+    /// One file of it, as a GGUF; the files of its folder where absent.
+    pub file: Option<String>,
+    /// What the hub is told where a model needs permission.
+    pub key: Option<String>,
+}
+
+/// Where a fetched model came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fetched {
+    /// The hub.
+    pub url: String,
+    /// The model.
+    pub model: String,
+    /// The commit that was fetched.
+    pub commit: String,
+    /// The folder in which it is.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// Its files, with their SHA-256.
+    pub files: Vec<(String, String)>,
+}
+
+/// What a hub says of a model.
+#[derive(Deserialize)]
+struct Listing {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+impl Hub {
+    /// Fetches the model into a folder of its own in `folder`, whole or not at all; returns where it
+    /// came from, which is written beside its files, too.
+    ///
+    /// # Errors
+    /// If the folder is there, the hub cannot be reached or refuses, or the model has not the files
+    /// that are read.
+    pub fn fetch(&self, folder: &Path) -> Result<Fetched> {
+        let name = self.model.rsplit('/').next().unwrap_or_default().to_lowercase();
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let named = !name.is_empty() && !name.starts_with('.') && name.chars().all(fits);
+        if self.model.matches('/').count() != 1 || !named {
+            return Err(setting("the model", &self.model, "OWNER/NAME, as the hub has it"));
+        }
+        let own = folder.join(&name);
+        if own.exists() {
+            let expected = "a folder that is not there; remove it to fetch the model again";
+            return Err(setting("the folder", &own.display().to_string(), expected));
+        }
+        // A server that no longer sends is given up; how long a large file takes is not known.
+        let timeout = Some(Duration::from_secs(60));
+        let agent = Agent::config_builder().timeout_connect(timeout).timeout_recv_response(timeout);
+        let agent: Agent = agent.http_status_as_error(false).build().into();
+        let Self { url, model, revision, .. } = self;
+        let url = url.trim_end_matches('/');
+        let about = format!("{url}/api/models/{model}/revision/{revision}");
+        let body = self.answer(&agent, &about)?.body_mut().read_to_string();
+        let body = body.map_err(|error| unreachable(&about, &error))?;
+        let listing: Listing = serde_json::from_str(&body).map_err(|error| Error::Unreadable {
+            url: about.clone(),
+            problem: format!("this is no list of files: {error}"),
+        })?;
+        let wanted = self.wanted(&listing)?;
+        fs_err::create_dir_all(folder).map_err(|source| write_failed(folder, source))?;
+        let work = tempfile::Builder::new().prefix(".fetching-").tempdir_in(folder);
+        let work = work.map_err(|source| write_failed(folder, source))?;
+        // Folders for a while are private, and those within them are as others.
+        let whole = work.path().join(&name);
+        let mut files = Vec::new();
+        for file in wanted {
+            let from = format!("{url}/{model}/resolve/{}/{file}", listing.sha);
+            let path = whole.join(&file);
+            self.download(&agent, &from, &path)?;
+            files.push((file, sha256_file(&path)?));
+        }
+        let (url, model) = (url.to_owned(), model.clone());
+        let fetched = Fetched { url, model, commit: listing.sha, folder: own.clone(), files };
+        let text = serde_json::to_string_pretty(&fetched).map_err(std::io::Error::from);
+        write_atomically(&whole.join(SOURCE), |out| writeln!(out, "{}", text?))?;
+        fs_err::rename(&whole, &own).map_err(|source| write_failed(&own, source))?;
+        Ok(fetched)
+    }
+
+    /// The files that are fetched.
+    fn wanted(&self, listing: &Listing) -> Result<Vec<String>> {
+        let there: Vec<&str> = listing.siblings.iter().map(|file| &file.rfilename[..]).collect();
+        let missing = |wanted: &str| {
+            let path = Path::new(wanted);
+            let inside =
+                path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+            !inside || !there.contains(&wanted)
+        };
+        let wanted: Vec<&str> = match &self.file {
+            Some(file) => vec![file],
+            None => FILES.into_iter().filter(|file| there.contains(file)).collect(),
+        };
+        let needed = if self.file.is_some() { &wanted[..] } else { &FILES[..NEEDED] };
+        if let Some(missing) = needed.iter().find(|file| missing(file)) {
+            let weights = |file: &&&str| file.ends_with(".gguf") || file.ends_with(".safetensors");
+            let has: Vec<&str> = there.iter().filter(weights).copied().collect();
+            let has =
+                if has.is_empty() { "nothing that could be read".into() } else { has.join(", ") };
+            let found = format!("{:?}, which {} does not have", missing, self.model);
+            let expected = format!("one of its files; of weights it has {has}");
+            return Err(setting("a file of the model", &found, &expected));
+        }
+        Ok(wanted.into_iter().map(str::to_owned).collect())
+    }
+
+    /// What the hub answers when it is asked for `url`.
+    fn answer(&self, agent: &Agent, url: &str) -> Result<ureq::http::Response<ureq::Body>> {
+        let mut request = agent.get(url);
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let mut response = request.call().map_err(|error| unreachable(url, &error))?;
+        let status = response.status().as_u16();
+        if (200..300).contains(&status) {
+            return Ok(response);
+        }
+        let body = response.body_mut().read_to_string().unwrap_or_default();
+        let body = body.trim().chars().take(300).collect();
+        Err(Error::Refused { url: url.to_owned(), status, body })
+    }
+
+    fn download(&self, agent: &Agent, url: &str, path: &Path) -> Result<()> {
+        let mut response = self.answer(agent, url)?;
+        let length = response.body().content_length();
+        let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
+        let mut written = 0;
+        write_atomically(path, |out| {
+            written = std::io::copy(&mut reader, out)?;
+            Ok(())
+        })?;
+        match length {
+            Some(length) if length != written => {
+                let problem = format!("{written} of {length} bytes came");
+                Err(Error::Unreachable { url: url.to_owned(), tries: 1, problem })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unreachable(url: &str, error: &ureq::Error) -> Error {
+    Error::Unreachable { url: url.to_owned(), tries: 1, problem: error.to_string() }
+}
+
+fn write_failed(path: &Path, source: std::io::Error) -> Error {
+    tastemaker_core::Error::Write { path: path.to_owned(), source }.into()
+}
+
+fn setting(name: &str, found: &str, expected: &str) -> Error {
+    let (name, found) = (name.to_owned(), found.to_owned());
+    tastemaker_core::Error::Setting { name, found, expected: expected.to_owned() }.into()
+}
