@@ -16,6 +16,7 @@ mod recbole_sequences;
 mod sequence_lines;
 mod synthetic;
 mod table;
+mod together;
 
 pub use crate::detect::{Detected, detect};
 pub use crate::reading::raw::{Input, RawData};
@@ -28,6 +29,7 @@ pub use recbole_sequences::RecboleSequences;
 pub use sequence_lines::SequenceLines;
 pub use synthetic::Synthetic;
 pub use table::Table;
+pub use together::Together;
 
 pub(crate) use amazon_reviews::{is_json_lines, is_review};
 pub(crate) use recbole_sequences::has_histories;
@@ -62,6 +64,8 @@ registry! {
         "synthetic" => Synthetic(Synthetic),
         /// Any CSV, TSV, JSON lines or Parquet with one interaction a row.
         "table" => Table(Table),
+        /// Several data sets side by side, to learn from before another.
+        "together" => Together(Together),
     }
 }
 
