@@ -93,7 +93,7 @@ impl Hub {
             return Err(setting("the folder", &own.display().to_string(), expected));
         }
         // A server that no longer sends is given up; how long a large file takes is not known.
-        let timeout = Some(Duration::from_secs(60));
+        let timeout = Some(Duration::from_mins(1));
         let agent = Agent::config_builder().timeout_connect(timeout).timeout_recv_response(timeout);
         let agent: Agent = agent.http_status_as_error(false).build().into();
         let Self { url, model, revision, .. } = self;
@@ -141,7 +141,10 @@ impl Hub {
         };
         let needed = if self.file.is_some() { &wanted[..] } else { &FILES[..NEEDED] };
         if let Some(missing) = needed.iter().find(|file| missing(file)) {
-            let weights = |file: &&&str| file.ends_with(".gguf") || file.ends_with(".safetensors");
+            let weights = |file: &&&str| {
+                let extension = Path::new(file).extension();
+                extension.is_some_and(|of| of == "gguf" || of == "safetensors")
+            };
             let has: Vec<&str> = there.iter().filter(weights).copied().collect();
             let has =
                 if has.is_empty() { "nothing that could be read".into() } else { has.join(", ") };

@@ -1,5 +1,7 @@
 //! One pass over ranked lists.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use tastemaker_core::splits::{EvalCase, Part, SplitSets};
 use tastemaker_core::{
@@ -7,8 +9,8 @@ use tastemaker_core::{
     TieOrder, UserId,
 };
 
-use crate::metrics::AnyMetric;
-use crate::sampled;
+use crate::metrics::{AnyMetric, Need};
+use crate::{About, Ground, sampled};
 
 /// Users that are ranked together: memory is this many lists, whatever the number of users.
 const USERS_A_BLOCK: usize = 1024;
@@ -125,6 +127,8 @@ pub struct Value {
 /// What grows while lists come in.
 struct Sums {
     per_user: Vec<Vec<f64>>,
+    /// How much each user counts.
+    weights: Vec<Vec<f64>>,
     exposure: Vec<Vec<u32>>,
 }
 
@@ -147,6 +151,9 @@ impl Evaluator {
                     "0".to_owned(),
                     "1 or more",
                 ));
+            }
+            if let Some(problem) = metric.as_dyn().problem() {
+                return Err(problem);
             }
             if metrics[..i].contains(metric) {
                 return Err(setting("metrics", format!("{label} twice"), "each metric once"));
@@ -197,6 +204,7 @@ impl Evaluator {
     ) -> Result<Evaluation> {
         let ties = TieOrder::new(data.n_items(), &seeds.child("ties"));
         let n = self.metrics.iter().map(|metric| metric.as_dyn().k()).max().unwrap_or(1);
+        let (n, ground) = (n.min(data.n_items()), self.ground(data, split));
         let options = RankOptions { n, allow_seen: self.allow_seen, ties: &ties };
         let all = split.cases(data, part);
         let n_all = all.len();
@@ -222,8 +230,18 @@ impl Evaluator {
                 let (user, candidates) = (Some(case.user), candidates.as_deref());
                 queries.push(RecQuery { user, history: case.history, candidates });
             }
-            for (list, case) in recommender.recommend(&queries, &options)?.iter().zip(block) {
-                self.add(&mut sums, list, case.targets);
+            let lists = recommender.recommend(&queries, &options)?;
+            for (list, query, case) in
+                lists.iter().zip(&queries).zip(block).map(|((l, q), c)| (l, q, c))
+            {
+                let n_candidates = match query.candidates {
+                    Some(candidates) => candidates.len(),
+                    None => {
+                        data.n_items() - options.seen(query).iter().collect::<HashSet<_>>().len()
+                    }
+                };
+                let about = About { history: case.history, n_candidates, ground: &ground };
+                self.add(&mut sums, list, case.targets, &about);
             }
         }
         let users: Vec<UserId> = cases.iter().map(|case| case.user).collect();
@@ -235,16 +253,17 @@ impl Evaluator {
         self.finish(sums, users, protocol)
     }
 
-    /// The metrics of lists that were made elsewhere, each with its targets, over a catalog of
-    /// `n_items`.
+    /// The metrics of lists that were made elsewhere, each with its targets, over a catalog of which
+    /// `ground` knows; histories are unknown, and lists are of all candidates.
     pub fn evaluate_lists<'a>(
         &self,
         lists: impl IntoIterator<Item = (UserId, &'a RankedList, &'a [ItemId])>,
-        n_items: usize,
+        ground: &Ground,
     ) -> Result<Evaluation> {
-        let (mut sums, mut users) = (self.sums(n_items), Vec::new());
+        let (mut sums, mut users) = (self.sums(ground.n_items()), Vec::new());
         for (user, list, targets) in lists {
-            self.add(&mut sums, list, targets);
+            let about = About { history: &[], n_candidates: list.items.len(), ground };
+            self.add(&mut sums, list, targets, &about);
             users.push(user);
         }
         self.finish(sums, users, "lists as they were given".to_owned())
@@ -270,6 +289,12 @@ impl Evaluator {
         }
     }
 
+    /// What the metrics must know of items.
+    fn ground(&self, data: &Dataset, split: &SplitSets) -> Ground {
+        let knows = self.metrics.iter().any(|metric| metric.as_dyn().needs() != Need::Nothing);
+        if knows { Ground::new(data, split) } else { Ground::default() }
+    }
+
     fn sums(&self, n_items: usize) -> Sums {
         let exposure = |metric: &AnyMetric| {
             let aggregate = metric.as_dyn().of_exposure(&[0]).is_some();
@@ -277,14 +302,17 @@ impl Evaluator {
         };
         Sums {
             per_user: vec![Vec::new(); self.metrics.len()],
+            weights: vec![Vec::new(); self.metrics.len()],
             exposure: self.metrics.iter().map(exposure).collect(),
         }
     }
 
-    fn add(&self, sums: &mut Sums, list: &RankedList, targets: &[ItemId]) {
-        let columns = sums.per_user.iter_mut().zip(&mut sums.exposure);
-        for (metric, (values, exposure)) in self.metrics.iter().zip(columns) {
-            values.extend(metric.as_dyn().of_ranked(list, targets));
+    fn add(&self, sums: &mut Sums, list: &RankedList, targets: &[ItemId], about: &About<'_>) {
+        let values = sums.per_user.iter_mut().zip(&mut sums.weights);
+        let columns = values.zip(&mut sums.exposure);
+        for (metric, ((values, weights), exposure)) in self.metrics.iter().zip(columns) {
+            values.extend(metric.as_dyn().of_user(list, targets, about));
+            weights.push(metric.as_dyn().weight(targets));
             if !exposure.is_empty() {
                 for item in list.items.iter().take(metric.as_dyn().k()) {
                     exposure[item.index()] += 1;
@@ -302,13 +330,15 @@ impl Evaluator {
             });
         }
         let (mut metrics, mut per_user) = (Vec::new(), Vec::new());
-        for ((metric, values), exposure) in
-            self.metrics.iter().zip(sums.per_user).zip(sums.exposure)
-        {
+        let columns = sums.per_user.into_iter().zip(sums.weights).zip(sums.exposure);
+        for (metric, ((values, weights), exposure)) in self.metrics.iter().zip(columns) {
             let label = self.label(metric);
             let (mean, standard_error) = match metric.as_dyn().of_exposure(&exposure) {
                 Some(value) => (value, None),
-                None => (mean(&values), standard_error(&values)),
+                None => {
+                    let mean = mean(&values, &weights);
+                    (mean, standard_error((&values, &weights), mean))
+                }
             };
             metrics.push(Value {
                 metric: label.clone(),
@@ -345,14 +375,18 @@ impl Evaluator {
     }
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+/// Σ wᵢ xᵢ / Σ wᵢ.
+fn mean(values: &[f64], weights: &[f64]) -> f64 {
+    let sum: f64 = values.iter().zip(weights).map(|(value, weight)| value * weight).sum();
+    sum / weights.iter().sum::<f64>()
 }
 
-/// Standard deviation (n − 1) over √n; `None` of fewer than two values.
-fn standard_error(values: &[f64]) -> Option<f64> {
+/// Of a weighted mean m: √(n/(n − 1) Σ wᵢ² (xᵢ − m)²) / Σ wᵢ, which with equal weights is the standard
+/// deviation (n − 1) over √n; `None` of fewer than two values.
+fn standard_error((values, weights): (&[f64], &[f64]), mean: f64) -> Option<f64> {
     let n = values.len();
-    let mean = mean(values);
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (n > 1).then(|| (squares / (n - 1) as f64 / n as f64).sqrt())
+    let off = values.iter().zip(weights).map(|(value, weight)| (weight * (value - mean)).powi(2));
+    let squares: f64 = off.sum();
+    let total: f64 = weights.iter().sum();
+    (n > 1).then(|| (squares * n as f64 / (n - 1) as f64).sqrt() / total)
 }

@@ -4,7 +4,9 @@
 //! were made elsewhere; it does not know how they were made.
 
 mod evaluator;
+mod ground;
 pub mod metrics;
 mod sampled;
 
 pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};
+pub use ground::{About, Ground};

@@ -81,7 +81,9 @@ fn joined(parts: Vec<RawData>) -> RawData {
         };
     }
     let n = all.items.len();
-    columns.iter_mut().for_each(|attribute| fill(&mut attribute.column, n));
+    for attribute in &mut columns {
+        fill(&mut attribute.column, n);
+    }
     all.catalog = Catalog::new(columns, Some(TITLE));
     let what = "times, values, what is known of users, facts and reviews were left out";
     all.notes.push(format!("several data sets side by side: {what}"));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::{ItemId, RankedList};
 
 use super::{Better, Metric};
+use crate::About;
 
 /// Share of what a model names that does not exist.
 ///
@@ -41,7 +42,7 @@ impl Metric for InvalidRate {
         Some(0.0)
     }
 
-    fn of_ranked(&self, list: &RankedList, _targets: &[ItemId]) -> Option<f64> {
+    fn of_user(&self, list: &RankedList, _: &[ItemId], _: &About<'_>) -> Option<f64> {
         Some(if list.named == 0 { 0.0 } else { list.invalid as f64 / list.named as f64 })
     }
 }

@@ -2,25 +2,50 @@
 
 use std::str::FromStr;
 
-use tastemaker_core::{Error, ItemId, RankedList, Result, registry, suggest};
+use tastemaker_core::catalog::Column;
+use tastemaker_core::{Dataset, Error, ItemId, RankedList, Result, registry, suggest};
 
+use crate::About;
+
+mod auc;
+mod average_popularity;
 mod coverage;
+mod diversity;
+mod entropy;
+mod gini;
+mod grouped_auc;
 mod hit_rate;
 mod invalid_rate;
+mod long_tail;
 mod map;
+mod miscalibration;
 mod mrr;
 mod ndcg;
+mod novelty;
 mod precision;
+mod r_precision;
 mod recall;
+mod serendipity;
 
+pub use auc::Auc;
+pub use average_popularity::AveragePopularity;
 pub use coverage::Coverage;
+pub use diversity::Diversity;
+pub use entropy::Entropy;
+pub use gini::Gini;
+pub use grouped_auc::GroupedAuc;
 pub use hit_rate::HitRate;
 pub use invalid_rate::InvalidRate;
+pub use long_tail::LongTail;
 pub use map::Map;
+pub use miscalibration::Miscalibration;
 pub use mrr::Mrr;
 pub use ndcg::Ndcg;
+pub use novelty::Novelty;
 pub use precision::Precision;
+pub use r_precision::RPrecision;
 pub use recall::Recall;
+pub use serendipity::Serendipity;
 
 /// Which of two values is the better one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +63,18 @@ pub trait Metric: Send + Sync {
     /// The name in tables, with the cut-off: `NDCG@10`.
     fn label(&self) -> String;
 
-    /// How many items of a list are looked at.
+    /// How many items of a list are looked at; `usize::MAX` for all.
     fn k(&self) -> usize;
+
+    /// What of the settings beside the cut-off cannot be used.
+    fn problem(&self) -> Option<Error> {
+        None
+    }
+
+    /// What it must know of items.
+    fn needs(&self) -> Need<'_> {
+        Need::Nothing
+    }
 
     /// Which values are better.
     fn better(&self) -> Better {
@@ -55,9 +90,14 @@ pub trait Metric: Send + Sync {
     /// for metrics of all lists together.
     fn of_list(&self, list: &[ItemId], targets: &[ItemId]) -> Option<f64>;
 
-    /// [`Metric::of_list`], of a list with all that is known of it.
-    fn of_ranked(&self, list: &RankedList, targets: &[ItemId]) -> Option<f64> {
+    /// [`Metric::of_list`], of a list with all that is known of it and of its user.
+    fn of_user(&self, list: &RankedList, targets: &[ItemId], _about: &About<'_>) -> Option<f64> {
         self.of_list(&list.items, targets)
+    }
+
+    /// How much a user counts in the mean.
+    fn weight(&self, _targets: &[ItemId]) -> f64 {
+        1.0
     }
 
     /// The value of all lists together, from how often each item of the catalog stands among the
@@ -67,25 +107,58 @@ pub trait Metric: Send + Sync {
     }
 }
 
+/// What a metric must know of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need<'a> {
+    /// Nothing.
+    Nothing,
+    /// How often they were met in the training part.
+    Popularity,
+    /// Their categories, of this attribute or of all.
+    Categories(Option<&'a str>),
+}
+
 registry! {
     /// Every metric a study can name.
     pub enum AnyMetric: Metric {
+        /// Probability that a target stands above an item that is none.
+        "auc" => Auc(Auc),
+        /// How popular what is recommended is (ARP).
+        "average-popularity" => AveragePopularity(AveragePopularity),
         /// Share of the catalog that is recommended to anybody.
         "coverage" => Coverage(Coverage),
+        /// How different the items of a list are by their categories (ILD).
+        "diversity" => Diversity(Diversity),
+        /// How evenly items are recommended, in nats.
+        "entropy" => Entropy(Entropy),
+        /// How unequally items are recommended: 0 is equal.
+        "gini" => Gini(Gini),
+        /// AUC of each user, weighted by targets (GAUC).
+        "grouped-auc" => GroupedAuc(GroupedAuc),
         /// Share of users with a target in their list (HR).
         "hit-rate" => HitRate(HitRate),
         /// Share of what a model names that does not exist.
         "invalid-rate" => InvalidRate(InvalidRate),
+        /// Share of the list from the long tail of the catalog (APLT).
+        "long-tail" => LongTail(LongTail),
         /// Mean average precision over all targets.
         "map" => Map(Map),
+        /// How far a list is from the user's own mix of categories.
+        "miscalibration" => Miscalibration(Miscalibration),
         /// Mean reciprocal rank of the first target.
         "mrr" => Mrr(Mrr),
         /// Normalised discounted cumulative gain: targets count more the higher they stand.
         "ndcg" => Ndcg(Ndcg),
+        /// How little known what is recommended is, in bits.
+        "novelty" => Novelty(Novelty),
         /// Share of the list that are targets.
         "precision" => Precision(Precision),
+        /// Share of as many first items as there are targets that are targets.
+        "r-precision" => RPrecision(RPrecision),
         /// Share of the targets that are in the list.
         "recall" => Recall(Recall),
+        /// Targets that popularity would not have found.
+        "serendipity" => Serendipity(Serendipity),
     }
 }
 
@@ -113,23 +186,35 @@ impl FromStr for AnyMetric {
             found: found.to_owned(),
             expected,
         };
-        if written == "invalid-rate" {
-            return Ok(Self::InvalidRate(InvalidRate {}));
+        match written.to_lowercase().as_str() {
+            "auc" => return Ok(Self::Auc(Auc {})),
+            "grouped-auc" | "gauc" => return Ok(Self::GroupedAuc(GroupedAuc {})),
+            "invalid-rate" => return Ok(Self::InvalidRate(InvalidRate {})),
+            "r-precision" => return Ok(Self::RPrecision(RPrecision {})),
+            _ => {}
         }
         let (name, k) = written.split_once('@').ok_or_else(|| {
             setting(written, "a metric and its cut-off, such as ndcg@10".to_owned())
         })?;
         let k: usize =
             k.parse().map_err(|_| setting(written, "a whole number after the \"@\"".to_owned()))?;
-        let name = name.to_lowercase();
+        let (name, attribute) = (name.to_lowercase(), None);
         match name.as_str() {
+            "average-popularity" | "arp" => Ok(Self::AveragePopularity(AveragePopularity { k })),
             "coverage" => Ok(Self::Coverage(Coverage { k })),
+            "diversity" | "ild" => Ok(Self::Diversity(Diversity { k, attribute })),
+            "entropy" => Ok(Self::Entropy(Entropy { k })),
+            "gini" => Ok(Self::Gini(Gini { k })),
             "hit-rate" | "hr" | "hit" => Ok(Self::HitRate(HitRate { k })),
+            "long-tail" | "aplt" => Ok(Self::LongTail(LongTail::of(k))),
             "map" => Ok(Self::Map(Map { k })),
+            "miscalibration" => Ok(Self::Miscalibration(Miscalibration { k, attribute })),
             "mrr" => Ok(Self::Mrr(Mrr { k })),
             "ndcg" => Ok(Self::Ndcg(Ndcg { k })),
+            "novelty" => Ok(Self::Novelty(Novelty { k })),
             "precision" => Ok(Self::Precision(Precision { k })),
             "recall" => Ok(Self::Recall(Recall { k })),
+            "serendipity" => Ok(Self::Serendipity(Serendipity { k })),
             _ => {
                 let names = || Self::ENTRIES.iter().map(|entry| entry.name);
                 let known: Vec<&str> = names().collect();
@@ -138,6 +223,39 @@ impl FromStr for AnyMetric {
             }
         }
     }
+}
+
+impl AnyMetric {
+    /// Why `data` cannot support this metric, if it cannot.
+    pub fn unsuitable(&self, data: &Dataset) -> Option<String> {
+        let Need::Categories(wanted) = self.as_dyn().needs() else { return None };
+        let has = |column: &Column| matches!(column, Column::Categories(rows) if rows.iter().any(|row| !row.is_empty()));
+        let attributes = data.catalog.attributes().iter().filter(|a| has(&a.column));
+        let names: Vec<&str> = attributes.map(|attribute| &attribute.name[..]).collect();
+        let label = self.as_dyn().label();
+        match wanted {
+            _ if names.is_empty() => {
+                Some(format!("{label} looks at categories of items, of which the data has none"))
+            }
+            Some(wanted) if !names.contains(&wanted) => {
+                let hint = suggest::hint(wanted, names.iter().copied());
+                let known = names.join(", ");
+                Some(format!(
+                    "{label}: no attribute {wanted:?} holds categories, only {known}{hint}"
+                ))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The mean, 0 of nothing.
+fn mean_of(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut n) = (0.0, 0_u32);
+    for value in values {
+        (sum, n) = (sum + value, n + 1);
+    }
+    sum / f64::from(n.max(1))
 }
 
 /// The ranks, from 1, of the targets among the first `k` of `list`, in the order of the list.

@@ -6,7 +6,7 @@ use tastemaker_core::{
 use tastemaker_eval::metrics::{
     AnyMetric, Coverage, HitRate, InvalidRate, Map, Mrr, Ndcg, Precision, Recall,
 };
-use tastemaker_eval::{Candidates, Evaluator, Targets};
+use tastemaker_eval::{Candidates, Evaluator, Ground, Targets};
 
 fn of_lists(k: usize) -> [AnyMetric; 6] {
     [
@@ -191,7 +191,7 @@ fn what_does_not_exist_counts_among_what_is_named() {
     let lists = [list(&[0, 1, 2], 1), list(&[], 0), list(&[], 2), list(&[4], 0)];
     let targets = [ItemId(0)];
     let given = (0..).map(UserId).zip(&lists).map(|(user, list)| (user, list, &targets[..]));
-    let found = evaluator.evaluate_lists(given, 10).unwrap();
+    let found = evaluator.evaluate_lists(given, &Ground::of_popularity(vec![0; 10], 0)).unwrap();
     assert_eq!(found.per_user[0].values, [0.25, 0.0, 1.0, 0.0]);
     let value = &found.summary.metrics[0];
     assert_eq!((value.metric.as_str(), value.mean), ("invalid-rate", 0.3125));
@@ -212,7 +212,8 @@ fn coverage_counts_each_item_once() {
     };
     let lists = [list(&[0, 1, 2]), list(&[1, 0]), list(&[3])];
     let given = lists.iter().map(|list| (UserId(0), list, [ItemId(9)].as_slice()));
-    let evaluation = evaluator.evaluate_lists(given, 8).unwrap();
+    let evaluation =
+        evaluator.evaluate_lists(given, &Ground::of_popularity(vec![0; 8], 0)).unwrap();
     assert!((evaluation.summary.metrics[0].mean - 3.0 / 8.0).abs() < 1e-12);
     assert_eq!(evaluation.summary.metrics[0].standard_error, None);
 }

@@ -236,7 +236,9 @@ impl CausalModel {
             self.embedding.read(token as usize, width, &mut x);
         }
         if self.scale.to_bits() != 1.0_f32.to_bits() {
-            x.iter_mut().for_each(|x| *x *= self.scale);
+            for x in &mut x {
+                *x *= self.scale;
+            }
         }
         if !self.places.is_empty() {
             let places = sequences.iter().flat_map(|tokens| first..first + tokens.len());

@@ -292,10 +292,10 @@ struct FolderConfig {
 /// How places turn.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Rope {
-    #[serde(default)]
-    rope_theta: Option<f64>,
-    #[serde(default, alias = "type")]
-    rope_type: Option<String>,
+    #[serde(default, rename = "rope_theta")]
+    base: Option<f64>,
+    #[serde(default, rename = "rope_type", alias = "type")]
+    kind: Option<String>,
     #[serde(default)]
     factor: Option<f64>,
     #[serde(default)]
@@ -309,7 +309,7 @@ struct Rope {
 impl Rope {
     fn slower(&self) -> std::result::Result<Slower, String> {
         let missing = || "rope_scaling lacks a number that its kind has".to_owned();
-        match self.rope_type.as_deref().unwrap_or("default") {
+        match self.kind.as_deref().unwrap_or("default") {
             "default" => Ok(Slower::By(1.0)),
             "linear" => Ok(Slower::By(self.factor.ok_or_else(missing)?)),
             "llama3" => Ok(Slower::Llama3 {
@@ -333,7 +333,7 @@ impl FolderConfig {
             Some(all) => read(all.get(kind).unwrap_or(all))?,
             None => self.rope_scaling.clone().unwrap_or_default(),
         };
-        rope.rope_theta = rope.rope_theta.or(self.rope_theta);
+        rope.base = rope.base.or(self.rope_theta);
         Ok(rope)
     }
 
@@ -357,7 +357,7 @@ impl FolderConfig {
         };
         let own = self.rope("sliding_attention")?;
         let base = match self.rope_parameters {
-            Some(_) => own.rope_theta,
+            Some(_) => own.base,
             None => self.rope_local_base_freq,
         };
         Ok((window, every, base.unwrap_or(GEMMA_LOCAL_BASE)))
@@ -410,7 +410,7 @@ impl FolderConfig {
             active: family.active(),
         };
         let rope = self.rope("full_attention")?;
-        let turns = Turns { base: rope.rope_theta.unwrap_or(10_000.0), slower: rope.slower()? };
+        let turns = Turns { base: rope.base.unwrap_or(10_000.0), slower: rope.slower()? };
         let window = (family == Family::Gemma3).then(|| self.window()).transpose()?;
         let numbers = (self.num_hidden_layers, self.vocab_size, self.max_position_embeddings);
         Config::new((family, shape), numbers, turns, window)

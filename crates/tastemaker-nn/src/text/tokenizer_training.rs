@@ -145,7 +145,7 @@ fn word_pieces<T: AsRef<str> + Sync>(n: usize, texts: &[T]) -> tokenizers::Resul
     trainer.feed(texts, |text| words(Some(&normaliser), &BertPreTokenizer, text))?;
     let mut model = WordPiece::default();
     trainer.train(&mut model)?;
-    model.unk_token = UNKNOWN.to_owned();
+    UNKNOWN.clone_into(&mut model.unk_token);
     let mut tokenizer = Tokenizer::new(model);
     tokenizer
         .with_normalizer(Some(normaliser))?

@@ -100,7 +100,7 @@ impl Verbalize for Prepared {
             reader.here()?.states(&[before], &mut past, true)?;
         }
         while !search.beams().is_empty() {
-            let scores = self.scores_after(reader, &mut past, search.beams())?;
+            let scores = scores_after(reader, &mut past, search.beams())?;
             let n_tokens = scores.len() / search.beams().len();
             search.go_on(&mut scores.chunks_exact(n_tokens));
         }
@@ -108,18 +108,16 @@ impl Verbalize for Prepared {
     }
 }
 
-impl Prepared {
-    /// The scores of all tokens after each beginning: [beams, tokens].
-    fn scores_after(&self, reader: &Reader, past: &mut Past, beams: &[Beam]) -> Result<Vec<f32>> {
-        let sequences: Vec<&[u32]> = beams.iter().map(|beam| &beam.tokens[..]).collect();
-        let states = reader.here()?.states(&sequences, past, false)?;
-        let width = states.len() / sequences.iter().map(|tokens| tokens.len()).sum::<usize>();
-        let mut ends = Vec::with_capacity(beams.len() * width);
-        let mut at = 0;
-        for tokens in &sequences {
-            at += tokens.len();
-            ends.extend_from_slice(&states[(at - 1) * width..at * width]);
-        }
-        Ok(reader.here()?.logits(&ends))
+/// The scores of all tokens after each beginning: [beams, tokens].
+fn scores_after(reader: &Reader, past: &mut Past, beams: &[Beam]) -> Result<Vec<f32>> {
+    let sequences: Vec<&[u32]> = beams.iter().map(|beam| &beam.tokens[..]).collect();
+    let states = reader.here()?.states(&sequences, past, false)?;
+    let width = states.len() / sequences.iter().map(|tokens| tokens.len()).sum::<usize>();
+    let mut ends = Vec::with_capacity(beams.len() * width);
+    let mut at = 0;
+    for tokens in &sequences {
+        at += tokens.len();
+        ends.extend_from_slice(&states[(at - 1) * width..at * width]);
     }
+    Ok(reader.here()?.logits(&ends))
 }

@@ -13,14 +13,21 @@ use tastemaker_core::{SeedTree, artifact};
 use tastemaker_eval::{Evaluation, Summary};
 
 use super::Ended;
-use crate::Result;
-use crate::study::{Evaluate, RunFolder};
+use crate::study::{Evaluate, Problem, RunFolder};
+use crate::{Error, Result};
 
 /// Evaluates the recommender of the run in `folder` over the targets of `part`, as `settings` say
 /// or, where they say nothing, as its study does.
 pub fn evaluate(folder: &Path, part: Part, settings: Option<&Evaluate>) -> Result<Summary> {
     let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
-    let evaluator = settings.unwrap_or(&run.study.evaluate).evaluator()?;
+    let settings = settings.unwrap_or(&run.study.evaluate);
+    let reasons = settings.metrics.iter().filter_map(|m| m.unsuitable(&run.data.dataset));
+    let problems: Vec<Problem> =
+        reasons.map(|reason| Problem::new(format!("evaluate.metrics: {reason}"))).collect();
+    if !problems.is_empty() {
+        return Err(Error::Study(problems));
+    }
+    let evaluator = settings.evaluator()?;
     let seeds = SeedTree::new(run.seed);
     Ok(evaluator.evaluate(&*recommender, &run.data.dataset, &run.split, part, &seeds)?.summary)
 }

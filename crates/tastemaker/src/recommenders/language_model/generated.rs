@@ -76,7 +76,9 @@ impl Generated {
         for _ in 0..self.codes.length() {
             let scores = self.next(searches.iter().flat_map(Search::beams))?;
             let mut scores = scores.chunks_exact(self.codes.n_tokens() as usize);
-            searches.iter_mut().for_each(|search| search.go_on(&mut scores));
+            for search in &mut searches {
+                search.go_on(&mut scores);
+            }
         }
         Ok(searches.into_iter().map(Search::found).collect())
     }

@@ -243,7 +243,9 @@ impl TextToText {
         texts.extend((0..).map(ItemId).take(data.n_items()).map(|item| data.catalog.text(item)));
         if matches!(self.names, ItemNames::Codes(_)) {
             let after = |part: &str| part.rsplit(CODE.1).next().unwrap_or(part).to_owned();
-            texts.iter_mut().for_each(|text| *text = text.split(CODE.0).map(after).collect());
+            for text in &mut texts {
+                *text = text.split(CODE.0).map(after).collect();
+            }
         }
         Ok(texts)
     }
@@ -264,10 +266,8 @@ impl TextToText {
         let n_tokens = u32::try_from(tokenizer.n_tokens()).expect("tokens are numbered in 32 bits");
         // Where one stack reads question and answer, a quarter of its places is the answer's.
         let longest = shape.max_length;
-        let most = match shape.has_encoder() {
-            true => (longest, longest),
-            false => (longest - longest / 4, longest / 4),
-        };
+        let of_answer = if shape.has_encoder() { longest } else { longest / 4 };
+        let most = (if shape.has_encoder() { longest } else { longest - of_answer }, of_answer);
         let reader = Reader { tokenizer, end, most };
         let names = Arc::new(Names::new(&names, &reader, self.beams)?);
         let asking = Asking { task, speech, reader, last_items: self.last_items };

@@ -102,7 +102,9 @@ impl Written {
             let mut scores = vec![0.0; sequences.len() * n_tokens];
             self.model.score(&hidden, n_tokens, &mut scores);
             let mut scores = scores.chunks_exact(n_tokens);
-            searches.iter_mut().for_each(|search| search.go_on(&mut scores));
+            for search in &mut searches {
+                search.go_on(&mut scores);
+            }
         }
         Ok(searches.into_iter().map(Search::found).collect())
     }

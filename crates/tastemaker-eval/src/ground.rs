@@ -1,0 +1,120 @@
+//! What metrics may know beside a list and its targets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tastemaker_core::catalog::Column;
+use tastemaker_core::splits::SplitSets;
+use tastemaker_core::{Dataset, ItemId};
+
+/// What is known of the items that lists name: from the training part how often they were met, from the
+/// catalog what they are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ground {
+    n_users: usize,
+    popularity: Vec<u32>,
+    /// For each item how many different numbers of users there are that have met one at least as often.
+    ranks: Vec<u32>,
+    /// For each item the share of the training part's interactions that is with more popular ones.
+    before: Vec<f64>,
+    /// For each attribute with categories those of each item, ascending; numbers ascend with attributes.
+    categories: Vec<(String, Vec<Vec<u32>>)>,
+}
+
+/// What is known of one user's list.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// What the user met before.
+    pub history: &'a [ItemId],
+    /// Items among which the list was ranked.
+    pub n_candidates: usize,
+    /// What is known of items.
+    pub ground: &'a Ground,
+}
+
+impl Ground {
+    /// What the training part of `split` and the catalog of `data` say.
+    pub fn new(data: &Dataset, split: &SplitSets) -> Self {
+        let users = data.interactions.users();
+        let n_users = users.filter(|user| !split.train(data, *user).is_empty()).count();
+        let mut ground = Self::of_popularity(split.train_popularity(data), n_users);
+        let mut first = 0;
+        for attribute in data.catalog.attributes() {
+            if let Column::Categories(rows) = &attribute.column {
+                let (numbers, n) = numbered(rows, first);
+                ground.categories.push((attribute.name.clone(), numbers));
+                first += n;
+            }
+        }
+        ground
+    }
+
+    /// What is known where each item was met so often, by `n_users` users in all, and nothing is
+    /// written about items.
+    pub fn of_popularity(popularity: Vec<u32>, n_users: usize) -> Self {
+        let mut order: Vec<usize> = (0..popularity.len()).collect();
+        order.sort_by_key(|&item| std::cmp::Reverse(popularity[item]));
+        let total = popularity.iter().map(|&n| f64::from(n)).sum::<f64>().max(1.0);
+        let (mut ranks, mut before) = (vec![0; popularity.len()], vec![0.0; popularity.len()]);
+        let (mut rank, mut sum) = (0, 0.0);
+        for alike in order.chunk_by(|&a, &b| popularity[a] == popularity[b]) {
+            rank += 1;
+            for &item in alike {
+                (ranks[item], before[item]) = (rank, sum / total);
+            }
+            sum += f64::from(popularity[alike[0]]) * alike.len() as f64;
+        }
+        Self { n_users, popularity, ranks, before, categories: vec![] }
+    }
+
+    /// Users with anything in the training part.
+    pub fn n_users(&self) -> usize {
+        self.n_users
+    }
+
+    /// Items in the catalog.
+    pub fn n_items(&self) -> usize {
+        self.popularity.len()
+    }
+
+    /// How often `item` was met in the training part.
+    pub fn popularity(&self, item: ItemId) -> u32 {
+        self.popularity[item.index()]
+    }
+
+    /// The rank of `item` by popularity, from 1; those that were met as often share one.
+    pub fn rank(&self, item: ItemId) -> u32 {
+        self.ranks[item.index()]
+    }
+
+    /// Whether more popular items have at least the share `head` of the training part's interactions.
+    pub fn is_long_tail(&self, item: ItemId, head: f64) -> bool {
+        self.before[item.index()] >= head
+    }
+
+    /// The categories of `item` of one attribute, or of all, by number, ascending.
+    pub fn categories<'a>(
+        &'a self,
+        item: ItemId,
+        attribute: Option<&'a str>,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let wanted = move |name: &str| attribute.is_none_or(|wanted| wanted == name);
+        let columns = self.categories.iter().filter(move |(name, _)| wanted(name));
+        columns.flat_map(move |(_, rows)| rows[item.index()].iter().copied())
+    }
+}
+
+/// The categories of each item as numbers from `first` on, each once, ascending; and how many there are.
+fn numbered(rows: &[Vec<String>], first: u32) -> (Vec<Vec<u32>>, u32) {
+    let values: BTreeMap<&str, u32> = {
+        let all: BTreeSet<&str> = rows.iter().flatten().map(String::as_str).collect();
+        all.into_iter().zip(first..).collect()
+    };
+    let of_row = |row: &Vec<String>| {
+        let mut own: Vec<u32> = row.iter().map(|value| values[value.as_str()]).collect();
+        own.sort_unstable();
+        own.dedup();
+        own
+    };
+    let n = u32::try_from(values.len()).expect("fewer than 2^32 categories");
+    (rows.iter().map(of_row).collect(), n)
+}

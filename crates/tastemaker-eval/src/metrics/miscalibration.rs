@@ -1,0 +1,97 @@
+//! How far a list is from the user's own mix of categories.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::{ItemId, RankedList};
+
+use super::{Better, Metric, Need};
+use crate::About;
+
+/// How far a list is from the user's own mix of categories.
+///
+/// # What it measures
+/// Whether a user who likes some of this and some of that gets some of both. 0 where the mix is the
+/// same.
+///
+/// # Formula
+/// `Σ` over c of p(c) ln (p(c) / q̃(c)) with q̃ = 0.99 q + 0.01 p, where p(c) and q(c) are the shares of a
+/// category in the history and among the first k; an item gives each of its n categories 1/n. 0
+/// where neither the history nor the list has any. The mean over users.
+///
+/// # When not to use it
+/// For users with few items: their mix is chance.
+///
+/// # References
+/// Steck 2018, *Calibrated recommendations*, with its α of 0.01; `entropy(p, q̃)` of scipy.stats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Miscalibration {
+    /// The cut-off.
+    pub k: usize,
+    /// The attribute whose categories are looked at; all of them where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+}
+
+impl Metric for Miscalibration {
+    fn label(&self) -> String {
+        match &self.attribute {
+            Some(attribute) => format!("Miscalibration@{} {attribute}", self.k),
+            None => format!("Miscalibration@{}", self.k),
+        }
+    }
+
+    fn k(&self) -> usize {
+        self.k
+    }
+
+    fn better(&self) -> Better {
+        Better::Lower
+    }
+
+    fn range(&self) -> (f64, f64) {
+        (0.0, f64::INFINITY)
+    }
+
+    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
+        None
+    }
+
+    fn needs(&self) -> Need<'_> {
+        Need::Categories(self.attribute.as_deref())
+    }
+
+    fn of_user(&self, list: &RankedList, _: &[ItemId], about: &About<'_>) -> Option<f64> {
+        let p = self.shares(about.history.iter(), about);
+        let q = self.shares(list.items.iter().take(self.k), about);
+        let divergence = |(category, p): (&u32, &f64)| {
+            let q = q.get(category).copied().unwrap_or_default();
+            p * (p / (0.99 * q + 0.01 * p)).ln()
+        };
+        Some(if q.is_empty() { 0.0 } else { super::total(p.iter().map(divergence)) })
+    }
+}
+
+impl Miscalibration {
+    /// The share of each category; nothing where no item has any.
+    fn shares<'i>(
+        &self,
+        items: impl Iterator<Item = &'i ItemId>,
+        about: &About<'_>,
+    ) -> BTreeMap<u32, f64> {
+        let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
+        let mut total = 0.0;
+        for item in items {
+            let own: Vec<u32> = about.ground.categories(*item, self.attribute.as_deref()).collect();
+            total += f64::from(u8::from(!own.is_empty()));
+            for category in &own {
+                *shares.entry(*category).or_default() += 1.0 / own.len() as f64;
+            }
+        }
+        for share in shares.values_mut() {
+            *share /= total;
+        }
+        shares
+    }
+}
