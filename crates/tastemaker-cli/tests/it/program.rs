@@ -265,7 +265,7 @@ fn tables_are_for_people_and_json_is_for_programs() {
     let lists = here.json(&["list"]);
     assert!(lists["metrics"]["ndcg"].is_string());
     let text = String::from_utf8(here.run(&["list", "metrics"]).stdout).unwrap();
-    assert!(text.starts_with("metrics\n  coverage "), "{text}");
+    assert!(text.starts_with("metrics\n  auc "), "{text}");
     let help = String::from_utf8(here.run(&["list", "--help"]).stdout).unwrap();
     for (kind, _) in tastemaker::tables() {
         assert!(help.contains(kind), "{kind} is not in {help}");
