@@ -7,6 +7,7 @@ mod evaluator;
 mod ground;
 pub mod metrics;
 mod sampled;
+pub mod significance;
 
 pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};
 pub use ground::{About, Ground};

@@ -4,3 +4,5 @@
 mod golden;
 // What is true of every metric, whatever the lists.
 mod properties;
+// Comparisons against scipy.
+mod significance;
