@@ -140,7 +140,7 @@ fn wilcoxon(differences: &[f64]) -> f64 {
     let (mut positive, mut ties, mut first) = (0.0, 0.0, 0);
     for alike in sizes.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
         let count = alike.len() as f64;
-        let rank = first as f64 + (count + 1.0) / 2.0;
+        let rank = first as f64 + f64::midpoint(count, 1.0);
         positive += rank * alike.iter().filter(|(_, positive)| *positive).count() as f64;
         ties += count.powi(3) - count;
         first += alike.len();

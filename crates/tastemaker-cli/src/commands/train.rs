@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use tastemaker::study::{self, Study};
-use tastemaker::{ArmReport, Report};
+use tastemaker::{ArmReport, Compared, Family, Report};
 
 use super::data::Input;
 use crate::progress::Progress;
@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// Where the folders of the runs are
     #[arg(long, default_value = "runs", value_name = "FOLDER")]
     out: PathBuf,
+    /// Compare the arms, user by user, with the one that is best over the validation targets
+    #[arg(long)]
+    compare: bool,
     /// Read the data, say what cannot be learnt from it, print the resolved study and train nothing
     #[arg(long)]
     dry_run: bool,
@@ -48,7 +51,10 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
         output::write(global.format, &study, |study| study.to_toml().unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let report = tastemaker::train(&study, &arguments.out, &Progress::new(global.quiet))?;
+    let mut report = tastemaker::train(&study, &arguments.out, &Progress::new(global.quiet))?;
+    if arguments.compare {
+        report.comparisons = tastemaker::compare(&report)?;
+    }
     output::write(global.format, &report, text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -138,7 +144,30 @@ fn text(report: &Report) -> String {
         .flat_map(|arm| &arm.folders)
         .map(|folder| format!("  {}", folder.display()))
         .collect();
-    format!("{table}\n\n{}\nRuns:\n{}", report.protocol, folders.join("\n"))
+    let comparisons: Vec<String> = report.comparisons.iter().map(compared).collect();
+    let (comparisons, protocol) = (comparisons.concat(), &report.protocol);
+    format!("{table}\n\n{protocol}\n{comparisons}Runs:\n{}", folders.join("\n"))
+}
+
+/// How arms differ from one of them in a metric.
+fn compared(family: &Family) -> String {
+    let Family { metric, against, arms } = family;
+    let headings =
+        [&format!("{metric} against {against}"), "difference", "95 %", "p", "p (Holm)", "d"];
+    let row = |Compared { arm, comparison, holm, .. }: &Compared| {
+        let [from, to] = comparison.interval;
+        vec![
+            arm.clone(),
+            format!("{:+.4}", comparison.difference),
+            format!("{from:+.4} to {to:+.4}"),
+            format!("{:.4}", comparison.randomisation),
+            format!("{holm:.4}"),
+            format!("{:+.2}", comparison.cohens_d),
+        ]
+    };
+    let n = arms.first().map_or(0, |arm| arm.comparison.n_users);
+    let table = output::table(&headings.map(str::to_owned), 1, arms.iter().map(row).collect());
+    format!("\n{table}\nover {n} users, means of their seeds; p by random signs\n\n")
 }
 
 /// What the columns of costs are called.

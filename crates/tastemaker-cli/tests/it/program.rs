@@ -93,6 +93,19 @@ fn a_study_is_trained_evaluated_and_recommends() {
         fs_err::metadata(here.path(DECODER).join("metrics.json")).unwrap().modified().unwrap();
     assert_eq!(before, after);
 
+    // Against the better one, user by user; Coverage is of no user.
+    let compared = here.json(&["train", "study.toml", "--compare"]);
+    let families = compared["comparisons"].as_array().unwrap();
+    assert_eq!(families.len(), report["arms"][0]["test"].as_array().unwrap().len() - 1);
+    let family = families.iter().find(|family| family["metric"] == "HR@10").unwrap();
+    assert_eq!(
+        (&family["against"], &family["arms"][0]["arm"]),
+        (&"decoder".into(), &"most-popular".into())
+    );
+    let difference = family["arms"][0]["comparison"]["difference"].as_f64().unwrap();
+    assert!((difference - (popular - decoder)).abs() < 1e-12);
+    assert!(family["arms"][0]["holm"].as_f64().unwrap() < 0.01);
+
     let evaluation = here.json(&["evaluate", DECODER]);
     let value = |evaluation: &Value| evaluation["metrics"][1]["mean"].as_f64().unwrap();
     assert!((value(&evaluation) - decoder).abs() < 1e-12);

@@ -1,5 +1,6 @@
 //! What can be done, one function a verb of the command line.
 
+mod comparing;
 mod evaluating;
 mod matching;
 mod probing;
@@ -8,6 +9,7 @@ mod recommending;
 mod report;
 mod training;
 
+pub use comparing::{Compared, Family, compare};
 pub use evaluating::evaluate;
 pub use matching::{Matched, TitleIndex};
 pub use probing::probe;

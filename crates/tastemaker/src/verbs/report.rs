@@ -7,6 +7,7 @@ use tastemaker_core::prepare::Prepared;
 use tastemaker_core::splits::{SplitSets, SplitSummary};
 use tastemaker_eval::Summary;
 
+use super::Family;
 use crate::Result;
 use crate::paradigms::PRETRAINING;
 use crate::study::{RunFolder, RunResult, Study};
@@ -28,6 +29,9 @@ pub struct Report {
     pub protocol: String,
     /// One entry an arm.
     pub arms: Vec<ArmReport>,
+    /// How the arms differ, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Family>,
 }
 
 /// What a study says about an arm.
@@ -139,6 +143,7 @@ impl Report {
             split: split.summary(&data.dataset),
             protocol,
             arms: arms.map(ArmReport::new).collect::<Result<_>>()?,
+            comparisons: vec![],
         })
     }
 }
