@@ -4,6 +4,7 @@
 //! were made elsewhere; it does not know how they were made.
 
 mod evaluator;
+pub mod generation;
 mod ground;
 pub mod metrics;
 mod sampled;

@@ -2,6 +2,8 @@
 
 // Metrics against ranx, over lists with ties.
 mod golden;
+// Generated texts against sacrebleu and rouge-score.
+mod generation;
 // What is true of every metric, whatever the lists.
 mod properties;
 // Comparisons against scipy.

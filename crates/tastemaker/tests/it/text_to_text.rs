@@ -165,6 +165,17 @@ fn families_are_asked_that_the_data_has_everything_for() {
     for word in ["stars", "yes", "good", "card"] {
         assert!(tokenizer.contains(&format!("\"{word}\"")), "{word}");
     }
+    let judged = fs_err::read_to_string(folder.path().join("tasks.json")).unwrap();
+    let judged: serde_json::Value = serde_json::from_str(&judged).unwrap();
+    let of = |family: &str| -> Vec<&serde_json::Value> {
+        judged.as_array().unwrap().iter().filter(|task| task["family"] == family).collect()
+    };
+    assert_eq!(judged.as_array().unwrap().len(), 11);
+    assert_eq!(of("direct")[0]["n"], 20);
+    // Three of four users have written something.
+    assert!(of("explanation")[0]["n"].as_u64().unwrap() < 20);
+    assert!(of("explanation")[0]["text"]["bleu"].is_number());
+    assert!(of("direct")[0].get("text").is_none());
     let ties = TieOrder::new(7, &seeds);
     let history = [ItemId(0), ItemId(1)];
     let query = RecQuery { user: Some(UserId(0)), history: &history, candidates: None };

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use tastemaker_core::splits::Part;
 use tastemaker_core::{SeedTree, UserId, artifact};
+use tastemaker_eval::generation;
 use tastemaker_nn::transformer::{Frozen, Input};
 
 use super::questions::{Reader, Teacher};
@@ -38,6 +39,25 @@ struct Judged<'a> {
     /// those that are answered by a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Numbers>,
+    /// Where right answers are what people wrote: how near they are, and how varied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Texts>,
+}
+
+/// Answers that are texts, by the functions of [`generation`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Texts {
+    bleu: f64,
+    #[serde(rename = "rouge-1")]
+    rouge_1: f64,
+    #[serde(rename = "rouge-2")]
+    rouge_2: f64,
+    rouge_l: f64,
+    chrf: f64,
+    #[serde(rename = "distinct-2")]
+    distinct_2: f64,
+    unique_sentence_ratio: f64,
 }
 
 /// Errors of answers that are numbers.
@@ -90,6 +110,7 @@ fn judge<'t>(
         pairs.extend(answers.into_iter().zip(asked.iter().map(|(_, right)| right.trim())));
     }
     let n = pairs.len();
+    let written = ["explanation", "review", "summary"].iter().any(|s| task.answer.speaks_of(s));
     let exact = pairs.iter().filter(|(answer, right)| answer.trim() == *right).count();
     Ok(Judged {
         family: &task.family,
@@ -97,7 +118,23 @@ fn judge<'t>(
         n,
         exact: exact as f64 / n.max(1) as f64,
         error: numbers(&pairs),
+        text: written.then(|| texts(&pairs)),
     })
+}
+
+fn texts(pairs: &[(String, &str)]) -> Texts {
+    let both: Vec<generation::Pair<'_>> =
+        pairs.iter().map(|(answer, right)| (&answer[..], *right)).collect();
+    let own: Vec<&str> = both.iter().map(|(answer, _)| *answer).collect();
+    Texts {
+        bleu: generation::bleu(&both),
+        rouge_1: generation::rouge_n(&both, 1),
+        rouge_2: generation::rouge_n(&both, 2),
+        rouge_l: generation::rouge_l(&both),
+        chrf: generation::chrf(&both),
+        distinct_2: generation::distinct(&own, 2),
+        unique_sentence_ratio: generation::unique_sentence_ratio(&own),
+    }
 }
 
 /// The errors where every right answer is a number.
