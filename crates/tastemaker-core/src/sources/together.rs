@@ -7,7 +7,8 @@ use crate::catalog::{Attribute, Catalog, Column};
 use crate::error::{Error, Result};
 
 /// Several data sets side by side, as one that is learnt from before another: their users and items
-/// are others, and bear the name of their data set before their own.
+/// are others, and bear the name of their data set before their own; of data sets of the same name the
+/// second one's is that and `-2`.
 ///
 /// Of each stays who met what in which order, and what is written about the items; attributes of the
 /// same name and kind are one, and so are titles, whatever they are called. Times, values, what is
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Together {
-    /// The sources; each has a name of its own.
+    /// The sources, two or more.
     pub of: Vec<AnySource>,
 }
 
@@ -33,16 +34,13 @@ impl Source for Together {
             let (name, found) = ("the sources of together".to_owned(), found.to_string());
             return Err(Error::Setting { name, found, expected });
         }
-        let mut parts: Vec<RawData> = Vec::new();
+        let (mut parts, mut names) = (Vec::new(), Vec::new());
         for source in &self.of {
-            let part = source.as_dyn().read()?;
-            if let Some(other) = parts.iter().find(|other| other.name == part.name) {
-                return Err(Error::Setting {
-                    name: "a source of together".to_owned(),
-                    found: format!("{:?} twice", other.name),
-                    expected: "data sets of different names, by which their ids are told apart"
-                        .to_owned(),
-                });
+            let mut part = source.as_dyn().read()?;
+            names.push(part.name.clone());
+            let alike = names.iter().filter(|name| **name == part.name).count();
+            if alike > 1 {
+                part.name = format!("{}-{alike}", part.name);
             }
             parts.push(part);
         }
@@ -151,8 +149,8 @@ mod tests {
         let sequence = data.interactions.sequence(crate::ids::UserId(user));
         let items: Vec<_> = sequence.iter().filter_map(|i| data.items.id(i.index())).collect();
         assert_eq!(items, ["one/a", "one/b"]);
-        let same = Together { of: vec![one.clone(), one.clone()] }.read().unwrap_err();
-        assert!(same.to_string().contains("\"one\" twice"), "{same}");
+        let same = Together { of: vec![one.clone(), one.clone(), one.clone()] }.read().unwrap();
+        assert_eq!((&same.name[..], same.users.len()), ("one+one-2+one-3", 6));
         assert!(Together { of: vec![one] }.read().is_err());
     }
 
