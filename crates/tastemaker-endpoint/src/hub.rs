@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::artifact::{sha256_file, write_atomically};
 use ureq::Agent;
+use ureq::config::RedirectAuthHeaders;
 
 use crate::{Error, Result};
 
@@ -26,7 +27,8 @@ const FILES: [&str; 9] = [
 /// Those without which a folder is no model.
 const NEEDED: usize = 3;
 
-/// The file that says where a model came from.
+/// The file that says where a model came from, and what the name of one that says it of a single file
+/// ends in.
 const SOURCE: &str = "source.json";
 
 /// A model on a hub, as `HuggingFace`'s serves them.
@@ -88,14 +90,20 @@ impl Hub {
             return Err(setting("the model", &self.model, "OWNER/NAME, as the hub has it"));
         }
         let own = folder.join(&name);
-        if own.exists() {
-            let expected = "a folder that is not there; remove it to fetch the model again";
-            return Err(setting("the folder", &own.display().to_string(), expected));
+        // Single files stand beside each other.
+        let there = self.file.as_ref().map_or(own.clone(), |file| own.join(file));
+        if there.exists() {
+            let expected = "a name that is not there; remove it to fetch the model again, or name \
+                            another folder of models";
+            return Err(setting("what is fetched", &there.display().to_string(), expected));
         }
         // A server that no longer sends is given up; how long a large file takes is not known.
         let timeout = Some(Duration::from_mins(1));
         let agent = Agent::config_builder().timeout_connect(timeout).timeout_recv_response(timeout);
-        let agent: Agent = agent.http_status_as_error(false).build().into();
+        let agent = agent.timeout_per_read(timeout).http_status_as_error(false);
+        // Hubs send to other places of their own, and to stores of others, which must not be told the key.
+        let agent = agent.redirect_auth_headers(RedirectAuthHeaders::SameHost);
+        let agent: Agent = agent.build().into();
         let Self { url, model, revision, .. } = self;
         let url = url.trim_end_matches('/');
         let about = format!("{url}/api/models/{model}/revision/{revision}");
@@ -121,8 +129,23 @@ impl Hub {
         let (url, model) = (url.to_owned(), model.clone());
         let fetched = Fetched { url, model, commit: listing.sha, folder: own.clone(), files };
         let text = serde_json::to_string_pretty(&fetched).map_err(std::io::Error::from);
-        write_atomically(&whole.join(SOURCE), |out| writeln!(out, "{}", text?))?;
-        fs_err::rename(&whole, &own).map_err(|source| write_failed(&own, source))?;
+        let source =
+            self.file.as_ref().map_or(SOURCE.to_owned(), |file| format!("{file}.{SOURCE}"));
+        write_atomically(&whole.join(&source), |out| writeln!(out, "{}", text?))?;
+        let rename = |from: &Path, to: &Path| {
+            fs_err::rename(from, to).map_err(|source| write_failed(to, source))
+        };
+        if !own.exists() {
+            rename(&whole, &own)?;
+            return Ok(fetched);
+        }
+        for file in [&source, &fetched.files[0].0] {
+            let to = own.join(file);
+            if let Some(parent) = to.parent() {
+                fs_err::create_dir_all(parent).map_err(|source| write_failed(parent, source))?;
+            }
+            rename(&whole.join(file), &to)?;
+        }
         Ok(fetched)
     }
 

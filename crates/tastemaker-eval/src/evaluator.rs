@@ -203,10 +203,12 @@ impl Evaluator {
         seeds: &SeedTree,
     ) -> Result<Evaluation> {
         let ties = TieOrder::new(data.n_items(), &seeds.child("ties"));
-        let n = self.metrics.iter().map(|metric| metric.as_dyn().k()).max().unwrap_or(1);
+        let all = split.cases(data, part);
+        let most_targets = all.iter().map(|case| case.targets.len()).max().unwrap_or(1);
+        let depth = |metric: &AnyMetric| metric.as_dyn().depth(most_targets);
+        let n = self.metrics.iter().map(depth).max().unwrap_or(1);
         let (n, ground) = (n.min(data.n_items()), self.ground(data, split));
         let options = RankOptions { n, allow_seen: self.allow_seen, ties: &ties };
-        let all = split.cases(data, part);
         let n_all = all.len();
         let mut cases = self.targets.of(all, data, split);
         let among = cases.len();
@@ -260,6 +262,13 @@ impl Evaluator {
         lists: impl IntoIterator<Item = (UserId, &'a RankedList, &'a [ItemId])>,
         ground: &Ground,
     ) -> Result<Evaluation> {
+        let of_categories =
+            |metric: &&AnyMetric| matches!(metric.as_dyn().needs(), Need::Categories(_));
+        if let Some(metric) = self.metrics.iter().find(of_categories) {
+            let expected =
+                "a metric of lists alone, since of these no histories and categories are known";
+            return Err(Error::setting("a metric", metric.as_dyn().label(), expected));
+        }
         let (mut sums, mut users) = (self.sums(ground.n_items()), Vec::new());
         for (user, list, targets) in lists {
             let about = About { history: &[], n_candidates: list.items.len(), ground };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use tastemaker_core::SeedTree;
 
-/// Differences up to which Wilcoxon's test is exact, where none are tied.
+/// Users up to which Wilcoxon's test is exact.
 const EXACT: usize = 25;
 
 /// How two recommenders differ in a metric over the same users.
@@ -17,11 +17,13 @@ const EXACT: usize = 25;
 /// * `randomisation`: (1 + r) / (1 + R), where in r of R random assignments of signs to the dᵤ their
 ///   mean is at least as far from 0;
 /// * `t`: twice the tail of Student's t with n − 1 degrees of freedom above |d̄| √n / s;
-/// * `wilcoxon`: of the signed ranks of the dᵤ ≠ 0, exact up to 25 of them without ties, else by the
-///   normal distribution with its correction for ties and none for continuity;
+/// * `wilcoxon`: of the signed ranks of the dᵤ ≠ 0, exact for up to 25 users who all differ, and by
+///   different numbers; else by the normal distribution with its correction for ties and none for
+///   continuity;
 /// * `cohens_d`: d̄ / s; `dominance`: the share of users with dᵤ > 0 minus that with dᵤ < 0.
 ///
-/// p-values are two-sided, and 1 where no user differs.
+/// p-values are two-sided, and 1 where no user differs. Each user counts alike, whatever the metric's
+/// own mean weighs.
 ///
 /// # References
 /// `ttest_rel`, `wilcoxon`, `permutation_test` and `bootstrap` of scipy.stats; Smucker, Allan and

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
 
+/// Beginnings that are kept for a longer list at most, where no more are asked for: each is read.
+pub(crate) const MOST_BEAMS: usize = 100;
+
 /// The titles of items, token by token: after each beginning the tokens with which some title goes
 /// on, and the items whose title ends there.
 #[derive(Clone, Debug)]

@@ -7,6 +7,9 @@ use tastemaker::endpoint::{Fetched, Hub};
 
 use crate::{Global, output};
 
+/// The usual hub.
+const HUB: &str = "https://huggingface.co";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The model, as the hub calls it
@@ -22,22 +25,27 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "models")]
     into: PathBuf,
     /// The hub
-    #[arg(long, default_value = "https://huggingface.co")]
+    #[arg(long, default_value = HUB)]
     hub: String,
-    /// The variable of the environment with the key of models that need permission
-    #[arg(long, default_value = "HF_TOKEN")]
-    key_variable: String,
+    /// The variable of the environment with the key of models that need permission; HF_TOKEN where it
+    /// is the usual hub
+    #[arg(long)]
+    key_variable: Option<String>,
 }
 
 /// Fetches, and says what came.
 #[expect(clippy::disallowed_methods, reason = "a key is a secret, which no command line may hold")]
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
+    // The key of one hub is not for another.
+    let usual = (arguments.hub == HUB).then_some("HF_TOKEN");
+    let variable = arguments.key_variable.as_deref().or(usual);
+    let key = variable.and_then(|variable| std::env::var(variable).ok());
     let hub = Hub {
         url: arguments.hub.clone(),
         model: arguments.model.clone(),
         revision: arguments.revision.clone(),
         file: arguments.file.clone(),
-        key: std::env::var(&arguments.key_variable).ok(),
+        key: key.filter(|key| !key.is_empty()),
     };
     let fetched = hub.fetch(&arguments.into)?;
     output::write(global.format, &fetched, text)?;

@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     }
     let mut report = tastemaker::train(&study, &arguments.out, &Progress::new(global.quiet))?;
     if arguments.compare {
-        report.comparisons = tastemaker::compare(&report)?;
+        report.comparisons = tastemaker::compare(&study, &report)?;
     }
     output::write(global.format, &report, text)?;
     Ok(ExitCode::SUCCESS)

@@ -50,18 +50,16 @@ struct Review<'a> {
     rating: Option<f64>,
     #[serde(alias = "unixReviewTime")]
     timestamp: Option<f64>,
-    #[serde(borrow, alias = "reviewText")]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow, alias = "summary")]
-    title: Option<Cow<'a, str>>,
 }
 
-/// What is read of one review beside user and item.
-struct Read {
-    time: f64,
-    value: f32,
-    review: Option<String>,
-    summary: Option<String>,
+/// What is written in one review, in the fields of all versions.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    review_text: Option<Json>,
+    text: Option<Json>,
+    summary: Option<Json>,
+    title: Option<Json>,
 }
 
 impl Source for AmazonReviews {
@@ -73,10 +71,11 @@ impl Source for AmazonReviews {
         let (mut reviews, mut summaries) = (Vec::new(), Vec::new());
         let mut lines = Lines::open(&path, Encoding::Utf8)?;
         while let Some(line) = lines.next_filled()? {
-            let Read { time, value, review, summary } = read_review(&line, &mut raw)?;
+            let (time, value) = read_review(&line, &mut raw)?;
             times.push(time);
             values.push(value);
             if self.reviews {
+                let (review, summary) = read_written(&line)?;
                 reviews.push(review);
                 summaries.push(summary);
             }
@@ -136,8 +135,8 @@ pub(crate) fn is_json_lines(path: &Path) -> bool {
     matches!(name.rsplit_once('.'), Some((_, "json" | "jsonl")))
 }
 
-/// Takes note of one review; gives its time, its rating and what is written.
-fn read_review(line: &Line<'_>, raw: &mut RawData) -> Result<Read> {
+/// Takes note of one review; gives its time and rating.
+fn read_review(line: &Line<'_>, raw: &mut RawData) -> Result<(f64, f32)> {
     let review: Review<'_> = serde_json::from_str(line.text)
         .map_err(|error| line.problem(describe(&error, line.text)))?;
     let missing = |what: &str| line.problem(format!("has no {what}, expected one in each review"));
@@ -150,13 +149,21 @@ fn read_review(line: &Line<'_>, raw: &mut RawData) -> Result<Read> {
     #[expect(clippy::cast_possible_truncation, reason = "one to five stars; overflow is checked")]
     let value = rating as f32;
     if value.is_finite() {
-        let written = |text: Option<Cow<'_, str>>| {
-            text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-        };
-        Ok(Read { time, value, review: written(review.text), summary: written(review.title) })
+        Ok((time, value))
     } else {
         Err(line.problem(format!("the rating is {rating}, expected 1 to 5")))
     }
+}
+
+/// What is written in one review, and what is above it.
+fn read_written(line: &Line<'_>) -> Result<(Option<String>, Option<String>)> {
+    let written: Written = serde_json::from_str(line.text)
+        .map_err(|error| line.problem(describe(&error, line.text)))?;
+    let text = |field: Option<Json>, other: Option<Json>| {
+        let texts = field.or(other).map(|field| field.texts().join(" ")).unwrap_or_default();
+        Some(texts.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    Ok((text(written.review_text, written.text), text(written.summary, written.title)))
 }
 
 /// The metadata of `X.json`, `X_5.json` or `reviews_X_5.json`: `meta_X.json` or `.jsonl`.

@@ -90,22 +90,22 @@ fn joined(parts: Vec<RawData>) -> RawData {
 
 /// Adds the values of a part, whose items begin at `first`, to the column of this name and kind.
 fn add(columns: &mut Vec<Attribute>, name: &str, own: &Column, first: usize) {
-    let same = |other: &&mut Attribute| other.name == name && other.column.kind() == own.kind();
-    let column = match columns.iter_mut().find(same) {
-        Some(attribute) => &mut attribute.column,
-        None => {
-            let taken = columns.iter().any(|other| other.name == name);
-            let name = if taken { format!("{name} ({})", own.kind()) } else { name.to_owned() };
-            let column = match own {
-                Column::Text(_) => Column::Text(vec![]),
-                Column::Categories(_) => Column::Categories(vec![]),
-                Column::Number(_) => Column::Number(vec![]),
-            };
-            columns.push(Attribute { name, column });
-            let last = columns.len() - 1;
-            &mut columns[last].column
-        }
+    // One name can be of two kinds.
+    let named = |name: &str, kind: &str| {
+        columns.iter().any(|other| other.name == name && other.column.kind() == kind)
     };
+    let taken = columns.iter().any(|other| other.name == name) && !named(name, own.kind());
+    let name = if taken { format!("{name} ({})", own.kind()) } else { name.to_owned() };
+    let at = columns.iter().position(|other| other.name == name).unwrap_or_else(|| {
+        let column = match own {
+            Column::Text(_) => Column::Text(vec![]),
+            Column::Categories(_) => Column::Categories(vec![]),
+            Column::Number(_) => Column::Number(vec![]),
+        };
+        columns.push(Attribute { name: name.clone(), column });
+        columns.len() - 1
+    });
+    let column = &mut columns[at].column;
     fill(column, first);
     match (column, own) {
         (Column::Text(all), Column::Text(own)) => all.extend_from_slice(own),

@@ -202,6 +202,13 @@ fn a_model_is_fetched_whole_or_not_at_all() {
     assert!(source.contains("\"commit\": \"abc1\"") && !source.contains("secret"), "{source}");
     let problem = hub(&url, None).fetch(folder.path()).unwrap_err().to_string();
     assert!(problem.contains("remove it"), "{problem}");
+    // A single file stands beside what is there.
+    let (url, _asked) =
+        server(vec![(200, "", listing(&["small-q4.gguf"])), (200, "", "four".to_owned())]);
+    hub(&url, Some("small-q4.gguf")).fetch(folder.path()).unwrap();
+    assert_eq!(fs_err::read_to_string(own.join("small-q4.gguf")).unwrap(), "four");
+    assert!(own.join("small-q4.gguf.source.json").exists() && own.join("config.json").exists());
+    assert!(hub(&url, Some("small-q4.gguf")).fetch(folder.path()).is_err());
     // A server that refuses the second file leaves nothing behind.
     let other = tempfile::tempdir().unwrap();
     let answers = vec![

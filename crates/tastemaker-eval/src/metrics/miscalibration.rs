@@ -15,9 +15,9 @@ use crate::About;
 /// same.
 ///
 /// # Formula
-/// `Σ` over c of p(c) ln (p(c) / q̃(c)) with q̃ = 0.99 q + 0.01 p, where p(c) and q(c) are the shares of a
-/// category in the history and among the first k; an item gives each of its n categories 1/n. 0
-/// where neither the history nor the list has any. The mean over users.
+/// `Σ` over c of p(c) ln (p(c) / q̃(c)) with q̃ = 0.99 q + 0.01 p, where p(c) and q(c) are the shares of
+/// a category in the history and among the first k; an item gives each of its n categories 1/n. ln 100
+/// for a list without any category, and 0 for a history without any. The mean over users.
 ///
 /// # When not to use it
 /// For users with few items: their mix is chance.
@@ -69,7 +69,7 @@ impl Metric for Miscalibration {
             let q = q.get(category).copied().unwrap_or_default();
             p * (p / (0.99 * q + 0.01 * p)).ln()
         };
-        Some(if q.is_empty() { 0.0 } else { super::total(p.iter().map(divergence)) })
+        Some(super::total(p.iter().map(divergence)))
     }
 }
 

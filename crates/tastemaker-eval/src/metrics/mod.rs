@@ -66,6 +66,11 @@ pub trait Metric: Send + Sync {
     /// How many items of a list are looked at; `usize::MAX` for all.
     fn k(&self) -> usize;
 
+    /// How long a list must be where no user has more than `most_targets`.
+    fn depth(&self, _most_targets: usize) -> usize {
+        self.k()
+    }
+
     /// What of the settings beside the cut-off cannot be used.
     fn problem(&self) -> Option<Error> {
         None
@@ -199,6 +204,12 @@ impl FromStr for AnyMetric {
         let k: usize =
             k.parse().map_err(|_| setting(written, "a whole number after the \"@\"".to_owned()))?;
         let (name, attribute) = (name.to_lowercase(), None);
+        if let Ok(whole) = name.parse::<Self>()
+            && !name.contains('@')
+        {
+            let expected = format!("{:?}, which has no cut-off", whole.name());
+            return Err(setting(written, expected));
+        }
         match name.as_str() {
             "average-popularity" | "arp" => Ok(Self::AveragePopularity(AveragePopularity { k })),
             "coverage" => Ok(Self::Coverage(Coverage { k })),

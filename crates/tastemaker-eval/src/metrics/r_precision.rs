@@ -31,6 +31,10 @@ impl Metric for RPrecision {
         usize::MAX
     }
 
+    fn depth(&self, most_targets: usize) -> usize {
+        most_targets
+    }
+
     fn of_list(&self, list: &[ItemId], targets: &[ItemId]) -> Option<f64> {
         let n = targets.len();
         Some(ranks(list, targets, n).count() as f64 / n as f64)

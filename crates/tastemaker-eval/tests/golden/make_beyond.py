@@ -21,6 +21,7 @@ from ranx import Qrels, Run, evaluate
 from rectools import Columns
 from rectools.metrics import AvgRecPopularity, MeanInvUserFreq, Serendipity
 from scipy.spatial.distance import jaccard
+from scipy.special import rel_entr
 from scipy.stats import entropy
 from sklearn.metrics import roc_auc_score
 
@@ -98,7 +99,11 @@ def shares(items):
 
 def miscalibration(history, items):
     p, q = shares(history), shares(items)
-    return 0.0 if p is None or q is None else float(entropy(p, 0.99 * q + 0.01 * p))
+    if p is None:
+        return 0.0
+    # Not by entropy(p, q̃), which would scale a q̃ that does not add up to 1.
+    q = np.zeros(CATEGORIES) if q is None else q
+    return float(rel_entr(p, 0.99 * q + 0.01 * p).sum())
 
 
 expected["miscalibration"] = [

@@ -294,8 +294,11 @@ struct FolderConfig {
 struct Rope {
     #[serde(default, rename = "rope_theta")]
     base: Option<f64>,
-    #[serde(default, rename = "rope_type", alias = "type")]
+    #[serde(default, rename = "rope_type")]
     kind: Option<String>,
+    /// What older files call it; some say both.
+    #[serde(default, rename = "type")]
+    old_kind: Option<String>,
     #[serde(default)]
     factor: Option<f64>,
     #[serde(default)]
@@ -309,7 +312,7 @@ struct Rope {
 impl Rope {
     fn slower(&self) -> std::result::Result<Slower, String> {
         let missing = || "rope_scaling lacks a number that its kind has".to_owned();
-        match self.kind.as_deref().unwrap_or("default") {
+        match self.kind.as_deref().or(self.old_kind.as_deref()).unwrap_or("default") {
             "default" => Ok(Slower::By(1.0)),
             "linear" => Ok(Slower::By(self.factor.ok_or_else(missing)?)),
             "llama3" => Ok(Slower::Llama3 {

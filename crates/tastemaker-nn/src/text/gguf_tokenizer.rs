@@ -78,6 +78,7 @@ pub(super) fn byte_pairs(file: &Gguf) -> Result<Tokenizer> {
         inner.with_normalizer(Some(NFC)).map_err(unfit(file))?;
     }
     add(&mut inner, file, &tokens, CONTROL)?;
+    add(&mut inner, file, &tokens, USER_DEFINED)?;
     begin(&mut inner, file, &tokens, whole)?;
     Ok(inner)
 }

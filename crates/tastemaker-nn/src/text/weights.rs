@@ -94,17 +94,15 @@ impl Weights for Gguf {
 
     fn of(&mut self, name: &str, dimensions: &[usize]) -> Result<Matrix> {
         let matrix = self.tensor(name, dimensions)?;
-        let heads = if name.contains("attn_q.") {
-            "llama.attention.head_count"
-        } else {
-            "llama.attention.head_count_kv"
-        };
         let turns = name.contains("attn_q.") || name.contains("attn_k.");
         if !turns || self.text("general.architecture")? != "llama" {
             return Ok(matrix);
         }
         // In files of this architecture the pairs are neighbours.
-        let size = dimensions[0] / self.count(heads)?;
+        let heads = self.count("llama.attention.head_count")?;
+        let of_keys = self.count_if_there("llama.attention.head_count_kv")?.unwrap_or(heads);
+        let heads = if name.contains("attn_q.") { heads } else { of_keys };
+        let size = dimensions[0] / heads.max(1);
         let of_head = |first: usize| (0..2).flat_map(move |i| (first + i..first + size).step_by(2));
         let apart: Vec<usize> = (0..dimensions[0]).step_by(size).flat_map(of_head).collect();
         Ok(matrix.reordered(dimensions[0], &apart))

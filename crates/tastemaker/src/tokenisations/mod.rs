@@ -174,19 +174,19 @@ impl Tokenisation {
             let (name, found) = if width > codes { ("width", width) } else { ("codes", codes) };
             let expected = || format!("at most {}, the number of items", data.n_items());
             let many = *found > data.n_items();
-            return many.then(|| setting(name, found, expected()).at("tokenisation"));
+            return many.then(|| setting(name, found, expected()));
         }
         let Self::SemanticIds(SemanticIds { model, codes, .. }) = self else { return None };
         if !has_texts(data) {
             let expected = "random-ids, since the items have no texts";
-            return Some(setting("tokenisation", "semantic-ids", expected));
+            return Some(setting("ids of items", "semantic-ids", expected));
         }
         if *codes > data.n_items() {
             let expected = format!("at most {}, the number of items", data.n_items());
-            return Some(setting("codes", codes, expected).at("tokenisation"));
+            return Some(setting("codes", codes, expected));
         }
         let encoder = SentenceEncoder::read(model, Precision::F32).err();
-        encoder.map(|error| Error::from(error).at("tokenisation.model"))
+        encoder.map(|error| Error::from(error).at("model"))
     }
 
     /// The codes of the items of `data`, of which `split` says what is learnt from; embeddings of
@@ -201,12 +201,15 @@ impl Tokenisation {
         let seeds = seeds.child("tokenisation");
         let of_levels: Vec<Vec<u32>> = match self {
             Self::SemanticIds(SemanticIds { model, quantiser, .. }) => {
-                let TextEmbeddings { width, values, .. } =
+                let TextEmbeddings { width, values, identity } =
                     TextEmbeddings::of_items(data, model, kept)?;
                 match quantiser {
                     Quantiser::KMeans => residual_codes(values, width, (levels, codes), &seeds),
                     Quantiser::RqVae(rq_vae) => {
-                        rq_vae.codes(&values, width, (levels, codes), &seeds)?
+                        let learn = || rq_vae.codes(&values, width, (levels, codes), &seeds);
+                        let seed = seeds.seed();
+                        let of = format!("{identity} {rq_vae:?} {levels} {codes} {seed}");
+                        rq_vae::kept(kept, &of, learn)?
                     }
                 }
             }

@@ -1,9 +1,12 @@
 //! Residual codes that a variational autoencoder learns.
 
+use std::io::Write;
+use std::path::Path;
+
 use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::SeedTree;
+use tastemaker_core::{SeedTree, artifact};
 use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::fused::{Activation, Linear, Precision};
 use tastemaker_nn::parameters::{Init, Parameters};
@@ -81,6 +84,33 @@ impl RqVae {
         }
         Ok(model.loss(&tensor(values, width)?)?.1)
     }
+}
+
+/// The codes that `learn` finds, or those that it found before, which are kept in `folder`, if there is
+/// one, under a name that follows from `of`, all that they follow from: to learn them again takes
+/// minutes, and on another machine they could be others.
+pub(super) fn kept(
+    folder: Option<&Path>,
+    of: &str,
+    learn: impl FnOnce() -> Result<Vec<Vec<u32>>>,
+) -> Result<Vec<Vec<u32>>> {
+    let identity = artifact::sha256(of.as_bytes());
+    let path = folder.map(|folder| folder.join(format!("codes-{}.json", &identity[..16])));
+    if let Some(path) = path.as_ref().filter(|path| path.exists()) {
+        let text = fs_err::read_to_string(path)
+            .map_err(|source| tastemaker_core::Error::read(path, source))?;
+        return serde_json::from_str(&text).map_err(|error| Error::Run {
+            path: path.clone(),
+            problem: format!("these are no codes of items: {error}"),
+        });
+    }
+    let codes = learn()?;
+    if let Some(path) = path {
+        let text =
+            serde_json::to_string(&codes).map_err(|error| Error::Serialise(error.to_string()))?;
+        artifact::write_atomically(&path, |out| writeln!(out, "{text}"))?;
+    }
+    Ok(codes)
 }
 
 fn tensor(values: &[f32], width: usize) -> tastemaker_nn::Result<Tensor> {

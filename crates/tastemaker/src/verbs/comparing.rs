@@ -9,8 +9,11 @@ use serde::Serialize;
 use tastemaker_core::SeedTree;
 use tastemaker_eval::significance::{Comparison, benjamini_hochberg, holm};
 
+use tastemaker_eval::metrics::Better;
+
+use super::evaluating::column;
 use super::report::{ArmReport, Report};
-use crate::study::RunFolder;
+use crate::study::{RunFolder, Study};
 use crate::{Error, Result};
 
 /// Bootstrap samples, and random signs, of a comparison.
@@ -22,8 +25,8 @@ const RESAMPLES: usize = 10_000;
 pub struct Family {
     /// The metric, over the test targets.
     pub metric: String,
-    /// The arm with which the others are compared: of those with the best mean over the validation
-    /// targets the first.
+    /// The arm with which the others are compared: the one with the best mean over the validation
+    /// targets, of equal ones the first.
     pub against: String,
     /// The others.
     pub arms: Vec<Compared>,
@@ -51,12 +54,15 @@ type PerUser = BTreeMap<String, (f64, f64)>;
 ///
 /// # Errors
 /// If a run's file of users cannot be read.
-pub fn compare(report: &Report) -> Result<Vec<Family>> {
+pub fn compare(study: &Study, report: &Report) -> Result<Vec<Family>> {
     let Some(first) = report.arms.first() else { return Ok(vec![]) };
     let mut families = Vec::new();
-    for (i, cell) in first.validation.iter().enumerate() {
-        let mean = |arm: &ArmReport| arm.validation.get(i).map_or(f64::NAN, |cell| cell.mean);
-        let best = report.arms.iter().reduce(|a, b| if mean(b) > mean(a) { b } else { a });
+    let metrics = study.evaluate.metrics.iter();
+    for (i, (cell, metric)) in first.validation.iter().zip(metrics).enumerate() {
+        let sign = if metric.as_dyn().better() == Better::Higher { 1.0 } else { -1.0 };
+        let good =
+            |arm: &ArmReport| arm.validation.get(i).map_or(f64::NAN, |cell| sign * cell.mean);
+        let best = report.arms.iter().reduce(|a, b| if good(b) > good(a) { b } else { a });
         let Some(best) = best.filter(|_| report.arms.len() > 1) else { return Ok(vec![]) };
         let Some(values) = users(best, &cell.metric)? else { continue };
         let mut arms = Vec::new();
@@ -104,7 +110,7 @@ fn read(path: &Path, metric: &str) -> Result<Option<Vec<(String, f64)>>> {
         fs_err::File::open(path).map_err(|source| tastemaker_core::Error::read(path, source))?;
     let reader = SerializedFileReader::new(file.into_file());
     let reader = reader.map_err(|error| failed(format!("this is no file of users: {error}")))?;
-    let name = metric.replace(' ', "_");
+    let name = column(metric);
     let columns = reader.metadata().file_metadata().schema_descr().columns();
     let Some(column) = columns.iter().position(|column| column.name() == name) else {
         return Ok(None);

@@ -32,9 +32,15 @@ pub fn evaluate(folder: &Path, part: Part, settings: Option<&Evaluate>) -> Resul
     Ok(evaluator.evaluate(&*recommender, &run.data.dataset, &run.split, part, &seeds)?.summary)
 }
 
+/// What the column of a metric is called: what a schema cannot say of it is an underscore.
+pub(super) fn column(metric: &str) -> String {
+    let said = |c: char| c.is_ascii_alphanumeric() || "@-.".contains(c);
+    metric.chars().map(|c| if said(c) { c } else { '_' }).collect()
+}
+
 /// Writes the values of every user to a Parquet file: the outside id and a column a metric.
 pub(super) fn write_users(path: &Path, data: &Prepared, evaluation: &Evaluation) -> Result<()> {
-    let names = evaluation.per_user.iter().map(|column| column.metric.replace(' ', "_"));
+    let names = evaluation.per_user.iter().map(|values| column(&values.metric));
     let columns: Vec<String> = names.map(|name| format!("required double {name};")).collect();
     let columns = columns.concat();
     let schema = format!("message users {{ required binary user (string); {columns} }}");

@@ -11,7 +11,7 @@ use super::{FitContext, failed};
 use crate::Result;
 use crate::paradigms::ItemPrompt;
 use crate::tokenisations::{Codes, Tokenisation};
-use crate::trie::{Beam, Search};
+use crate::trie::{Beam, MOST_BEAMS, Search};
 
 /// Queries whose items are written together.
 const QUERIES_A_PASS: usize = 64;
@@ -67,7 +67,7 @@ impl Generated {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_nn::Result<Vec<Vec<(ItemId, f32)>>> {
-        let most = self.beams.max(options.n);
+        let most = self.beams.max(options.n.min(MOST_BEAMS));
         let all = (self.codes.trie(), |item| self.codes.of(item));
         let search = |query: &RecQuery<'_>| {
             Search::new(all, (query, options), most, self.tokens(query.history))

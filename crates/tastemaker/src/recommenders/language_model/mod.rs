@@ -289,7 +289,8 @@ impl LanguageModel {
                 problems.push(unsuitable(key, reason));
             }
         }
-        problems.extend(self.tokenisation.as_ref().and_then(|of| of.unsuitable(data)));
+        let tokenisation = self.tokenisation.as_ref().and_then(|of| of.unsuitable(data));
+        problems.extend(tokenisation.map(|problem| problem.at("tokenisation")));
         if taught(data, split).next().is_none() {
             let reason = "no user has two interactions in the training part".to_owned();
             problems.push(unsuitable("", reason));

@@ -22,8 +22,8 @@ const MOST_CASES: usize = 500;
 /// Questions that are answered together.
 const QUESTIONS_A_PASS: usize = 64;
 
-/// The most tokens of an answer that is written here.
-const LONGEST: usize = 32;
+/// The most tokens of an answer that is written here; right ones are cut off there, too.
+const LONGEST: usize = 64;
 
 /// How well a task is answered about users' validation targets (the first of each).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,7 +33,10 @@ struct Judged<'a> {
     question: &'a str,
     /// Questions that were asked, each about another user.
     n: usize,
-    /// The share that is answered to the letter, writing the likeliest token each time.
+    /// The share of them that lost the oldest items of the history, or their end, for want of room.
+    cut: f64,
+    /// The share that is answered as the tokenizer writes what is right, writing the likeliest token
+    /// each time.
     exact: f64,
     /// Where right answers are numbers: the root of the mean squared and the mean absolute error over
     /// those that are answered by a number.
@@ -64,8 +67,8 @@ struct Texts {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Numbers {
-    rmse: f64,
-    mae: f64,
+    rmse: Option<f64>,
+    mae: Option<f64>,
     /// Answers that are no number.
     no_number: usize,
 }
@@ -94,11 +97,16 @@ fn judge<'t>(
     let (data, mut rng) = (teacher.data, seeds.rng());
     let place = |user: UserId| (user, teacher.split.cuts(user).validation.start as usize);
     let cases = teacher.split.iter_cases(data, Part::Validation).map(|case| place(case.user));
-    let mut asked: Vec<(Vec<u32>, String)> = Vec::new();
+    let (mut asked, mut cut): (Vec<(Vec<u32>, String)>, usize) = (Vec::new(), 0);
     for at in cases {
         let Some(case) = teacher.case_at(task, at, &mut rng) else { continue };
-        let question = reader.question(teacher.speech, &task.question, &case)?.tokens;
-        asked.push((question, teacher.speech.fill(&task.answer, &case)?));
+        let question = reader.question(teacher.speech, &task.question, &case)?;
+        cut += usize::from(question.left_out > 0 || question.ends_early);
+        // As the tokenizer writes it, which may know no capitals and no spaces.
+        let mut right = reader.answer(&teacher.speech.fill(&task.answer, &case)?)?;
+        right.pop();
+        right.truncate(LONGEST);
+        asked.push((question.tokens, reader.tokenizer.decode(&right)?));
         if asked.len() == MOST_CASES {
             break;
         }
@@ -116,6 +124,7 @@ fn judge<'t>(
         family: &task.family,
         question: &task.source,
         n,
+        cut: cut as f64 / n.max(1) as f64,
         exact: exact as f64 / n.max(1) as f64,
         error: numbers(&pairs),
         text: written.then(|| texts(&pairs)),
@@ -139,19 +148,19 @@ fn texts(pairs: &[(String, &str)]) -> Texts {
 
 /// The errors where every right answer is a number.
 fn numbers(pairs: &[(String, &str)]) -> Option<Numbers> {
-    let right: Vec<f64> = pairs.iter().map(|(_, r)| r.parse().ok()).collect::<Option<_>>()?;
-    let answers = pairs.iter().map(|(answer, _)| answer.trim().parse::<f64>().ok());
-    let pairs = answers.zip(&right).filter_map(|(answer, right)| Some(answer? - right));
-    let errors: Vec<f64> = pairs.collect();
+    // Some tokenizers write 4. 5.
+    let number = |text: &str| text.replace(' ', "").parse::<f64>().ok();
+    let right: Vec<f64> = pairs.iter().map(|(_, right)| number(right)).collect::<Option<_>>()?;
+    let answers = pairs.iter().map(|(answer, _)| number(answer));
+    let errors = answers.zip(&right).filter_map(|(answer, right)| Some(answer? - right));
+    let errors: Vec<f64> = errors.collect();
     let mean = |of: fn(f64) -> f64| {
-        errors.iter().map(|&error| of(error)).sum::<f64>() / errors.len() as f64
+        let sum: f64 = errors.iter().map(|&error| of(error)).sum();
+        (!errors.is_empty()).then(|| sum / errors.len() as f64)
     };
     let no_number = right.len() - errors.len();
-    (!errors.is_empty()).then(|| Numbers {
-        rmse: mean(|e| e * e).sqrt(),
-        mae: mean(f64::abs),
-        no_number,
-    })
+    let rmse = mean(|error| error * error).map(f64::sqrt);
+    (!right.is_empty()).then(|| Numbers { rmse, mae: mean(f64::abs), no_number })
 }
 
 /// The likeliest tokens one after the other, up to what ends an answer.

@@ -6,7 +6,7 @@ mod tasks;
 mod written;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Dataset, ItemId, RecQuery, Recommender, artifact};
@@ -24,7 +24,7 @@ use super::{FitContext, FitRecommender, Given, check, validate};
 use crate::error::setting;
 use crate::prompts::Shown;
 use crate::study::costs;
-use crate::tokenisations::Tokenisation;
+use crate::tokenisations::{RandomIds, Tokenisation};
 use crate::train::{
     Facts, Outcome, Question, Schedule, StageCost, Trainer, Training, Windows, remove_checkpoint,
 };
@@ -40,6 +40,9 @@ const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// Questions, and as many answers, that a tokenizer learns from at most.
 const MOST_TEXTS: usize = 20_000;
+
+/// Windows about which every task is asked before anything learns.
+const FIRST_WINDOWS: usize = 20;
 
 /// What stands around a code.
 const CODE: (char, char) = ('⟨', '⟩');
@@ -259,6 +262,10 @@ impl TextToText {
         let (names, codes) = self.names(context)?;
         let speech = Speech::new(context.data, &names, &context.seeds);
         let teacher = self.teacher(context, (&speech, &tasks));
+        // What a task says of single interactions is seen to be sayable before anything learns.
+        let windows = self.windows(context);
+        let first = &windows.in_order()[..windows.len().min(FIRST_WINDOWS)];
+        teacher.texts(first, usize::MAX / 2, &context.seeds.child("first"))?;
         let tokenizer = self.tokenizer(context, &teacher, &codes)?;
         let end = tokenizer.token(END).ok_or_else(|| {
             setting("the tokenizer", "without the token that ends answers", "the run's own")
@@ -269,19 +276,20 @@ impl TextToText {
         let of_answer = if shape.has_encoder() { longest } else { longest / 4 };
         let most = (if shape.has_encoder() { longest } else { longest - of_answer }, of_answer);
         let reader = Reader { tokenizer, end, most };
+        let called = artifact::sha256(names.join("\n").as_bytes());
         let names = Arc::new(Names::new(&names, &reader, self.beams)?);
         let asking = Asking { task, speech, reader, last_items: self.last_items };
-        let identity = self.identity(context)?;
+        let identity = self.identity(context, &called)?;
         Ok(Setup { asking: Arc::new(asking), names, tasks, n_tokens, identity })
     }
 
-    /// SHA-256 of everything that a trained model follows from.
-    fn identity(&self, context: &FitContext<'_>) -> Result<String> {
+    /// SHA-256 of everything that a trained model follows from, `called` that of the items' names.
+    fn identity(&self, context: &FitContext<'_>, called: &str) -> Result<String> {
         let settings =
             serde_json::to_string(self).map_err(|error| Error::Serialise(error.to_string()))?;
         let (data, split) = (&context.data.hash, context.split.hash());
         let (seed, seen) = (context.seeds.seed(), context.allow_seen);
-        Ok(artifact::sha256(format!("{settings} {data} {split} {seed} {seen}").as_bytes()))
+        Ok(artifact::sha256(format!("{settings} {called} {data} {split} {seed} {seen}").as_bytes()))
     }
 
     fn written(&self, model: &Transformer, setup: &Setup) -> Result<Written> {
@@ -305,7 +313,8 @@ impl TextToText {
         let mut facts = Facts::new(context.data, context.split, model.shape());
         facts.n_items = setup.n_tokens;
         let teacher = self.teacher(context, (&setup.asking.speech, &setup.tasks));
-        let objective = Answers { teacher: &teacher, reader: &setup.asking.reader };
+        let failed = Mutex::default();
+        let objective = Answers { teacher: &teacher, reader: &setup.asking.reader, failed };
         let checkpoint = context.checkpoints.map(|folder| folder.join(CHECKPOINT_FILE));
         let trainer = Trainer {
             settings: &self.training,
@@ -364,6 +373,9 @@ impl FitRecommender for TextToText {
             _ => {
                 self.learn(&model, &setup, context)?;
                 if let (Some(path), Some(folder)) = (&file, context.checkpoints) {
+                    let (about, tensors) = (setup.identity.clone(), tensors(&model, |_| true)?);
+                    Checkpoint { about, tensors }.write(path)?;
+                    remove_checkpoint(&folder.join(CHECKPOINT_FILE))?;
                     let (frozen, seeds) = (model.frozen(self.training.precision)?, &context.seeds);
                     let teacher = self.teacher(context, (&setup.asking.speech, &setup.tasks));
                     let asked = (&teacher, &setup.asking.reader);
@@ -373,9 +385,6 @@ impl FitRecommender for TextToText {
                         &seeds.child("judged"),
                         folder,
                     )?;
-                    let (about, tensors) = (setup.identity.clone(), tensors(&model, |_| true)?);
-                    Checkpoint { about, tensors }.write(path)?;
-                    remove_checkpoint(&folder.join(CHECKPOINT_FILE))?;
                 }
             }
         }
@@ -419,6 +428,11 @@ impl FitRecommender for TextToText {
         });
         if let ItemNames::Codes(tokenisation) = &self.names {
             problems.extend(tokenisation.problem().map(|problem| problem.at("names.codes")));
+            if tokenisation.beams() != RandomIds::default().beams {
+                let expected = "left out: those of text-to-text itself are kept";
+                let problem = setting("beams", tokenisation.beams(), expected);
+                problems.push(problem.at("names.codes"));
+            }
         }
         problems.extend(tasks::problems(&self.tasks, &self.families));
         problems.extend(check("last-items", self.last_items, 1..=10_000));

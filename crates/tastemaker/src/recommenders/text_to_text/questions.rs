@@ -1,5 +1,7 @@
 //! Questions about interactions.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use candle_core::Tensor;
 use minijinja::context;
 use minijinja::value::Value;
@@ -12,10 +14,10 @@ use tastemaker_nn::text::TextTokenizer;
 use tastemaker_nn::transformer::Sides;
 
 use super::tasks::Asked;
-use crate::Result;
 use crate::objectives::{Objective, next_item};
 use crate::prompts::{Template, of_item, of_user};
 use crate::train::{self, BatchBuilder, Facts, Window};
+use crate::{Error, Result};
 
 /// What ends an answer.
 pub(super) const END: &str = "</s>";
@@ -146,7 +148,8 @@ impl<'a> Teacher<'a> {
         if task.speaks_of("candidates") {
             case.candidates.extend(case.item);
             for _ in 1..self.candidates {
-                case.candidates.extend(self.not_met(met, rng));
+                let other = self.not_met(met, rng);
+                case.candidates.extend(other.filter(|item| !case.candidates.contains(item)));
             }
             case.candidates.shuffle(rng);
         }
@@ -156,9 +159,7 @@ impl<'a> Teacher<'a> {
     /// An item that is none of those; nothing where most are.
     fn not_met(&self, met: &[ItemId], rng: &mut ChaCha8Rng) -> Option<ItemId> {
         let n = u32::try_from(self.data.n_items()).expect("items are numbered in 32 bits");
-        let any = (0..100).map(|_| ItemId(rng.random_range(0..n)));
-        let mut any = any.collect::<Vec<_>>().into_iter();
-        any.find(|item| !met.contains(item))
+        (0..100).map(|_| ItemId(rng.random_range(0..n))).find(|item| !met.contains(item))
     }
 
     /// Questions about a window with their answers, as often as each task is asked.
@@ -201,6 +202,8 @@ pub(super) struct Read {
     pub(super) tokens: Vec<u32>,
     /// Items of the history that were left out, the oldest ones.
     pub(super) left_out: usize,
+    /// Whether its end was cut off.
+    pub(super) ends_early: bool,
 }
 
 /// Reads what is said.
@@ -229,8 +232,9 @@ impl Reader {
             let text = speech.fill(asked, &case)?;
             let mut tokens = self.tokenizer.encode_as_it_is(&[&text])?.concat();
             if tokens.len() <= most || case.history.is_empty() || !tells {
+                let ends_early = tokens.len() > most;
                 tokens.truncate(most);
-                return Ok(Read { text, tokens, left_out });
+                return Ok(Read { text, tokens, left_out, ends_early });
             }
         }
         unreachable!("the last has no history")
@@ -249,9 +253,15 @@ impl Reader {
 pub(super) struct Answers<'a> {
     pub(super) teacher: &'a Teacher<'a>,
     pub(super) reader: &'a Reader,
+    /// The first question that could not be asked.
+    pub(super) failed: Mutex<Option<Error>>,
 }
 
 impl Answers<'_> {
+    fn failed(&self) -> MutexGuard<'_, Option<Error>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(
         &self,
         task: &Asked,
@@ -299,12 +309,16 @@ impl Objective for Answers<'_> {
         batch: &mut BatchBuilder,
     ) {
         for (task, case) in self.teacher.questions(window, rng) {
-            // What cannot be said was said when the tokenizer learnt, which has shown the error.
-            let _ = self.add(task, &case, batch, facts.has_encoder);
+            if let Err(error) = self.add(task, &case, batch, facts.has_encoder) {
+                self.failed().get_or_insert(error);
+            }
         }
     }
 
     fn loss(&self, asked: &train::Asked<'_>, _rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        if let Some(error) = self.failed().take() {
+            return Err(error);
+        }
         next_item::softmax(asked)
     }
 }

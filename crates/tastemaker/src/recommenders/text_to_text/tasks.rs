@@ -23,6 +23,9 @@ const SLOTS: [&str; 9] = [
     "verdict",
 ];
 
+/// Those that are of an interaction.
+const OF_INTERACTIONS: [&str; 4] = ["explanation", "rating", "review", "summary"];
+
 /// The families of P5 as they are shipped.
 const P5: &str = include_str!("../../../prompts/p5.toml");
 
@@ -116,7 +119,7 @@ impl Asked {
         self.answer.speaks_of("item")
             && !self.question.speaks_of("item")
             && !self.speaks_of("verdict")
-            && !["rating", "review", "summary", "explanation"].iter().any(|s| self.speaks_of(s))
+            && !OF_INTERACTIONS.iter().any(|slot| self.speaks_of(slot))
     }
 }
 
@@ -126,7 +129,18 @@ pub(super) fn problems(tasks: &[TextTask], families: &[String]) -> Vec<Error> {
     for (i, task) in tasks.iter().enumerate() {
         let at = |problem: Error| problem.at(&format!("tasks.{i}"));
         problems.extend(check("times", task.times, 1..=1000).map(at));
-        problems.extend(Asked::new(task).err().map(at));
+        match Asked::new(task) {
+            Ok(asked)
+                if asked.speaks_of("verdict")
+                    && OF_INTERACTIONS.iter().any(|s| asked.speaks_of(s)) =>
+            {
+                let expected =
+                    "one that speaks of no rating or text, which what was not met does not have";
+                problems.push(at(setting("question", "one with a verdict", expected)));
+            }
+            Ok(_) => {}
+            Err(problem) => problems.push(at(problem)),
+        }
     }
     let known: BTreeSet<&str> = tasks.iter().map(|task| &task.family[..]).collect();
     for family in families.iter().filter(|family| !known.contains(family.as_str())) {
@@ -148,9 +162,8 @@ pub(super) fn unsuitable(tasks: &[TextTask], families: &[String], data: &Dataset
         let own = || tasks.iter().filter(|task| task.family == *family);
         let lacking: Vec<&str> =
             own().filter_map(|task| Asked::new(task).ok()?.lacking(data)).collect();
-        if lacking.len() == own().count() {
-            let expected =
-                format!("families that speak of no {}, which the data lacks", lacking[0]);
+        if let Some(slot) = lacking.first().filter(|_| lacking.len() == own().count()) {
+            let expected = format!("families that speak of no {slot}, which the data lacks");
             problems.push(setting("families", family, expected));
         }
     }

@@ -8,7 +8,8 @@ use tastemaker_nn::transformer::{Frozen, Input};
 use super::questions::{Case, Read, Reader, Speech};
 use super::tasks::Asked;
 use super::{NAME, unsuitable};
-use crate::trie::{Beam, Search, Trie};
+use crate::error::setting;
+use crate::trie::{Beam, MOST_BEAMS, Search, Trie};
 use crate::{Error, Result};
 
 /// Queries that are answered together.
@@ -55,7 +56,18 @@ impl Asking {
 
 impl Names {
     /// Of items with these names, as answers are read.
+    ///
+    /// # Errors
+    /// If a name is longer than answers are.
     pub(super) fn new(names: &[String], reader: &Reader, beams: usize) -> Result<Self> {
+        for name in names {
+            let n = reader.tokenizer.encode_as_it_is(&[name])?.concat().len();
+            if n >= reader.most.1 {
+                let found = format!("room for {} tokens of an answer", reader.most.1 - 1);
+                let expected = format!("{n} or more, which {name:?} needs");
+                return Err(setting("max-length", found, expected).at("backbone"));
+            }
+        }
         let read = |name: &String| match &name[..] {
             "" => Ok(vec![]),
             name => reader.answer(name),
@@ -79,7 +91,7 @@ impl Written {
         questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(self.begin));
         let memory = self.model.memory(&Input::of(&questions))?;
         let names = (&self.names.trie, |item: ItemId| &self.names.tokens[item.index()][..]);
-        let most = self.names.beams.max(options.n);
+        let most = self.names.beams.max(options.n.min(MOST_BEAMS));
         let search = |(query, question)| {
             let read = if memory.is_some() { vec![self.begin] } else { question };
             Search::new(names, (query, options), most, read)
