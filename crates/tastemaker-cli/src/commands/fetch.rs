@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// The hub
     #[arg(long, default_value = HUB)]
     hub: String,
-    /// The variable of the environment with the key of models that need permission; HF_TOKEN where it
+    /// The variable of the environment with the key of models that need permission; `HF_TOKEN` where it
     /// is the usual hub
     #[arg(long)]
     key_variable: Option<String>,
