@@ -222,6 +222,5 @@ fn write_failed(path: &Path, source: std::io::Error) -> Error {
 }
 
 fn setting(name: &str, found: &str, expected: &str) -> Error {
-    let (name, found) = (name.to_owned(), found.to_owned());
-    tastemaker_core::Error::Setting { name, found, expected: expected.to_owned() }.into()
+    tastemaker_core::Error::setting(name, found, expected).into()
 }

@@ -1,7 +1,5 @@
 //! One pass over ranked lists.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 use tastemaker_core::splits::{EvalCase, Part, SplitSets};
 use tastemaker_core::{
@@ -233,16 +231,12 @@ impl Evaluator {
                 queries.push(RecQuery { user, history: case.history, candidates });
             }
             let lists = recommender.recommend(&queries, &options)?;
-            for (list, query, case) in
-                lists.iter().zip(&queries).zip(block).map(|((l, q), c)| (l, q, c))
-            {
-                let n_candidates = match query.candidates {
-                    Some(candidates) => candidates.len(),
-                    None => {
-                        data.n_items() - options.seen(query).iter().collect::<HashSet<_>>().len()
-                    }
+            for ((list, query), case) in lists.iter().zip(&queries).zip(block) {
+                let (candidates, seen) = match query.candidates {
+                    Some(candidates) => (candidates.len(), &[][..]),
+                    None => (data.n_items(), options.seen(query)),
                 };
-                let about = About { history: case.history, n_candidates, ground: &ground };
+                let about = About { history: case.history, candidates, seen, ground: &ground };
                 self.add(&mut sums, list, case.targets, &about);
             }
         }
@@ -271,7 +265,8 @@ impl Evaluator {
         }
         let (mut sums, mut users) = (self.sums(ground.n_items()), Vec::new());
         for (user, list, targets) in lists {
-            let about = About { history: &[], n_candidates: list.items.len(), ground };
+            let candidates = list.items.len();
+            let about = About { history: &[], candidates, seen: &[], ground };
             self.add(&mut sums, list, targets, &about);
             users.push(user);
         }

@@ -25,10 +25,20 @@ pub struct Ground {
 pub struct About<'a> {
     /// What the user met before.
     pub history: &'a [ItemId],
-    /// Items among which the list was ranked.
-    pub n_candidates: usize,
+    /// Items that could have been ranked, those that were seen among them.
+    pub candidates: usize,
+    /// Items of those that were left out since they were seen; one can stand there twice.
+    pub seen: &'a [ItemId],
     /// What is known of items.
     pub ground: &'a Ground,
+}
+
+impl About<'_> {
+    /// Items among which the list was ranked.
+    pub fn n_candidates(&self) -> usize {
+        let seen: BTreeSet<ItemId> = self.seen.iter().copied().collect();
+        self.candidates - seen.len()
+    }
 }
 
 impl Ground {

@@ -30,9 +30,7 @@ impl Source for Together {
     fn read(&self) -> Result<RawData> {
         let found = self.of.len();
         if found < 2 {
-            let expected = "two or more".to_owned();
-            let (name, found) = ("the sources of together".to_owned(), found.to_string());
-            return Err(Error::Setting { name, found, expected });
+            return Err(Error::setting("the sources of together", found, "two or more"));
         }
         let (mut parts, mut names) = (Vec::new(), Vec::new());
         for source in &self.of {

@@ -34,12 +34,8 @@ impl Metric for Auc {
         usize::MAX
     }
 
-    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
-        None
-    }
-
     fn of_user(&self, list: &RankedList, targets: &[ItemId], about: &About<'_>) -> Option<f64> {
-        Some(auc(list, targets, about.n_candidates))
+        Some(auc(list, targets, about.n_candidates()))
     }
 }
 

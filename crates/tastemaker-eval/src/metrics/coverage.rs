@@ -1,7 +1,6 @@
 //! Share of the catalog that is recommended to anybody.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::ItemId;
 
 use super::Metric;
 
@@ -33,10 +32,6 @@ impl Metric for Coverage {
 
     fn k(&self) -> usize {
         self.k
-    }
-
-    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
-        None
     }
 
     fn of_exposure(&self, exposure: &[u32]) -> Option<f64> {

@@ -44,10 +44,6 @@ impl Metric for Diversity {
         self.k
     }
 
-    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
-        None
-    }
-
     fn needs(&self) -> Need<'_> {
         Need::Categories(self.attribute.as_deref())
     }

@@ -1,7 +1,6 @@
 //! How evenly items are recommended, in nats.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::ItemId;
 
 use super::Metric;
 
@@ -38,10 +37,6 @@ impl Metric for Entropy {
 
     fn range(&self) -> (f64, f64) {
         (0.0, f64::INFINITY)
-    }
-
-    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
-        None
     }
 
     fn of_exposure(&self, exposure: &[u32]) -> Option<f64> {

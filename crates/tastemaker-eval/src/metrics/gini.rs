@@ -1,7 +1,6 @@
 //! How unequally items are recommended.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::ItemId;
 
 use super::{Better, Metric};
 
@@ -39,10 +38,6 @@ impl Metric for Gini {
 
     fn better(&self) -> Better {
         Better::Lower
-    }
-
-    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
-        None
     }
 
     fn of_exposure(&self, exposure: &[u32]) -> Option<f64> {

@@ -32,12 +32,8 @@ impl Metric for GroupedAuc {
         usize::MAX
     }
 
-    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
-        None
-    }
-
     fn of_user(&self, list: &RankedList, targets: &[ItemId], about: &About<'_>) -> Option<f64> {
-        Some(auc::auc(list, targets, about.n_candidates))
+        Some(auc::auc(list, targets, about.n_candidates()))
     }
 
     fn weight(&self, targets: &[ItemId]) -> f64 {

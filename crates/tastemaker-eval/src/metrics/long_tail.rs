@@ -43,10 +43,6 @@ impl Metric for LongTail {
         self.k
     }
 
-    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
-        None
-    }
-
     fn needs(&self) -> Need<'_> {
         Need::Popularity
     }

@@ -92,8 +92,10 @@ pub trait Metric: Send + Sync {
     }
 
     /// The value of one user's list, best item first; the metric is the mean over users. `None`
-    /// for metrics of all lists together.
-    fn of_list(&self, list: &[ItemId], targets: &[ItemId]) -> Option<f64>;
+    /// for metrics of all lists together, and those that must know more ([`Metric::of_user`]).
+    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
+        None
+    }
 
     /// [`Metric::of_list`], of a list with all that is known of it and of its user.
     fn of_user(&self, list: &RankedList, targets: &[ItemId], _about: &About<'_>) -> Option<f64> {

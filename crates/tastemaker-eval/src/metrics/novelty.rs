@@ -41,10 +41,6 @@ impl Metric for Novelty {
         (0.0, f64::INFINITY)
     }
 
-    fn of_list(&self, _list: &[ItemId], _targets: &[ItemId]) -> Option<f64> {
-        None
-    }
-
     fn needs(&self) -> Need<'_> {
         Need::Popularity
     }

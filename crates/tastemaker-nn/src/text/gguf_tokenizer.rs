@@ -77,8 +77,7 @@ pub(super) fn byte_pairs(file: &Gguf) -> Result<Tokenizer> {
     if file.text("tokenizer.ggml.pre")? == "qwen2" {
         inner.with_normalizer(Some(NFC)).map_err(unfit(file))?;
     }
-    add(&mut inner, file, &tokens, CONTROL)?;
-    add(&mut inner, file, &tokens, USER_DEFINED)?;
+    add(&mut inner, file, &tokens)?;
     begin(&mut inner, file, &tokens, whole)?;
     Ok(inner)
 }
@@ -111,8 +110,7 @@ pub(super) fn pieces(file: &Gguf) -> Result<Tokenizer> {
     }
     inner.with_normalizer(Some(Normalizers::new(normalisers))).map_err(unfit(file))?;
     inner.with_decoder(Some(Decoders::new(decoders)));
-    add(&mut inner, file, &tokens, CONTROL)?;
-    add(&mut inner, file, &tokens, USER_DEFINED)?;
+    add(&mut inner, file, &tokens)?;
     begin(&mut inner, file, &tokens, true)?;
     Ok(inner)
 }
@@ -164,15 +162,17 @@ fn unfit<E: std::fmt::Display>(file: &Gguf) -> impl Fn(E) -> Error + use<'_, E> 
     move |error| file.failed(format!("its tokens do not fit: {error}"))
 }
 
-/// Makes the tokens of this kind stand for themselves; those of control are special.
-fn add(inner: &mut Tokenizer, file: &Gguf, tokens: &[&str], kind: i32) -> Result<()> {
+/// Makes tokens of control, which are special, and then those that users define stand for themselves.
+fn add(inner: &mut Tokenizer, file: &Gguf, tokens: &[&str]) -> Result<()> {
     let kinds = file.integers("tokenizer.ggml.token_type")?;
-    let own = tokens.iter().zip(kinds).filter(|(_, own)| *own == kind);
-    let special = kind == CONTROL;
-    let own =
-        own.map(|(token, _)| AddedToken::from((*token).to_owned(), special).normalized(!special));
-    let added = if special { inner.add_special_tokens(own) } else { inner.add_tokens(own) };
-    added.map(drop).map_err(unfit(file))
+    for (kind, special) in [(CONTROL, true), (USER_DEFINED, false)] {
+        let own = tokens.iter().zip(&kinds).filter(|(_, own)| **own == kind);
+        let own = own
+            .map(|(token, _)| AddedToken::from((*token).to_owned(), special).normalized(!special));
+        let added = if special { inner.add_special_tokens(own) } else { inner.add_tokens(own) };
+        added.map_err(unfit(file))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

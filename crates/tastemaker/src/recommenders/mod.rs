@@ -149,6 +149,14 @@ pub(crate) fn has_texts(data: &Dataset) -> bool {
     items.any(|item| words(&data.catalog.text(item)).next().is_some())
 }
 
+/// What went wrong, as the recommender of this name says it.
+fn failed(recommender: &'static str) -> impl Fn(crate::Error) -> tastemaker_core::Error {
+    move |error| match error {
+        crate::Error::Core(error) => error,
+        error => tastemaker_core::Error::Recommender { recommender, source: error.into() },
+    }
+}
+
 fn without_texts(recommender: &'static str) -> crate::Error {
     let reason = "the items have no texts".to_owned();
     tastemaker_core::Error::Unsuitable { recommender, reason }.into()

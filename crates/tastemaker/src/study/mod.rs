@@ -1,6 +1,7 @@
 //! What is compared with what: one file that says everything that influences a number.
 
 use serde::{Deserialize, Serialize};
+use tastemaker_core::Dataset;
 use tastemaker_core::prepare::PrepareOptions;
 use tastemaker_core::sources::AnySource;
 use tastemaker_core::splits::AnySplit;
@@ -124,6 +125,12 @@ impl Default for Evaluate {
 }
 
 impl Evaluate {
+    /// Which of the metrics `data` cannot support, and why.
+    pub(crate) fn unsuitable(&self, data: &Dataset) -> Vec<Problem> {
+        let reasons = self.metrics.iter().filter_map(|metric| metric.unsuitable(data));
+        reasons.map(|reason| Problem::new(format!("evaluate.metrics: {reason}"))).collect()
+    }
+
     /// The evaluator that these settings describe.
     pub fn evaluator(&self) -> Result<Evaluator> {
         let candidates = match self.sampled {

@@ -14,11 +14,22 @@ const ROWS: usize = 256;
 /// For each level the code of each of `values` [n, width]: the nearest centroid of what the levels
 /// before have left of it.
 pub fn residual_codes(
-    mut values: Vec<f32>,
+    values: Vec<f32>,
     width: usize,
     (levels, codes): (usize, usize),
     seeds: &SeedTree,
 ) -> Vec<Vec<u32>> {
+    let levels = residual_means(values, width, (levels, codes), seeds);
+    levels.into_iter().map(|(_, own)| own).collect()
+}
+
+/// [`residual_codes`] with the centroids of each level: [codes, width].
+pub(super) fn residual_means(
+    mut values: Vec<f32>,
+    width: usize,
+    (levels, codes): (usize, usize),
+    seeds: &SeedTree,
+) -> Vec<(Vec<f32>, Vec<u32>)> {
     let mut of_levels = Vec::with_capacity(levels);
     for level in 0..levels as u64 {
         let (centroids, own) = k_means(&values, width, codes, &seeds.index(level));
@@ -26,7 +37,7 @@ pub fn residual_codes(
             let centroid = &centroids[code as usize * width..][..width];
             row.iter_mut().zip(centroid).for_each(|(value, centre)| *value -= centre);
         }
-        of_levels.push(own);
+        of_levels.push((centroids, own));
     }
     of_levels
 }

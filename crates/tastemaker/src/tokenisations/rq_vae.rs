@@ -11,7 +11,7 @@ use tastemaker_nn::adamw::AdamW;
 use tastemaker_nn::fused::{Activation, Linear, Precision};
 use tastemaker_nn::parameters::{Init, Parameters};
 
-use super::rq_kmeans::{k_means, nearest};
+use super::rq_kmeans::{nearest, residual_means};
 use crate::recommenders::check;
 use crate::{Error, Result};
 
@@ -178,14 +178,9 @@ impl Autoencoder {
     fn begin_at_means(&self, x: &Tensor, codes: usize, seeds: &SeedTree) -> Result<()> {
         let z = self.half("encoder", x)?;
         let width = z.dim(1).map_err(tastemaker_nn::Error::from)?;
-        let mut rest = rows(&z)?;
-        for level in 0..self.levels {
-            let (centroids, own) = k_means(&rest, width, codes, &seeds.index(level as u64));
-            self.parameters.replace(&name("level", level, "centroids"), &centroids)?;
-            for (row, &code) in rest.chunks_exact_mut(width).zip(&own) {
-                let centroid = &centroids[code as usize * width..][..width];
-                row.iter_mut().zip(centroid).for_each(|(value, centre)| *value -= centre);
-            }
+        let means = residual_means(rows(&z)?, width, (self.levels, codes), seeds);
+        for (level, (centroids, _)) in means.iter().enumerate() {
+            self.parameters.replace(&name("level", level, "centroids"), centroids)?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use tastemaker_core::{SeedTree, artifact};
 use tastemaker_eval::{Evaluation, Summary};
 
 use super::Ended;
-use crate::study::{Evaluate, Problem, RunFolder};
+use crate::study::{Evaluate, RunFolder};
 use crate::{Error, Result};
 
 /// Evaluates the recommender of the run in `folder` over the targets of `part`, as `settings` say
@@ -21,9 +21,7 @@ use crate::{Error, Result};
 pub fn evaluate(folder: &Path, part: Part, settings: Option<&Evaluate>) -> Result<Summary> {
     let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
     let settings = settings.unwrap_or(&run.study.evaluate);
-    let reasons = settings.metrics.iter().filter_map(|m| m.unsuitable(&run.data.dataset));
-    let problems: Vec<Problem> =
-        reasons.map(|reason| Problem::new(format!("evaluate.metrics: {reason}"))).collect();
+    let problems = settings.unsuitable(&run.data.dataset);
     if !problems.is_empty() {
         return Err(Error::Study(problems));
     }

@@ -65,9 +65,7 @@ fn suits(study: &Study, (data, split, others): Read<'_>) -> Result<()> {
         let reasons = arm.recommender.as_dyn().unsuitable(&given);
         reasons.iter().map(|reason| arm.problem(reason)).collect()
     };
-    let of_metrics = study.evaluate.metrics.iter();
-    let of_metrics = of_metrics.filter_map(|metric| metric.unsuitable(&data.dataset));
-    let of_metrics = of_metrics.map(|reason| Problem::new(format!("evaluate.metrics: {reason}")));
+    let of_metrics = study.evaluate.unsuitable(&data.dataset);
     let problems: Vec<Problem> = study.arm.iter().flat_map(of_arm).chain(of_metrics).collect();
     if problems.is_empty() { Ok(()) } else { Err(Error::Study(problems)) }
 }

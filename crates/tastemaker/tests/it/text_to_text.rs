@@ -3,8 +3,7 @@ use std::collections::BTreeSet;
 use tastemaker::core::catalog::{Attribute, Column};
 use tastemaker::core::splits::{LeaveLastOut, Split};
 use tastemaker::core::{
-    Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree,
-    TieOrder, UserId,
+    Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, SeedTree, TieOrder, UserId,
 };
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, EncoderDecoder};
 use tastemaker::nn::fused::Positions;
@@ -14,6 +13,7 @@ use tastemaker::recommenders::{
 use tastemaker::tokenisations::{RandomIds, Tokenisation};
 
 use crate::text::context;
+use crate::tokenisations::ask;
 use crate::training::{N_ITEMS, rounds};
 
 fn next_item() -> TextTask {
@@ -51,18 +51,6 @@ fn model(backbone: AnyBackbone) -> TextToText {
     (model.training.batch_size, model.training.learning_rate) = (16, 1e-3);
     model.training.validate_every = 20;
     model
-}
-
-fn ask(
-    recommender: &dyn Recommender,
-    (history, candidates): (&[u32], Option<&[u32]>),
-    (n, allow_seen): (usize, bool),
-) -> RankedList {
-    let ties = TieOrder::new(N_ITEMS as usize, &SeedTree::new(1));
-    let items = |items: &[u32]| items.iter().copied().map(ItemId).collect::<Vec<_>>();
-    let (history, candidates) = (items(history), candidates.map(items));
-    let query = RecQuery { user: None, history: &history, candidates: candidates.as_deref() };
-    recommender.recommend(&[query], &RankOptions { n, allow_seen, ties: &ties }).unwrap().remove(0)
 }
 
 #[test]

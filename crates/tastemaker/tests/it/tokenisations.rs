@@ -35,7 +35,7 @@ fn random(beams: usize) -> Tokenisation {
     Tokenisation::RandomIds(RandomIds { levels: 1, codes: 8, beams })
 }
 
-fn ask(
+pub(crate) fn ask(
     recommender: &dyn Recommender,
     (history, candidates): (&[u32], Option<&[u32]>),
     (n, allow_seen): (usize, bool),

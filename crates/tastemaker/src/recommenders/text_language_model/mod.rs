@@ -10,7 +10,7 @@ use tastemaker_endpoint::{Client, Endpoint};
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::{CausalModel, TextTokenizer};
 
-use super::{FitContext, FitRecommender, Given};
+use super::{FitContext, FitRecommender, Given, failed};
 use crate::error::setting;
 use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
@@ -236,12 +236,6 @@ impl Recommender for Fitted {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_core::Result<Vec<RankedList>> {
-        let failed = |error: Error| match error {
-            Error::Core(error) => error,
-            error => {
-                tastemaker_core::Error::Recommender { recommender: NAME, source: error.into() }
-            }
-        };
-        queries.iter().map(|query| self.rank(query, options).map_err(failed)).collect()
+        queries.iter().map(|query| self.rank(query, options).map_err(failed(NAME))).collect()
     }
 }

@@ -7,10 +7,11 @@ use serde::Serialize;
 use tastemaker_core::splits::Part;
 use tastemaker_core::{SeedTree, UserId, artifact};
 use tastemaker_eval::generation;
-use tastemaker_nn::transformer::{Frozen, Input};
+use tastemaker_nn::transformer::Frozen;
 
 use super::questions::{Reader, Teacher};
 use super::tasks::Asked;
+use super::written::{read, scores_after};
 use crate::{Error, Result};
 
 /// The file of what is found, in the run's folder.
@@ -169,25 +170,19 @@ fn answer(
     reader: &Reader,
     mut questions: Vec<Vec<u32>>,
 ) -> Result<Vec<String>> {
-    questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(begin));
-    let memory = model.memory(&Input::of(&questions))?;
+    let memory = read(model, begin, &mut questions)?;
     let mut written: Vec<Vec<u32>> = vec![vec![]; questions.len()];
     let mut open = vec![1; questions.len()];
-    let read = |i: usize| if memory.is_some() { vec![begin] } else { questions[i].clone() };
+    let first = |i: usize| if memory.is_some() { vec![begin] } else { questions[i].clone() };
     for _ in 0..LONGEST.min(reader.most.1) {
         let going: Vec<usize> = (0..open.len()).filter(|&i| open[i] == 1).collect();
         if going.is_empty() {
             break;
         }
         let sequences: Vec<Vec<u32>> =
-            going.iter().map(|&i| [&read(i)[..], &written[i]].concat()).collect();
-        let hidden = match memory.as_ref().map(|memory| memory.repeated(&open)) {
-            Some(memory) => model.last_hidden_reading(&memory.input(&sequences), Some(&memory))?,
-            None => model.last_hidden(&Input::of(&sequences))?,
-        };
+            going.iter().map(|&i| [&first(i)[..], &written[i]].concat()).collect();
         let n_tokens = begin as usize;
-        let mut scores = vec![0.0; going.len() * n_tokens];
-        model.score(&hidden, n_tokens, &mut scores);
+        let scores = scores_after(model, (memory.as_ref(), &open), &sequences, n_tokens)?;
         for (&i, scores) in going.iter().zip(scores.chunks_exact(n_tokens)) {
             let best = (0..).zip(scores).max_by(|a: &(u32, _), b| a.1.total_cmp(b.1));
             match best {

@@ -262,10 +262,6 @@ impl TextToText {
         let (names, codes) = self.names(context)?;
         let speech = Speech::new(context.data, &names, &context.seeds);
         let teacher = self.teacher(context, (&speech, &tasks));
-        // What a task says of single interactions is seen to be sayable before anything learns.
-        let windows = self.windows(context);
-        let first = &windows.in_order()[..windows.len().min(FIRST_WINDOWS)];
-        teacher.texts(first, usize::MAX / 2, &context.seeds.child("first"))?;
         let tokenizer = self.tokenizer(context, &teacher, &codes)?;
         let end = tokenizer.token(END).ok_or_else(|| {
             setting("the tokenizer", "without the token that ends answers", "the run's own")
@@ -313,6 +309,9 @@ impl TextToText {
         let mut facts = Facts::new(context.data, context.split, model.shape());
         facts.n_items = setup.n_tokens;
         let teacher = self.teacher(context, (&setup.asking.speech, &setup.tasks));
+        // What a task says of single interactions is seen to be sayable before anything learns.
+        let first = &windows.in_order()[..windows.len().min(FIRST_WINDOWS)];
+        teacher.texts(first, usize::MAX / 2, &context.seeds.child("first"))?;
         let failed = Mutex::default();
         let objective = Answers { teacher: &teacher, reader: &setup.asking.reader, failed };
         let checkpoint = context.checkpoints.map(|folder| folder.join(CHECKPOINT_FILE));
@@ -376,15 +375,12 @@ impl FitRecommender for TextToText {
                     let (about, tensors) = (setup.identity.clone(), tensors(&model, |_| true)?);
                     Checkpoint { about, tensors }.write(path)?;
                     remove_checkpoint(&folder.join(CHECKPOINT_FILE))?;
-                    let (frozen, seeds) = (model.frozen(self.training.precision)?, &context.seeds);
+                    let written = self.written(&model, &setup)?;
                     let teacher = self.teacher(context, (&setup.asking.speech, &setup.tasks));
-                    let asked = (&teacher, &setup.asking.reader);
-                    judged::write(
-                        (&frozen, setup.n_tokens),
-                        asked,
-                        &seeds.child("judged"),
-                        folder,
-                    )?;
+                    let (asked, seeds) = ((&teacher, &setup.asking.reader), &context.seeds);
+                    let answers = (&written.model, setup.n_tokens);
+                    judged::write(answers, asked, &seeds.child("judged"), folder)?;
+                    return Ok(Box::new(written));
                 }
             }
         }

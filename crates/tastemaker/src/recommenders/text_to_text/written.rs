@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use tastemaker_core::{ItemId, RankOptions, RankedList, RecQuery, Recommender};
-use tastemaker_nn::transformer::{Frozen, Input};
+use tastemaker_nn::transformer::{Frozen, Input, Memory};
 
+use super::super::failed;
 use super::questions::{Case, Read, Reader, Speech};
 use super::tasks::Asked;
 use super::{NAME, unsuitable};
+use crate::Result;
 use crate::error::setting;
 use crate::trie::{Beam, MOST_BEAMS, Search, Trie};
-use crate::{Error, Result};
 
 /// Queries that are answered together.
 const QUERIES_A_PASS: usize = 32;
@@ -60,19 +61,15 @@ impl Names {
     /// # Errors
     /// If a name is longer than answers are.
     pub(super) fn new(names: &[String], reader: &Reader, beams: usize) -> Result<Self> {
-        for name in names {
-            let n = reader.tokenizer.encode_as_it_is(&[name])?.concat().len();
-            if n >= reader.most.1 {
+        let mut tokens = reader.tokenizer.encode_as_it_is(names)?;
+        for (own, name) in tokens.iter_mut().zip(names).filter(|(own, _)| !own.is_empty()) {
+            if own.len() >= reader.most.1 {
                 let found = format!("room for {} tokens of an answer", reader.most.1 - 1);
-                let expected = format!("{n} or more, which {name:?} needs");
+                let expected = format!("{} or more, which {name:?} needs", own.len());
                 return Err(setting("max-length", found, expected).at("backbone"));
             }
+            own.push(reader.end);
         }
-        let read = |name: &String| match &name[..] {
-            "" => Ok(vec![]),
-            name => reader.answer(name),
-        };
-        let tokens = names.iter().map(read).collect::<Result<Vec<_>>>()?;
         let trie = Trie::new((0..).map(ItemId).zip(tokens.iter().map(Vec::as_slice)));
         Ok(Self { tokens, trie, beams })
     }
@@ -87,9 +84,7 @@ impl Written {
     ) -> Result<Vec<Vec<(ItemId, f32)>>> {
         let questions = queries.iter().map(|query| Ok(self.asking.question(query)?.tokens));
         let mut questions = questions.collect::<Result<Vec<Vec<u32>>>>()?;
-        // A question is never empty for a transformer.
-        questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(self.begin));
-        let memory = self.model.memory(&Input::of(&questions))?;
+        let memory = read(&self.model, self.begin, &mut questions)?;
         let names = (&self.names.trie, |item: ItemId| &self.names.tokens[item.index()][..]);
         let most = self.names.beams.max(options.n.min(MOST_BEAMS));
         let search = |(query, question)| {
@@ -104,15 +99,9 @@ impl Written {
             if sequences.is_empty() {
                 break;
             }
-            let hidden = match memory.as_ref().map(|memory| memory.repeated(&times)) {
-                Some(memory) => {
-                    self.model.last_hidden_reading(&memory.input(&sequences), Some(&memory))?
-                }
-                None => self.model.last_hidden(&Input::of(&sequences))?,
-            };
             let n_tokens = self.begin as usize;
-            let mut scores = vec![0.0; sequences.len() * n_tokens];
-            self.model.score(&hidden, n_tokens, &mut scores);
+            let scores =
+                scores_after(&self.model, (memory.as_ref(), &times), &sequences, n_tokens)?;
             let mut scores = scores.chunks_exact(n_tokens);
             for search in &mut searches {
                 search.go_on(&mut scores);
@@ -120,6 +109,34 @@ impl Written {
         }
         Ok(searches.into_iter().map(Search::found).collect())
     }
+}
+
+/// What an encoder, if there is one, finds in questions; one that is empty, which a transformer cannot
+/// read, becomes the token with which a decoder begins.
+pub(super) fn read(
+    model: &Frozen,
+    begin: u32,
+    questions: &mut [Vec<u32>],
+) -> Result<Option<Memory>> {
+    questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(begin));
+    Ok(model.memory(&Input::of(questions))?)
+}
+
+/// The scores of the first `n_tokens` tokens after each of `sequences`: [sequences, tokens]. Of what an
+/// encoder has found, each part is looked at by as many of them as is said.
+pub(super) fn scores_after(
+    model: &Frozen,
+    (memory, times): (Option<&Memory>, &[usize]),
+    sequences: &[Vec<u32>],
+    n_tokens: usize,
+) -> Result<Vec<f32>> {
+    let hidden = match memory.map(|memory| memory.repeated(times)) {
+        Some(memory) => model.last_hidden_reading(&memory.input(sequences), Some(&memory))?,
+        None => model.last_hidden(&Input::of(sequences))?,
+    };
+    let mut scores = vec![0.0; sequences.len() * n_tokens];
+    model.score(&hidden, n_tokens, &mut scores);
+    Ok(scores)
 }
 
 impl Recommender for Written {
@@ -132,20 +149,14 @@ impl Recommender for Written {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_core::Result<Vec<RankedList>> {
-        let failed = |error: Error| match error {
-            Error::Core(error) => error,
-            error => {
-                tastemaker_core::Error::Recommender { recommender: NAME, source: error.into() }
-            }
-        };
         let names_candidates = self.asking.task.speaks_of("candidates");
         if names_candidates && queries.iter().any(|query| query.candidates.is_none()) {
             let reason = "its question names candidates, so it ranks among sampled items alone";
-            return Err(failed(unsuitable(reason)));
+            return Err(failed(NAME)(unsuitable(reason)));
         }
         let mut lists = Vec::with_capacity(queries.len());
         for queries in queries.chunks(QUERIES_A_PASS) {
-            let found = self.write(queries, options).map_err(failed)?;
+            let found = self.write(queries, options).map_err(failed(NAME))?;
             lists.extend(
                 found.into_iter().map(|items| options.ties.top_n(items.into_iter(), options.n)),
             );
