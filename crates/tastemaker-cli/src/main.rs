@@ -7,6 +7,7 @@ use clap::Parser;
 use tracing_subscriber::filter::LevelFilter;
 
 mod commands;
+mod jobs;
 mod meter;
 mod output;
 mod progress;

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use tastemaker::nn::fused::operations;
 use tastemaker::train::{Cost, Meter};
 
 /// Ticks a second in which Linux tells processor time.
@@ -19,12 +20,13 @@ struct Beginning {
     instant: Instant,
     cpu_seconds: f64,
     memory: u64,
+    operations: u64,
 }
 
 impl Beginning {
     fn now() -> Self {
         let (cpu_seconds, memory) = (cpu_seconds(), memory("VmRSS:"));
-        Self { instant: Instant::now(), cpu_seconds, memory }
+        Self { instant: Instant::now(), cpu_seconds, memory, operations: operations() }
     }
 }
 
@@ -48,6 +50,7 @@ impl Meter for Process {
             cpu_seconds: cpu_seconds() - begun.cpu_seconds,
             peak_memory: memory("VmHWM:"),
             start_memory: begun.memory,
+            operations: operations() - begun.operations,
         }
     }
 }
@@ -64,7 +67,18 @@ fn cpu_seconds() -> f64 {
 /// The memory, in bytes, that the process table has under this name, 0 where it does not say.
 fn memory(name: &str) -> u64 {
     let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
-    let memory = status.lines().find_map(|line| line.strip_prefix(name));
-    let kib = memory.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kibibytes(&status, name)
+}
+
+/// What a line that begins with `name` says in KiB, in bytes; 0 where there is none.
+fn kibibytes(text: &str, name: &str) -> u64 {
+    let said = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = said.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// Memory that is free, or soon would be, in bytes; 0 where the system does not say.
+pub(crate) fn available_memory() -> u64 {
+    let all = fs_err::read_to_string("/proc/meminfo").unwrap_or_default();
+    kibibytes(&all, "MemAvailable:")
 }

@@ -32,6 +32,18 @@ pub(crate) fn write<T: Serialize>(
     Ok(())
 }
 
+/// The same of several values, one of which stands by itself.
+pub(crate) fn write_all<T: Serialize>(
+    format: Format,
+    values: &Vec<T>,
+    table: impl FnOnce(&Vec<T>) -> String,
+) -> anyhow::Result<()> {
+    match (format, &values[..]) {
+        (Format::Json, [value]) => write(format, value, |_| String::new()),
+        _ => write(format, values, table),
+    }
+}
+
 /// A table with these headings, whose columns from `numbers` on are aligned to the right.
 pub(crate) fn table(headings: &[String], numbers: usize, rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();

@@ -7,6 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tastemaker::StudyObserver;
 use tastemaker::core::prepare::Prepared;
 use tastemaker::core::splits::SplitSets;
+use tastemaker::hygiene::{Finding, Verdict};
+use tastemaker::search::Trial;
 use tastemaker::train::{Event, Meter, ObjectiveLoss, Observer};
 
 use crate::meter::Process;
@@ -138,5 +140,23 @@ impl StudyObserver for Progress {
         let what =
             if ended { format!("has ended before, see {folder}") } else { format!("in {folder}") };
         self.with(|state| state.say(&format!("{arm}, seed {seed}, {what}")));
+    }
+
+    fn trial(&self, arm: &str, trial: &Trial) {
+        let Trial { settings, validation, .. } = trial;
+        let said = |(keys, value)| format!("{keys} = {value}");
+        let settings: Vec<String> = settings.iter().map(said).collect();
+        let settings =
+            if settings.is_empty() { "as written".to_owned() } else { settings.join(", ") };
+        self.with(|state| state.say(&format!("{arm}, trial: {validation:.4}  {settings}")));
+    }
+
+    fn hygiene(&self, findings: &[Finding]) {
+        let grave = findings.iter().filter(|finding| finding.verdict > Verdict::Fine);
+        self.with(|state| {
+            for Finding { check, verdict, message } in grave {
+                state.say(&format!("{}: {check}: {message}", verdict.name()));
+            }
+        });
     }
 }

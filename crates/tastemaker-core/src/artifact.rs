@@ -51,6 +51,19 @@ impl Permissions for tempfile::Builder<'_, '_> {
     }
 }
 
+/// Waits until no other process holds the lock of `path`, and holds it until the file that is given back
+/// is dropped, or the process ends in whatever way.
+pub fn lock(path: &Path) -> Result<std::fs::File> {
+    let failed = |source: std::io::Error| Error::Write { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        fs_err::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut options = std::fs::File::options();
+    let file = options.create(true).append(true).open(path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
 /// SHA-256 of `bytes` in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))

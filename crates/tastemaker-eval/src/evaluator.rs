@@ -106,6 +106,9 @@ pub struct Summary {
     pub protocol: String,
     /// In the order in which they were asked for.
     pub metrics: Vec<Value>,
+    /// The share of lists that hold equal scores, which chance has put into order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ties: Option<f64>,
 }
 
 /// The value of one metric.
@@ -128,6 +131,8 @@ struct Sums {
     /// How much each user counts.
     weights: Vec<Vec<f64>>,
     exposure: Vec<Vec<u32>>,
+    /// Lists with equal scores.
+    tied: usize,
 }
 
 impl Evaluator {
@@ -308,10 +313,13 @@ impl Evaluator {
             per_user: vec![Vec::new(); self.metrics.len()],
             weights: vec![Vec::new(); self.metrics.len()],
             exposure: self.metrics.iter().map(exposure).collect(),
+            tied: 0,
         }
     }
 
     fn add(&self, sums: &mut Sums, list: &RankedList, targets: &[ItemId], about: &About<'_>) {
+        sums.tied +=
+            usize::from(list.scores.windows(2).any(|pair| pair[0].total_cmp(&pair[1]).is_eq()));
         let values = sums.per_user.iter_mut().zip(&mut sums.weights);
         let columns = values.zip(&mut sums.exposure);
         for (metric, ((values, weights), exposure)) in self.metrics.iter().zip(columns) {
@@ -333,6 +341,7 @@ impl Evaluator {
                 reason: "no user has anything to foretell in it".to_owned(),
             });
         }
+        let ties = Some(sums.tied as f64 / users.len() as f64);
         let (mut metrics, mut per_user) = (Vec::new(), Vec::new());
         let columns = sums.per_user.into_iter().zip(sums.weights).zip(sums.exposure);
         for (metric, ((values, weights), exposure)) in self.metrics.iter().zip(columns) {
@@ -354,7 +363,7 @@ impl Evaluator {
                 per_user.push(PerUser { metric: label, values });
             }
         }
-        Ok(Evaluation { summary: Summary { protocol, metrics }, users, per_user })
+        Ok(Evaluation { summary: Summary { protocol, metrics, ties }, users, per_user })
     }
 
     fn label(&self, metric: &AnyMetric) -> String {

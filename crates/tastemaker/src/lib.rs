@@ -6,11 +6,14 @@
 //! [`core`], [`eval`] and [`nn`].
 
 mod error;
+pub mod hygiene;
 pub mod memorisation;
 pub mod objectives;
 pub mod paradigms;
 pub mod prompts;
 pub mod recommenders;
+pub mod report;
+pub mod search;
 pub mod study;
 pub mod text;
 pub mod tokenisations;
@@ -30,8 +33,8 @@ pub use tastemaker_endpoint as endpoint;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
-    ArmReport, Cell, Compared, Costs, Family, Listed, Matched, PromptOf, Recommendation, Report,
-    StudyObserver, TitleIndex, Whose, check, compare, evaluate, probe, prompt, recommend, train,
+    Listed, Matched, Plan, PlannedArm, PlannedStage, PromptOf, Recommendation, StudyObserver,
+    TitleIndex, Whose, check, evaluate, plan, probe, prompt, recommend, report, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.

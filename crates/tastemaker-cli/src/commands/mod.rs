@@ -13,6 +13,9 @@ mod list;
 mod probe;
 mod prompt;
 mod recommend;
+mod report;
+mod selection;
+mod study;
 mod train;
 
 /// The verbs.
@@ -23,6 +26,10 @@ pub(crate) enum Command {
     Data(data::Command),
     /// Train every arm of a study and evaluate it once
     Train(train::Arguments),
+    /// Run a study: every arm and seed as a process of its own, several at once, and its report
+    Study(study::Arguments),
+    /// Report what the runs of a study say
+    Report(report::Arguments),
     /// Evaluate a run again, by other metrics or another protocol
     Evaluate(evaluate::Arguments),
     /// Recommend with a trained run
@@ -44,6 +51,8 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
     match command {
         Command::Data(command) => data::run(command, global),
         Command::Train(arguments) => train::run(&arguments, global),
+        Command::Study(arguments) => study::run(&arguments, global),
+        Command::Report(arguments) => report::run(&arguments, global),
         Command::Evaluate(arguments) => evaluate::run(&arguments, global),
         Command::Recommend(arguments) => recommend::run(&arguments, global),
         Command::Prompt(arguments) => prompt::run(&arguments, global),

@@ -170,6 +170,22 @@ registry! {
 }
 
 impl AnyMetric {
+    /// Whether it tells how well targets are foretold, and not what else lists are.
+    pub fn is_of_accuracy(&self) -> bool {
+        matches!(
+            self,
+            Self::Auc(_)
+                | Self::GroupedAuc(_)
+                | Self::HitRate(_)
+                | Self::Map(_)
+                | Self::Mrr(_)
+                | Self::Ndcg(_)
+                | Self::Precision(_)
+                | Self::RPrecision(_)
+                | Self::Recall(_)
+        )
+    }
+
     /// The metrics of a study that names none.
     pub fn usual() -> Vec<Self> {
         vec![

@@ -237,6 +237,7 @@ fn product(
     }
     assert!(n <= out_stride && (m - 1) * out_stride + n <= out.len(), "out is too small");
     assert!(a.holds(m, k), "a factor is too small");
+    super::counted::count(if part == Part::Whole { m * n * k } else { m * n * k / 2 });
     if let Some(native) = b.precision.native() {
         return with_pairs(native, a, (m, k), |a| {
             native.product(kernel_bf16::Product { out, out_stride, add, m, a, b, part });

@@ -19,6 +19,7 @@
 mod attention;
 mod block;
 mod catalog_softmax;
+mod counted;
 mod embedding;
 mod features;
 mod intervals;
@@ -49,6 +50,7 @@ mod vocabulary;
 pub(crate) use block::PARAMETERS;
 pub use block::{Block, BlockShape, BlockWeights};
 pub use catalog_softmax::CatalogSoftmax;
+pub use counted::operations;
 pub use embedding::Embedding;
 pub use features::Features;
 pub(crate) use intervals::INTERVALS;

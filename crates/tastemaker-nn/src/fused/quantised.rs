@@ -224,6 +224,7 @@ pub fn multiply_quantised(matrices: &[Quantised], x: &[f32]) -> Vec<f32> {
     let Some(inputs) = matrices.first().map(|matrix| matrix.inputs) else { return Vec::new() };
     let (rows, outputs) =
         (x.len() / inputs, matrices.iter().map(Quantised::outputs).sum::<usize>());
+    super::counted::count(rows * outputs * inputs);
     let folded: Vec<Lanes> = x.as_chunks::<32>().0.iter().map(fold).collect();
     let factors = Factors { x, folded: &folded };
     let a_task = outputs.div_ceil(4 * rayon::current_num_threads()).max(OUTPUTS);

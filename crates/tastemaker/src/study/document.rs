@@ -63,6 +63,7 @@ impl Texts {
 }
 
 /// A study's tables and everything found wrong with them so far.
+#[derive(Clone)]
 pub(super) struct Document<'t> {
     pub(super) texts: &'t Texts,
     pub(super) table: DeTable<'t>,
@@ -81,10 +82,15 @@ impl<'t> Document<'t> {
             let place = error.span().map(|span| texts.place(span));
             document.problems.push(Problem::from_toml(&error, place));
         }
-        for line in &texts.overrides {
-            document.set(line);
-        }
+        document.set_all(|_| true);
         document
+    }
+
+    /// Puts the overrides into it whose paths are `wanted`.
+    pub(super) fn set_all(&mut self, wanted: impl Fn(&str) -> bool) {
+        for line in self.texts.overrides.iter().filter(|line| wanted(&line.path)) {
+            self.set(line);
+        }
     }
 
     fn set(&mut self, line: &'t Override) {

@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tastemaker_core::artifact::write_atomically;
 use tastemaker_core::prepare::{self, Prepared};
-use tastemaker_eval::Summary;
+use tastemaker_eval::{Evaluation, Summary};
 
-use super::{Arm, Study, costs};
+use super::{Arm, Study, UserValues, costs, users};
 use crate::train::StageCost;
 use crate::{Error, Result};
 
@@ -33,6 +33,9 @@ const STUDY_FILE: &str = "study.toml";
 
 /// The result of a run, in its folder.
 const METRICS_FILE: &str = "metrics.json";
+
+/// The test metrics of every user, in its folder.
+const USERS_FILE: &str = "users.parquet";
 
 /// The version of `metrics.json`; raised when its meaning changes.
 const VERSION: u32 = 1;
@@ -68,19 +71,30 @@ pub struct RunResult {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFolder {
     path: PathBuf,
+    /// The folder of what the runs of a study share.
+    shared: PathBuf,
+}
+
+/// The folder of the runs of a study, or of one of its regimes, below `out`.
+pub fn study_folder(out: &Path, study: &Study) -> PathBuf {
+    let folder = out.join(&study.study.name);
+    study.study.regime.iter().fold(folder, |folder, regime| folder.join(regime))
 }
 
 impl RunFolder {
     /// The folder of a study's arm and seed below `out`.
     pub fn of(out: &Path, study: &Study, arm: &Arm, seed: u64) -> Self {
-        let path = out.join(&study.study.name).join(&arm.name).join(format!("seed-{seed}"));
-        Self { path }
+        let path = study_folder(out, study).join(&arm.name).join(format!("seed-{seed}"));
+        Self { path, shared: out.join(&study.study.name) }
     }
 
     /// The folder at `path`, which must be one of ours.
     pub fn open(path: &Path) -> Result<Self> {
         if is_run(path) {
-            return Ok(Self { path: path.to_owned() });
+            let run = Self { path: path.to_owned(), shared: path.to_owned() };
+            let depth = if run.study()?.study.regime.is_some() { 3 } else { 2 };
+            let shared = path.ancestors().nth(depth).unwrap_or(path).to_owned();
+            return Ok(Self { shared, ..run });
         }
         let inside = runs_below(path);
         let problem = match (path.is_dir(), inside.first()) {
@@ -125,7 +139,7 @@ impl RunFolder {
         let own = self.file("data");
         if !own.exists() {
             let hash = &data.dataset.hash;
-            let shared = self.shared().join("data").join(&hash[..16.min(hash.len())]);
+            let shared = self.shared.join("data").join(&hash[..16.min(hash.len())]);
             if !shared.exists() {
                 prepare::write(data, &shared, false)?;
             }
@@ -134,14 +148,9 @@ impl RunFolder {
         Ok(write_atomically(&file, |out| out.write_all(text.as_bytes()))?)
     }
 
-    /// The folder of what the runs of a study share.
-    fn shared(&self) -> &Path {
-        self.path.ancestors().nth(2).unwrap_or(&self.path)
-    }
-
     /// The folder of the study's pre-trained models.
     pub fn pretrained(&self) -> PathBuf {
-        self.shared().join("pretrained")
+        self.shared.join("pretrained")
     }
 
     /// The study of the run.
@@ -186,9 +195,14 @@ impl RunFolder {
         costs::read(&self.path)
     }
 
-    /// The file with the values of every user.
-    pub fn users(&self) -> PathBuf {
-        self.file("users.parquet")
+    /// The test metrics of every user.
+    pub fn user_values(&self) -> Result<UserValues> {
+        users::read(&self.file(USERS_FILE))
+    }
+
+    /// Writes the test metrics of every user.
+    pub(crate) fn write_users(&self, data: &Prepared, evaluation: &Evaluation) -> Result<()> {
+        users::write(&self.file(USERS_FILE), data, evaluation)
     }
 }
 
@@ -222,11 +236,11 @@ fn is_run(path: &Path) -> bool {
     path.join(STUDY_FILE).is_file() && path.join("data").is_dir()
 }
 
-/// The runs in and below `path`, three folders deep (study, arm, seed), by name.
+/// The runs in and below `path`, four folders deep (study, regime, arm, seed), by name.
 fn runs_below(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut level = vec![path.to_owned()];
-    for _ in 0..3 {
+    for _ in 0..4 {
         let folders =
             level.iter().filter_map(|path| fs_err::read_dir(path).ok()).flatten().flatten();
         let mut next: Vec<PathBuf> =

@@ -10,7 +10,7 @@ use super::document::Document;
 
 /// What the top of a study says for every arm that is a language model, and its arms may say
 /// themselves.
-const SHARED: [&str; 3] = ["backbone", "training", "pretraining"];
+const SHARED: [&str; 4] = ["backbone", "training", "pretraining", "few-shot"];
 
 /// Which arms take over what, by keys: those of a section, of `training` those of single settings.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Inherited {
     ) {
         for name in SHARED {
             let Some(shared) = document.table.get(name) else { continue };
-            if name == "pretraining" && !adapts(model) {
+            if ["pretraining", "few-shot"].contains(&name) && !adapts(model) {
                 continue;
             }
             let mut note = |keys: String, taken: bool| {
@@ -77,7 +77,7 @@ impl Inherited {
                     continue;
                 }
                 let why = match name {
-                    "pretraining" => "no arm adapts a pre-trained language model",
+                    "pretraining" | "few-shot" => "no arm adapts a pre-trained language model",
                     _ => "no arm is a language model",
                 };
                 document.report_at(&keys, format!("{keys} has no effect, since {why}"));

@@ -1,5 +1,7 @@
 //! What is compared with what: one file that says everything that influences a number.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tastemaker_core::Dataset;
 use tastemaker_core::prepare::PrepareOptions;
@@ -18,13 +20,20 @@ mod folder;
 mod inherit;
 mod places;
 mod problem;
+mod regime;
 mod resolve;
+mod search;
+pub(crate) mod users;
+mod whole;
 
 pub use events::EventLog;
-pub use folder::{RunFolder, RunResult};
+pub use folder::{RunFolder, RunResult, study_folder};
 pub use places::Places;
 pub use problem::{Place, Problem};
-pub use resolve::{parse, read};
+pub use resolve::{parse, parse_all, read};
+pub use search::{Search, Space, Strategy};
+pub use users::UserValues;
+pub use whole::WholeStudy;
 
 /// A study, complete and checked: nothing in it still means "the default".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +51,9 @@ pub struct Study {
     pub arm: Vec<Arm>,
     /// How it is measured.
     pub evaluate: Evaluate,
+    /// How settings are searched for, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
     /// What whoever started it should know, such as settings of the command line that some arms do
     /// not take over.
     #[serde(skip)]
@@ -56,6 +68,20 @@ pub struct About {
     pub name: String,
     /// Every arm is run once with each seed.
     pub seeds: Vec<u64>,
+    /// Which of the file's regimes this is, where there are several; its runs stand in a folder of
+    /// this name below the study's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regime: Option<String>,
+}
+
+impl About {
+    /// The name with that of the regime, as it is shown.
+    pub fn title(&self) -> String {
+        match &self.regime {
+            Some(regime) => format!("{} ({regime})", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// One named recommender of a study.
@@ -66,6 +92,10 @@ pub struct Arm {
     pub name: String,
     /// What recommends.
     pub recommender: AnyRecommender,
+    /// What is searched for: settings of the recommender by their keys, such as
+    /// `training.learning-rate`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub space: BTreeMap<String, Space>,
     /// Where its settings are written, if they were read from a text.
     #[serde(skip)]
     pub places: Places,
@@ -149,10 +179,11 @@ impl Study {
         toml::to_string(self).map_err(|error| Error::Serialise(error.to_string()))
     }
 
-    /// The study with one arm and one seed only.
+    /// The study with one arm and one seed only, whose settings were searched for if they are.
     #[must_use]
     pub fn one(&self, arm: &Arm, seed: u64) -> Self {
-        let study = About { name: self.study.name.clone(), seeds: vec![seed] };
-        Self { study, arm: vec![arm.clone()], ..self.clone() }
+        let study = About { seeds: vec![seed], ..self.study.clone() };
+        let arm = Arm { space: BTreeMap::new(), ..arm.clone() };
+        Self { study, arm: vec![arm], search: None, ..self.clone() }
     }
 }

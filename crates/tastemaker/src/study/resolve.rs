@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, Texts};
 use super::inherit::Inherited;
-use super::{About, Arm, Evaluate, Places, Problem, Study};
+use super::{About, Arm, Evaluate, Places, Problem, Search, Study, regime};
 use crate::objectives::AnyObjective;
 use crate::paradigms::AnyParadigm;
 use crate::recommenders::{AnyRecommender, Auxiliary, Elsewhere, FewShot, ItemFeatures, ItemTexts};
@@ -24,7 +24,7 @@ use crate::train::Training;
 use crate::{Error, Result};
 
 /// Everything a study file can say at its top.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 11] = [
     "study",
     "dataset",
     "prepare",
@@ -32,8 +32,10 @@ const SECTIONS: [&str; 9] = [
     "backbone",
     "training",
     "pretraining",
+    "few-shot",
     "arm",
     "evaluate",
+    "search",
 ];
 
 /// The keys of an arm that is a language model which learns from the study's data alone.
@@ -49,15 +51,29 @@ pub fn read(path: &Path, overrides: &[String]) -> Result<Study> {
 /// Resolves `text`, the content of `file`, with `overrides`, each `a.b=c`, put into it.
 ///
 /// # Errors
-/// [`Error::Study`] with every mistake that was found.
+/// [`Error::Study`] with every mistake that was found, or that the file has several regimes.
 pub fn parse(file: &str, text: &str, overrides: &[String]) -> Result<Study> {
-    let texts = Texts::new(file, text, overrides);
-    let mut document = Document::parse(&texts);
-    let study = resolve(&mut document);
-    match study {
-        Some(study) if document.problems.is_empty() => Ok(study),
-        _ => Err(Error::Study(distinct(document.problems))),
+    let mut studies = parse_all(file, text, overrides)?;
+    match (studies.pop(), studies.is_empty()) {
+        (Some(study), true) => Ok(study),
+        _ => {
+            let message = format!("{file} has several regimes, expected a study without any");
+            Err(Error::Study(vec![Problem::new(message)]))
+        }
     }
+}
+
+/// The same of a file that may have several regimes, each of which is a study.
+pub fn parse_all(file: &str, text: &str, overrides: &[String]) -> Result<Vec<Study>> {
+    let texts = Texts::new(file, text, overrides);
+    let document = Document::parse(&texts);
+    let (mut studies, mut problems) = (Vec::new(), Vec::new());
+    for mut document in regime::documents(document) {
+        let study = resolve(&mut document);
+        problems.append(&mut document.problems);
+        studies.extend(study);
+    }
+    if problems.is_empty() { Ok(studies) } else { Err(Error::Study(distinct(problems))) }
 }
 
 /// Each mistake once: what several arms inherit is read for each of them.
@@ -87,6 +103,7 @@ fn resolve(document: &mut Document<'_>) -> Option<Study> {
     if let (Some(arms), Some(Evaluate { sampled: 0, .. })) = (&arm, &evaluate) {
         check_candidates(document, arms);
     }
+    let search = search(document, arm.as_deref().unwrap_or_default());
     Some(Study {
         study: about?,
         dataset: dataset?,
@@ -94,6 +111,7 @@ fn resolve(document: &mut Document<'_>) -> Option<Study> {
         split: split?,
         arm: arm?,
         evaluate: evaluate?,
+        search: search?,
         notes: std::mem::take(&mut document.notes),
     })
 }
@@ -153,6 +171,11 @@ fn check_about(document: &mut Document<'_>, about: &About) {
             format!("the study's name is {:?}, expected a name that a folder can have", about.name);
         document.report_at("study.name", message);
     }
+    if let Some(regime) = about.regime.as_ref().filter(|regime| !is_file_name(regime)) {
+        let message =
+            format!("a regime is called {regime:?}, expected a name that a folder can have");
+        document.report_at(&format!("regime.{regime}"), message);
+    }
     let distinct: BTreeSet<u64> = about.seeds.iter().copied().collect();
     if about.seeds.is_empty() || distinct.len() < about.seeds.len() {
         let message = format!("seeds are {:?}, expected one or more, all different", about.seeds);
@@ -163,6 +186,30 @@ fn check_about(document: &mut Document<'_>, about: &About) {
 fn is_file_name(name: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ' | '+' | '@');
     !name.is_empty() && !name.starts_with('.') && name.len() <= 100 && name.chars().all(plain)
+}
+
+/// How settings are searched for, if they are; nothing if that is wrong.
+#[expect(clippy::option_option, reason = "nothing to search for is not a mistake")]
+fn search(document: &mut Document<'_>, arms: &[Arm]) -> Option<Option<Search>> {
+    let spaces = arms.iter().any(|arm| !arm.space.is_empty());
+    if !document.table.contains_key("search") {
+        if spaces {
+            let message = "arms have a space, but there is no section `search`, expected for example \
+                           [search] with trials = 20";
+            document.problems.push(Problem::new(message.to_owned()));
+        }
+        return Some(None);
+    }
+    let search: Search = section(document, "search")?;
+    if let Some(problem) = search.problem() {
+        document.report_at("search", problem.to_string());
+        return None;
+    }
+    if !spaces {
+        let message = "search has no effect, since no arm has a space";
+        document.report_at("search", message);
+    }
+    Some(Some(search))
 }
 
 /// The metrics one by one, so that each mistake is reported.
@@ -222,9 +269,9 @@ fn check_names<'a>(document: &mut Document<'_>, arms: impl Iterator<Item = &'a A
         if !names.insert(name) {
             report(format!("two arms are called {name:?}"));
         }
-        if !is_file_name(name) || ["data", "pretrained"].contains(&name.as_str()) {
+        if !is_file_name(name) || ["data", "pretrained", "search"].contains(&name.as_str()) {
             report(format!(
-                "an arm's name is {name:?}, expected a name that a folder can have, not data or pretrained"
+                "an arm's name is {name:?}, expected a name that a folder can have, not data, pretrained or search"
             ));
         }
     }
@@ -252,6 +299,7 @@ fn resolve_arm<'t>(
         recommender => recommender.as_dyn().problems(),
     };
     document.problems.extend(problems.iter().map(|problem| arm.problem(problem)));
+    let fits = problems.is_empty();
     if !whole {
         return None;
     }
@@ -259,6 +307,12 @@ fn resolve_arm<'t>(
         AnyRecommender::LanguageModel(model) => model.resolve(),
         AnyRecommender::TextToText(model) => model.resolve(),
         _ => {}
+    }
+    // Of settings that do not fit as they are it is not known which others would.
+    for (keys, problem) in if fits { arm.space_problems() } else { vec![] } {
+        let message = format!("arm {:?}: space.{keys:?}: {problem}", arm.name);
+        let place = arm.places.find("space").cloned();
+        document.problems.push(Problem { message, place });
     }
     let Some(span) = twin else { return Some(vec![arm]) };
     match twin_of(&arm) {
@@ -298,7 +352,9 @@ fn twin_of(arm: &Arm) -> std::result::Result<Arm, String> {
         ));
     }
     let recommender = AnyRecommender::LanguageModel(model);
-    Ok(Arm { name: format!("{}-twin", arm.name), recommender, places: arm.places.clone() })
+    let mut space = arm.space.clone();
+    space.retain(|keys, _| !keys.starts_with("pretraining."));
+    Ok(Arm { name: format!("{}-twin", arm.name), recommender, space, places: arm.places.clone() })
 }
 
 /// The name of an arm as it was written.

@@ -18,6 +18,10 @@ pub struct Cost {
     /// before in the same process. 0 where the system does not say.
     #[serde(default)]
     pub start_memory: u64,
+    /// Floating-point operations of the matrix products, those of validation too; what a library
+    /// multiplies is not counted.
+    #[serde(default)]
+    pub operations: u64,
 }
 
 impl Cost {
@@ -29,7 +33,33 @@ impl Cost {
             cpu_seconds: self.cpu_seconds + next.cpu_seconds,
             peak_memory: self.peak_memory.max(next.peak_memory),
             start_memory: self.start_memory,
+            operations: self.operations + next.operations,
         }
+    }
+
+    /// The energy that it took, in watt-hours, by a model: [`WATTS_A_CORE`] for each second of a
+    /// processor and [`WATTS_A_GIBIBYTE`] for the most memory at once, all the time. Nothing is measured.
+    pub fn watt_hours(&self) -> f64 {
+        let memory = self.peak_memory as f64 / f64::from(1 << 30) * WATTS_A_GIBIBYTE;
+        (self.cpu_seconds * WATTS_A_CORE + self.seconds * memory) / 3600.0
+    }
+}
+
+/// Watts of a busy core: a server processor's rated power over its cores, such as 280 W over 28.
+pub const WATTS_A_CORE: f64 = 10.0;
+
+/// Watts of a GiB of memory: 3 W for 8 GB, as in `CodeCarbon`.
+pub const WATTS_A_GIBIBYTE: f64 = 0.375;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_of_two_cores_and_eight_gibibytes_takes_23_watt_hours() {
+        let cost =
+            Cost { seconds: 3600.0, cpu_seconds: 7200.0, peak_memory: 8 << 30, ..Cost::default() };
+        assert!((cost.watt_hours() - 23.0).abs() < 1e-12, "{}", cost.watt_hours());
     }
 }
 

@@ -1,21 +1,21 @@
 //! What can be done, one function a verb of the command line.
 
-mod comparing;
 mod evaluating;
 mod matching;
+mod planning;
 mod probing;
 mod prompting;
 mod recommending;
-mod report;
+mod reporting;
 mod training;
 
-pub use comparing::{Compared, Family, compare};
 pub use evaluating::evaluate;
 pub use matching::{Matched, TitleIndex};
+pub use planning::{Plan, PlannedArm, PlannedStage, plan};
 pub use probing::probe;
 pub use prompting::{PromptOf, prompt};
 pub use recommending::{Listed, Recommendation, Whose, recommend};
-pub use report::{ArmReport, Cell, Costs, Report};
+pub use reporting::report;
 pub use training::{StudyObserver, check, train};
 
 use std::path::PathBuf;

@@ -6,9 +6,13 @@ use tastemaker_core::prepare::{Prepared, prepare};
 use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{Recommender, SeedTree, artifact};
 
-use super::report::Report;
+use crate::hygiene::{Finding, Subject};
 use crate::recommenders::{FitContext, Given, Others};
-use crate::study::{Arm, EventLog, Problem, RunFolder, RunResult, Study, costs};
+use crate::report::Report;
+use crate::search::{Trial, search};
+use crate::study::{
+    Arm, EventLog, Problem, RunFolder, RunResult, Study, WholeStudy, costs, study_folder,
+};
 use crate::train::{Observer, StageCost};
 use crate::{Error, Result};
 
@@ -19,25 +23,60 @@ pub trait StudyObserver: Observer {
 
     /// A run begins, or was found to have ended before.
     fn run(&self, arm: &str, seed: u64, folder: &Path, ended: bool);
+
+    /// A trial of the search for an arm's settings has ended.
+    fn trial(&self, _arm: &str, _trial: &Trial) {}
+
+    /// What can make the numbers say something else than they seem to.
+    fn hygiene(&self, _findings: &[Finding]) {}
 }
 
 /// Runs every arm of `study` with every seed, in folders below `out`, and reports the metrics.
 ///
-/// Runs that have ended are not repeated; a run that was interrupted goes on from its last epoch.
-/// The test targets are looked at once, when a run ends.
+/// Arms that have a space are searched first. Runs that have ended are not repeated; a run that was
+/// interrupted goes on from its last epoch. The test targets are looked at once, when a run ends.
 pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<Report> {
     let ((data, split), others) = (read(study)?, Others::default());
     observer.data(&data, &split);
     let given = (&data, &split, &others);
     suits(study, given)?;
+    WholeStudy::note(study, out)?;
     let mut results = Vec::new();
     for arm in &study.arm {
+        let arm = searched(study, arm, given, out, observer)?;
         for &seed in &study.study.seeds {
-            let folder = RunFolder::of(out, study, arm, seed);
-            results.push((run(study, (arm, seed), given, &folder, observer)?, folder));
+            let folder = RunFolder::of(out, study, &arm, seed);
+            results.push((run(study, (&arm, seed), given, &folder, observer)?, folder));
         }
     }
-    Report::new(study, (&data, &split), &results)
+    let subject = Subject { study, data: &data, split: &split, results: &results };
+    let report = Report::new(&subject, out)?;
+    observer.hygiene(&report.hygiene);
+    Ok(report)
+}
+
+/// The arm with the settings that its search has found, if there is one.
+fn searched(
+    study: &Study,
+    arm: &Arm,
+    (data, split, others): Read<'_>,
+    out: &Path,
+    observer: &dyn StudyObserver,
+) -> Result<Arm> {
+    let Some(&seed) = study.study.seeds.first() else { return Ok(arm.clone()) };
+    let pretrained = RunFolder::of(out, study, arm, seed).pretrained();
+    let context = FitContext {
+        data: &data.dataset,
+        split,
+        seeds: SeedTree::new(seed),
+        checkpoints: None,
+        pretrained: Some(&pretrained),
+        others,
+        allow_seen: study.evaluate.allow_seen,
+        observer,
+    };
+    let folder = study_folder(out, study).join("search").join(&arm.name);
+    search(study, arm, &context, &folder, &|trial| observer.trial(&arm.name, trial))
 }
 
 /// Reads the data of `study` and says whether every arm can learn from it.
@@ -50,7 +89,7 @@ pub fn check(study: &Study) -> Result<()> {
 }
 
 /// The study's data, prepared and divided.
-fn read(study: &Study) -> Result<(Prepared, SplitSets)> {
+pub(super) fn read(study: &Study) -> Result<(Prepared, SplitSets)> {
     let data = prepare(&study.dataset, &study.prepare)?;
     let split = super::split(study, &data)?;
     Ok((data, split))
@@ -77,6 +116,8 @@ fn run(
     folder: &RunFolder,
     observer: &dyn StudyObserver,
 ) -> Result<RunResult> {
+    // A process that was told to stop can still be at it.
+    let lock = artifact::lock(&folder.path().join("lock"))?;
     let one = study.one(arm, seed);
     let study_hash = artifact::sha256(one.to_toml()?.as_bytes());
     if let Some(result) = folder.result()?
@@ -109,7 +150,7 @@ fn run(
     let evaluator = study.evaluate.evaluator()?;
     let of = |part| evaluator.evaluate(&*recommender, &data.dataset, split, part, &seeds);
     let (validation, test) = (of(Part::Validation)?, of(Part::Test)?);
-    super::evaluating::write_users(&folder.users(), data, &test)?;
+    folder.write_users(data, &test)?;
     let result = RunResult {
         version: RunResult::VERSION,
         tastemaker: env!("CARGO_PKG_VERSION").to_owned(),
@@ -123,6 +164,7 @@ fn run(
         test: test.summary,
     };
     folder.end(&result)?;
+    drop(lock);
     Ok(result)
 }
 

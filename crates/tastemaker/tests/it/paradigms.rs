@@ -311,8 +311,9 @@ impl Meter for Clock {
     }
 
     fn read(&self) -> Cost {
-        let seconds = self.seconds.load(std::sync::atomic::Ordering::Relaxed).into();
-        Cost { seconds, cpu_seconds: 2.0 * seconds, peak_memory: 5, start_memory: 3 }
+        let told = self.seconds.load(std::sync::atomic::Ordering::Relaxed);
+        let (seconds, operations) = (told.into(), 7 * u64::from(told));
+        Cost { seconds, cpu_seconds: 2.0 * seconds, peak_memory: 5, start_memory: 3, operations }
     }
 }
 
@@ -326,7 +327,8 @@ fn the_costs_of_stages_that_were_interrupted_add_up() {
         serde_json::from_str(&text).unwrap()
     };
     // Three steps an epoch, two epochs a stage.
-    let cost = Cost { seconds: 6.0, cpu_seconds: 12.0, peak_memory: 5, start_memory: 3 };
+    let (seconds, operations) = (6.0, 42);
+    let cost = Cost { seconds, cpu_seconds: 12.0, peak_memory: 5, start_memory: 3, operations };
     for steps in [usize::MAX, 4, 10, 16] {
         let folder = tempfile::tempdir().unwrap();
         let killed = AssertUnwindSafe(|| fit(&model, folder.path(), &Clock::new(steps)));

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::Dataset;
+use tastemaker_core::artifact::lock;
 use tastemaker_core::prepare::{PrepareOptions, Prepared, prepare};
 use tastemaker_core::sources::AnySource;
 use tastemaker_core::splits::{AnySplit, LeaveLastOut, SplitSets};
@@ -189,6 +190,8 @@ impl Fitting<'_> {
         };
         let run = identity(&of, context, texts)?;
         let folder = context.pretrained.map(|folder| folder.join(&run[..16]));
+        // Other processes that run arms of the same study wait, and find it.
+        let lock = folder.as_ref().map(|folder| lock(&folder.join("lock"))).transpose()?;
         if let Some(folder) = folder.as_ref().filter(|folder| folder.join(MODEL_FILE).exists()) {
             let end = read(&folder.join(MODEL_FILE), model, &run)?;
             return Ok((end, costs::read(folder)?.pop()));
@@ -207,6 +210,7 @@ impl Fitting<'_> {
         if let Some(folder) = folder {
             keep(&folder, model, run, &ended)?;
         }
+        drop(lock);
         Ok(ended)
     }
 }

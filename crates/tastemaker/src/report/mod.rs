@@ -1,24 +1,40 @@
-//! What a study says, as data.
+//! What a study says: as data, and as pages and tables made from it.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tastemaker_core::prepare::Prepared;
-use tastemaker_core::splits::{SplitSets, SplitSummary};
+use tastemaker_core::splits::SplitSummary;
 use tastemaker_eval::Summary;
+use tastemaker_eval::metrics::Better;
 
-use super::Family;
 use crate::Result;
+use crate::hygiene::{Finding, Subject, inspect};
 use crate::paradigms::PRETRAINING;
-use crate::study::{RunFolder, RunResult, Study};
+use crate::search::{Searched, read};
+use crate::study::{RunFolder, RunResult, study_folder};
 use crate::train::StageCost;
+
+mod charts;
+mod comparing;
+mod curves;
+mod groups;
+mod pages;
+
+pub use comparing::{CLASSES, Compared, Family};
+pub use curves::{Curve, Point};
+pub use groups::{Group, Grouping};
+pub use pages::{html, json, latex, markdown};
+
+use comparing::Averages;
 
 /// What a study says.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Report {
-    /// The study's name.
+    /// The study's name, with that of its regime where it has one.
     pub study: String,
+    /// The version of tastemaker that made the runs, and this.
+    pub tastemaker: String,
     /// The data set's name.
     pub data: String,
     /// SHA-256 of the data.
@@ -27,11 +43,34 @@ pub struct Report {
     pub split: SplitSummary,
     /// How the numbers were made, in a sentence.
     pub protocol: String,
+    /// The metrics, in the order of an arm's values.
+    pub metrics: Vec<MetricReport>,
     /// One entry an arm.
     pub arms: Vec<ArmReport>,
+    /// What can make the numbers say something else than they seem to.
+    pub hygiene: Vec<Finding>,
     /// How the arms differ, if that was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<Family>,
+    /// How they do for groups of users, likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Grouping>,
+    /// The study as it was run, as TOML.
+    pub resolved: String,
+}
+
+/// What a metric is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MetricReport {
+    /// Its label.
+    pub metric: String,
+    /// Whether larger values are better.
+    pub higher_is_better: bool,
+    /// Whether it tells how well targets are foretold.
+    pub accuracy: bool,
+    /// What it is, in a line.
+    pub about: &'static str,
 }
 
 /// What a study says about an arm.
@@ -52,6 +91,12 @@ pub struct ArmReport {
     pub test: Vec<Cell>,
     /// What a run took, a mean over the seeds; `None` where it was not measured.
     pub costs: Option<Costs>,
+    /// How it learnt, a curve a seed and stage; empty of what has no epochs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
+    /// How its settings were searched for, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub searched: Option<Searched>,
 }
 
 /// What a run took, a mean over the seeds.
@@ -70,6 +115,12 @@ pub struct Costs {
     pub cpu_seconds: f64,
     /// Seconds by the clock of the pre-training, which arms may share.
     pub pretraining_seconds: f64,
+    /// Seconds of all processors together of the pre-training.
+    pub pretraining_cpu_seconds: f64,
+    /// Floating-point operations of the matrix products, pre-training too; 0 where a library made them.
+    pub operations: f64,
+    /// Energy in watt-hours by [`Cost::watt_hours`](crate::train::Cost::watt_hours), pre-training too.
+    pub watt_hours: f64,
     /// The most memory at once, in bytes, pre-training left out.
     pub peak_memory: u64,
     /// The most memory at once in the pre-training, in bytes.
@@ -89,6 +140,7 @@ impl Costs {
             // The sum of nothing is −0.
             mean(&runs.iter().map(total).collect::<Vec<f64>>()) + 0.0
         };
+        let both = |part: fn(&StageCost) -> f64| of(part, false) + of(part, true);
         let epochs = |before: bool| {
             let of = |run: &Vec<StageCost>| -> Option<f64> {
                 let stages = run.iter().filter(|stage| is_before(stage) == before);
@@ -107,6 +159,9 @@ impl Costs {
             seconds: of(|stage| stage.cost.seconds, false),
             cpu_seconds: of(|stage| stage.cost.cpu_seconds, false),
             pretraining_seconds: of(|stage| stage.cost.seconds, true),
+            pretraining_cpu_seconds: of(|stage| stage.cost.cpu_seconds, true),
+            operations: both(|stage| stage.cost.operations as f64),
+            watt_hours: both(|stage| stage.cost.watt_hours()),
             peak_memory: peak(false),
             pretraining_peak_memory: peak(true),
         })
@@ -125,31 +180,82 @@ pub struct Cell {
     pub deviation: Option<f64>,
     /// The value of each seed.
     pub values: Vec<f64>,
+    /// Its 95 % interval over users, each user's values averaged over the seeds, by the normal
+    /// distribution; `None` where arms were not compared, and of metrics of all lists together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
 }
 
 impl Report {
-    pub(super) fn new(
-        study: &Study,
-        (data, split): (&Prepared, &SplitSets),
-        results: &[(RunResult, RunFolder)],
-    ) -> Result<Self> {
-        let protocol =
-            results.first().map(|(result, _)| result.test.protocol.clone()).unwrap_or_default();
+    /// What the runs of a study say that have ended, without comparisons.
+    ///
+    /// # Panics
+    /// If none has ended.
+    pub(crate) fn new(subject: &Subject<'_>, out: &std::path::Path) -> Result<Self> {
+        let Subject { study, data, split, results } = *subject;
         let arms = results.chunk_by(|a, b| a.0.arm == b.0.arm);
+        let metric = |value: &tastemaker_eval::Value,
+                      metric: &tastemaker_eval::metrics::AnyMetric| {
+            let entries = tastemaker_eval::metrics::AnyMetric::ENTRIES.iter();
+            MetricReport {
+                metric: value.metric.clone(),
+                higher_is_better: metric.as_dyn().better() == Better::Higher,
+                accuracy: metric.is_of_accuracy(),
+                about: entries
+                    .into_iter()
+                    .find(|e| e.name == metric.name())
+                    .map_or("", |e| e.summary),
+            }
+        };
+        let first = &results[0].0.test;
+        let metrics = first.metrics.iter().zip(&study.evaluate.metrics);
+        let metrics: Vec<MetricReport> = metrics.map(|(value, m)| metric(value, m)).collect();
+        let searches = study_folder(out, study).join("search");
         Ok(Self {
-            study: study.study.name.clone(),
+            study: study.study.title(),
+            tastemaker: env!("CARGO_PKG_VERSION").to_owned(),
             data: data.dataset.name.clone(),
             data_hash: data.dataset.hash.clone(),
             split: split.summary(&data.dataset),
-            protocol,
-            arms: arms.map(ArmReport::new).collect::<Result<_>>()?,
+            protocol: first.protocol.clone(),
+            metrics,
+            arms: arms.map(|runs| ArmReport::new(runs, &searches)).collect::<Result<_>>()?,
+            hygiene: inspect(subject),
             comparisons: vec![],
+            groups: vec![],
+            resolved: study.to_toml()?,
         })
+    }
+
+    /// Adds how the arms differ, user by user, and how they do for groups of users.
+    pub(crate) fn compare(&mut self, subject: &Subject<'_>) -> Result<()> {
+        let labels: Vec<String> = self.metrics.iter().map(|m| m.metric.clone()).collect();
+        let averages: Vec<Averages> =
+            self.arms.iter().map(|arm| Averages::of(arm, &labels)).collect::<Result<_>>()?;
+        for (arm, averages) in self.arms.iter_mut().zip(&averages) {
+            for cell in &mut arm.test {
+                cell.interval = averages.interval(&cell.metric);
+            }
+        }
+        self.comparisons = comparing::families(subject.study, self, &averages);
+        self.groups = groups::groupings(subject, self.main_metric(), &averages);
+        Ok(())
+    }
+
+    /// The metric that is told first: NDCG where there is one, else the first.
+    pub fn main_metric(&self) -> &str {
+        let mut ndcg = self.metrics.iter().filter(|m| m.metric.starts_with("NDCG"));
+        ndcg.next_back().or(self.metrics.first()).map_or("", |metric| &metric.metric)
     }
 }
 
 impl ArmReport {
-    fn new(runs: &[(RunResult, RunFolder)]) -> Result<Self> {
+    /// The value of a metric over the test targets.
+    pub fn cell(&self, metric: &str) -> Option<&Cell> {
+        self.test.iter().find(|cell| cell.metric == metric)
+    }
+
+    fn new(runs: &[(RunResult, RunFolder)], searches: &std::path::Path) -> Result<Self> {
         let first = &runs[0].0;
         let costs: Vec<Vec<StageCost>> =
             runs.iter().map(|(_, folder)| folder.costs()).collect::<Result<_>>()?;
@@ -161,6 +267,8 @@ impl ArmReport {
             validation: cells(runs, |run| &run.validation),
             test: cells(runs, |run| &run.test),
             costs: Costs::mean(&costs),
+            curves: curves::of(runs)?,
+            searched: read(&searches.join(&first.arm))?,
         })
     }
 }
@@ -173,6 +281,7 @@ fn cells(runs: &[(RunResult, RunFolder)], of: impl Fn(&RunResult) -> &Summary) -
             mean: mean(&values),
             deviation: deviation(&values),
             values,
+            interval: None,
         }
     };
     of(&runs[0].0).metrics.iter().enumerate().map(cell).collect()

@@ -1,0 +1,214 @@
+//! What running a study would take.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+use tastemaker_core::splits::{Part, SplitSets};
+use tastemaker_core::{Dataset, SeedTree};
+
+use super::training::read;
+use crate::Result;
+use crate::recommenders::{FitContext, Others};
+use crate::study::{Arm, Evaluate, RunFolder, Study};
+use crate::train::{Event, Meter, Observer};
+
+/// Users of whom a little is learnt to see how long it takes.
+const TRIED_USERS: usize = 256;
+
+/// Users who are asked about, likewise.
+const ASKED_USERS: usize = 32;
+
+/// Where a recommender's settings say how many epochs there are.
+const EPOCHS: [&str; 3] =
+    ["training.epochs", "tuning.training.epochs", "pretraining.training.epochs"];
+
+/// What running a study would take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plan {
+    /// The study's name, with that of its regime where it has one.
+    pub study: String,
+    /// Its arms.
+    pub arms: Vec<PlannedArm>,
+}
+
+/// What running an arm would take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedArm {
+    /// The arm.
+    pub arm: String,
+    /// The recommender's name.
+    pub recommender: String,
+    /// Its stages, with how many numbers learn in each and for how many epochs at most.
+    pub stages: Vec<PlannedStage>,
+    /// Runs that have not ended.
+    pub runs_left: usize,
+    /// Trials before the first run, 0 where nothing is searched for.
+    pub trials: usize,
+    /// Seconds of a run: those of the runs that have ended, or else at most as many as a part of the users
+    /// and one epoch make likely; `None` where no clock was given.
+    pub seconds: Option<f64>,
+    /// Whether runs have ended from which that is known.
+    pub is_measured: bool,
+}
+
+/// A stage of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedStage {
+    /// Its name, where there are several.
+    pub stage: Option<String>,
+    /// How many numbers learn.
+    pub trained_parameters: usize,
+}
+
+impl Plan {
+    /// Seconds of everything that is left, one run after the other, at most; `None` where no clock was
+    /// given.
+    pub fn seconds(&self) -> Option<f64> {
+        let of = |arm: &PlannedArm| Some(arm.seconds? * (arm.runs_left + arm.trials) as f64);
+        self.arms.iter().map(of).sum()
+    }
+}
+
+/// Looks at what running `study` below `out` would take; of arms without a run that has ended, a little
+/// is learnt from the training part of a few users, in memory, by the clock of `meter`.
+///
+/// # Errors
+/// With every reason why an arm cannot learn from the data.
+pub fn plan(study: &Study, out: &Path, meter: &dyn Meter) -> Result<Plan> {
+    super::check(study)?;
+    let (data, split) = read(study)?;
+    let given = (&data.dataset, &split);
+    let arms = study.arm.iter().map(|arm| planned(study, arm, given, out, meter));
+    Ok(Plan { study: study.study.title(), arms: arms.collect::<Result<_>>()? })
+}
+
+fn planned(
+    study: &Study,
+    arm: &Arm,
+    given: (&Dataset, &SplitSets),
+    out: &Path,
+    meter: &dyn Meter,
+) -> Result<PlannedArm> {
+    let (mut ended, mut seconds, mut stages) = (0, Vec::new(), Vec::new());
+    for &seed in &study.study.seeds {
+        let folder = RunFolder::of(out, study, arm, seed);
+        if folder.result()?.is_some() {
+            ended += 1;
+            let costs = folder.costs()?;
+            seconds.push(costs.iter().map(|stage| stage.cost.seconds).sum());
+            let stage = |cost: &crate::train::StageCost| PlannedStage {
+                stage: Some(cost.stage.clone()),
+                trained_parameters: cost.trained_parameters,
+            };
+            stages = costs.iter().map(stage).collect();
+        }
+    }
+    let is_measured = ended > 0;
+    let seconds: f64 = if is_measured {
+        seconds.iter().sum::<f64>() / f64::from(u32::try_from(ended).unwrap_or(u32::MAX))
+    } else {
+        let tried;
+        (tried, stages) = try_out(study, arm, given, meter)?;
+        tried
+    };
+    let searches = study.search.as_ref().filter(|_| !arm.space.is_empty() && !is_measured);
+    Ok(PlannedArm {
+        arm: arm.name.clone(),
+        recommender: arm.recommender.name().to_owned(),
+        stages,
+        runs_left: study.study.seeds.len() - ended,
+        trials: searches.map_or(0, |search| search.trials),
+        seconds: Some(seconds),
+        is_measured,
+    })
+}
+
+/// Learns one epoch from a few users and asks for a few; says how long all of it would take.
+fn try_out(
+    study: &Study,
+    arm: &Arm,
+    (data, split): (&Dataset, &SplitSets),
+    meter: &dyn Meter,
+) -> Result<(f64, Vec<PlannedStage>)> {
+    let written = toml::Value::try_from(&arm.recommender).ok();
+    let settings = written.as_ref().and_then(|written| written.get(arm.recommender.name()));
+    let says = |keys: &&str| {
+        keys.split('.').try_fold(settings?, |value, key| value.get(key))?.as_integer()
+    };
+    let short = EPOCHS.into_iter().filter(|keys| says(keys).is_some());
+    let short = arm.with(short.map(|keys| (keys, toml::Value::Integer(1))))?;
+    let epochs: i64 = EPOCHS.iter().filter_map(says).max().unwrap_or(1);
+    let learning = data.interactions.users().filter(|user| split.cuts(*user).train_end > 1);
+    let (mut few, mut all) = (0, 0);
+    let mut taken = vec![0; data.n_users()];
+    for (i, user) in learning.enumerate() {
+        let n = split.cuts(user).train_end;
+        all += u64::from(n);
+        if i < TRIED_USERS {
+            few += u64::from(n);
+            taken[user.index()] = n;
+        }
+    }
+    let few_split = split.few(|user| taken[user.index()]);
+    let listener = Listener::default();
+    let seeds = SeedTree::new(study.study.seeds.first().copied().unwrap_or_default());
+    let others = Others::default();
+    let context = FitContext {
+        data,
+        split: &few_split,
+        seeds,
+        checkpoints: None,
+        pretrained: None,
+        others: &others,
+        allow_seen: study.evaluate.allow_seen,
+        observer: &listener,
+    };
+    meter.reset();
+    let recommender = short.recommender.as_dyn().fit(&context)?;
+    let fitted = meter.read().seconds;
+    let stages = listener.stages.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let learnt = if stages.is_empty() {
+        fitted
+    } else {
+        fitted * all as f64 / few.max(1) as f64 * epochs as f64
+    };
+    let users = split.iter_cases(data, Part::Test).count();
+    let asked = match study.evaluate.users {
+        0 => users,
+        asked => asked.min(users),
+    };
+    let evaluate = Evaluate { users: ASKED_USERS, ..study.evaluate.clone() };
+    meter.reset();
+    evaluate.evaluator()?.evaluate(&*recommender, data, split, Part::Validation, &seeds)?;
+    let a_user = meter.read().seconds / ASKED_USERS.min(users).max(1) as f64;
+    Ok((learnt + 2.0 * a_user * asked as f64, stages))
+}
+
+/// Keeps what stages there are.
+#[derive(Default)]
+struct Listener {
+    stages: Mutex<Vec<PlannedStage>>,
+}
+
+impl Observer for Listener {
+    fn observe(&self, event: &Event) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Stage { stage } => {
+                stages.push(PlannedStage { stage: Some(stage.clone()), trained_parameters: 0 });
+            }
+            Event::Started { trained_parameters, .. } => match stages.last_mut() {
+                Some(stage) if stage.trained_parameters == 0 => {
+                    stage.trained_parameters = *trained_parameters;
+                }
+                _ => stages
+                    .push(PlannedStage { stage: None, trained_parameters: *trained_parameters }),
+            },
+            _ => {}
+        }
+    }
+}
