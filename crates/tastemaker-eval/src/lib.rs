@@ -7,6 +7,7 @@ mod evaluator;
 pub mod generation;
 mod ground;
 pub mod metrics;
+pub mod predictions;
 mod sampled;
 pub mod significance;
 

@@ -4,6 +4,8 @@
 mod golden;
 // Generated texts against sacrebleu and rouge-score.
 mod generation;
+// Ratings and clicks against scikit-learn and torchmetrics.
+mod predictions;
 // What is true of every metric, whatever the lists.
 mod properties;
 // Comparisons against scipy.
