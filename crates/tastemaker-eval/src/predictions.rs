@@ -2,6 +2,8 @@
 //!
 //! Functions answer `None` where there is nothing to take a value of.
 
+use crate::metrics::mean_of;
+
 /// A rating that was foretold, and the one that was given.
 pub type Rating = (f64, f64);
 
@@ -40,7 +42,8 @@ pub struct Grouped {
 /// # References
 /// `root_mean_squared_error` of scikit-learn.
 pub fn rmse(ratings: &[Rating]) -> Option<f64> {
-    mean(ratings.iter().map(|(foretold, given)| (foretold - given).powi(2))).map(f64::sqrt)
+    let squares = ratings.iter().map(|(foretold, given)| (foretold - given).powi(2));
+    (!ratings.is_empty()).then(|| mean_of(squares).sqrt())
 }
 
 /// MAE, the mean absolute error, from 0; smaller is better.
@@ -51,7 +54,8 @@ pub fn rmse(ratings: &[Rating]) -> Option<f64> {
 /// # References
 /// `mean_absolute_error` of scikit-learn.
 pub fn mae(ratings: &[Rating]) -> Option<f64> {
-    mean(ratings.iter().map(|(foretold, given)| (foretold - given).abs()))
+    let errors = ratings.iter().map(|(foretold, given)| (foretold - given).abs());
+    (!ratings.is_empty()).then(|| mean_of(errors))
 }
 
 /// AUC, the probability that a click has the better score than a miss, from 0 to 1; larger is better.
@@ -82,7 +86,7 @@ pub fn log_loss(clicks: &[Click]) -> Option<f64> {
         let probability = probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
         -(if *clicked { probability } else { 1.0 - probability }).ln()
     };
-    mean(clicks.iter().map(of))
+    (!clicks.is_empty()).then(|| mean_of(clicks.iter().map(of)))
 }
 
 /// ECE, the expected calibration error, from 0 to 1; smaller is better. `None` without a bin, too.
@@ -193,9 +197,4 @@ fn discounted(alike: &[(usize, usize)], k: usize, worth: fn(usize) -> f64) -> f6
         above += n;
     }
     sum
-}
-
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
-    let n = values.len();
-    (n > 0).then(|| values.sum::<f64>() / n as f64)
 }
