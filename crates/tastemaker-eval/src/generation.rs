@@ -1,8 +1,13 @@
-//! Generated texts against what people wrote.
-//!
-//! Every function takes pairs of a generated text and the one text that is right.
+//! Generated texts against what people wrote, and by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use crate::metrics::{mean_of, total};
+
+mod meteor;
+mod porter;
+
+pub use meteor::meteor;
 
 /// The longest n-grams of [`bleu`].
 const BLEU_ORDER: usize = 4;
@@ -72,7 +77,7 @@ pub fn bleu(pairs: &[Pair<'_>]) -> f64 {
 /// # References
 /// Lin 2004; `rouge_score` with `use_stemmer=False`.
 pub fn rouge_n(pairs: &[Pair<'_>], n: usize) -> f64 {
-    mean(pairs.iter().map(|(text, reference)| {
+    mean_of(pairs.iter().map(|(text, reference)| {
         let (text, reference) = (plain_words(text), plain_words(reference));
         let (own, other) = (counts(&text, n), counts(&reference, n));
         f1(common(&own, &other), own.values().sum(), other.values().sum())
@@ -87,7 +92,7 @@ pub fn rouge_n(pairs: &[Pair<'_>], n: usize) -> f64 {
 /// # References
 /// Lin 2004; `rougeL` of `rouge_score`.
 pub fn rouge_l(pairs: &[Pair<'_>]) -> f64 {
-    mean(pairs.iter().map(|(text, reference)| {
+    mean_of(pairs.iter().map(|(text, reference)| {
         let (own, other) = (plain_words(text), plain_words(reference));
         f1(longest_common(&own, &other), own.len(), other.len())
     }))
@@ -97,7 +102,8 @@ pub fn rouge_l(pairs: &[Pair<'_>]) -> f64 {
 ///
 /// # Formula
 /// F₂ of the means, over n from 1 to 6, of the common character n-grams' shares of the generated and of
-/// the right ones, spaces left out; orders of which either has none are left out.
+/// the right ones, spaces left out; generated ones do not count where the right text is too short to have
+/// any, and orders of which either has none are left out.
 ///
 /// # References
 /// Popović 2015; `sacrebleu` with `nc:6|nw:0|space:no`.
@@ -111,7 +117,9 @@ pub fn chrf(pairs: &[Pair<'_>]) -> f64 {
         for (n, (right, own, other)) in (1..).zip(&mut sums) {
             let (of_text, of_reference) = (counts(&text, n), counts(&reference, n));
             *right += common(&of_text, &of_reference);
-            *own += of_text.values().sum::<usize>();
+            if !of_reference.is_empty() {
+                *own += of_text.values().sum::<usize>();
+            }
             *other += of_reference.values().sum::<usize>();
         }
     }
@@ -156,9 +164,82 @@ pub fn unique_sentence_ratio(texts: &[&str]) -> f64 {
     different.len() as f64 / texts.len().max(1) as f64
 }
 
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let n = values.len().max(1);
-    values.sum::<f64>() / n as f64
+/// FCR: features that any text speaks of over all of them, from 0 to 1; larger is more varied.
+///
+/// # Formula
+/// `|F₁ ∪ … ∪ Fₙ| / |F|`, with Fᵢ the features that are words of text i. Words stand between spaces, and
+/// are compared as they are written: put marks apart and letters in lower case before.
+///
+/// # References
+/// Li, Zhang and Chen 2021, PETER.
+pub fn feature_coverage(texts: &[&str], features: &BTreeSet<&str>) -> f64 {
+    let all: BTreeSet<&str> = texts.iter().flat_map(|text| spoken_of(text, features)).collect();
+    all.len() as f64 / features.len().max(1) as f64
+}
+
+/// FMR: texts that speak of the feature they should over all of them, from 0 to 1; larger is better.
+/// Pairs are of a text and its feature.
+///
+/// # When not to use it
+/// Where the model was told the feature, as PETER+ is. Words are those of [`feature_coverage`].
+///
+/// # References
+/// Li, Zhang and Chen 2021, PETER.
+pub fn feature_matching(pairs: &[Pair<'_>]) -> f64 {
+    let speaks = |(text, feature): &Pair<'_>| text.split_whitespace().any(|word| word == *feature);
+    pairs.iter().filter(|pair| speaks(pair)).count() as f64 / pairs.len().max(1) as f64
+}
+
+/// DIV: features in common, from 0; smaller is more varied.
+///
+/// # Formula
+/// The mean over pairs of texts of `|Fᵢ ∩ Fⱼ|`, with F as for [`feature_coverage`]; 0 for fewer than two
+/// texts.
+///
+/// # When not to use it
+/// Alone: texts that speak of no feature have nothing in common.
+///
+/// # References
+/// Li, Zhang and Chen 2021, PETER.
+pub fn feature_diversity(texts: &[&str], features: &BTreeSet<&str>) -> f64 {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for feature in texts.iter().flat_map(|text| spoken_of(text, features)) {
+        *counts.entry(feature).or_default() += 1;
+    }
+    let pairs = |n: usize| n * n.saturating_sub(1) / 2;
+    let common: usize = counts.into_values().map(pairs).sum();
+    common as f64 / pairs(texts.len()).max(1) as f64
+}
+
+/// Perplexity, from 1; smaller is better. `None` of no token.
+///
+/// # Formula
+/// `exp( 1/n Σ lᵢ )` over the tokens, with l the negative logarithm of a token's probability, in nats.
+///
+/// # When not to use it
+/// Between tokenizers: [`bits_per_byte`] can be compared.
+///
+/// # References
+/// Jelinek et al. 1977.
+pub fn perplexity(losses: &[f64]) -> Option<f64> {
+    (!losses.is_empty()).then(|| mean_of(losses.iter().copied()).exp())
+}
+
+/// Bits per byte of the text that the tokens are of, from 0; smaller is better. `None` of no byte.
+///
+/// # Formula
+/// `Σ lᵢ / (b ln 2)` over the tokens, with l as for [`perplexity`] and b the bytes of the text in UTF-8.
+///
+/// # References
+/// Gao et al. 2020, The Pile.
+pub fn bits_per_byte(losses: &[f64], bytes: usize) -> Option<f64> {
+    let sum = total(losses.iter().copied());
+    (bytes > 0).then(|| sum / (bytes as f64 * std::f64::consts::LN_2))
+}
+
+/// The features that are words of `text`, each once.
+fn spoken_of<'a>(text: &'a str, features: &BTreeSet<&str>) -> BTreeSet<&'a str> {
+    text.split_whitespace().filter(|word| features.contains(word)).collect()
 }
 
 fn f1(right: usize, own: usize, other: usize) -> f64 {

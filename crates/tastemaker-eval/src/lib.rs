@@ -7,8 +7,10 @@ mod evaluator;
 pub mod generation;
 mod ground;
 pub mod metrics;
+pub mod predictions;
 mod sampled;
 pub mod significance;
+pub mod similarity;
 
 pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};
 pub use ground::{About, Ground};

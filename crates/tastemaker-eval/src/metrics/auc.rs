@@ -5,6 +5,7 @@ use tastemaker_core::{ItemId, RankedList};
 
 use super::Metric;
 use crate::About;
+use crate::predictions::area;
 
 /// Probability that a target stands above an item that is none.
 ///
@@ -41,24 +42,17 @@ impl Metric for Auc {
 
 /// The area under one user's curve, among `n` candidates.
 pub(super) fn auc(list: &RankedList, targets: &[ItemId], n: usize) -> f64 {
-    let others = n.saturating_sub(targets.len());
-    if others == 0 || targets.is_empty() {
-        return 0.5;
-    }
-    // Pairs in which the target is better, and others that stand above.
-    let (mut better, mut above, mut found) = (0.0, 0, 0);
-    let mut first = 0;
-    while first < list.items.len() {
-        let score = list.scores[first];
-        let alike =
-            list.scores[first..].iter().take_while(|other| other.total_cmp(&score).is_eq()).count();
-        let items = &list.items[first..first + alike];
+    // What the list leaves out.
+    let (mut left, mut others) = (targets.len(), n.saturating_sub(targets.len()));
+    let (mut alike, mut first) = (Vec::new(), 0);
+    for scores in list.scores.chunk_by(|a, b| a.total_cmp(b).is_eq()) {
+        let items = &list.items[first..first + scores.len()];
         let own = items.iter().filter(|item| targets.contains(item)).count();
-        let equal = alike - own;
-        better += own as f64 * ((others - above.min(others)) as f64 - equal as f64 / 2.0);
-        (above, found, first) = (above + equal, found + own, first + alike);
+        let equal = items.len() - own;
+        alike.push((own, equal));
+        (left, others) = (left.saturating_sub(own), others.saturating_sub(equal));
+        first += items.len();
     }
-    let left = targets.len() - found;
-    better += left as f64 * (others - above.min(others)) as f64 / 2.0;
-    better / (targets.len() * others) as f64
+    alike.push((left, others));
+    area(alike).unwrap_or(0.5)
 }

@@ -279,7 +279,7 @@ impl AnyMetric {
 }
 
 /// The mean, 0 of nothing.
-fn mean_of(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn mean_of(values: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut n) = (0.0, 0_u32);
     for value in values {
         (sum, n) = (sum + value, n + 1);
@@ -298,6 +298,6 @@ fn ranks<'a>(
 
 /// The sum of `values`, which of none is 0 and not the −0 that a sum of floating-point numbers
 /// begins with.
-fn total(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn total(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, |sum, value| sum + value)
 }

@@ -14,7 +14,8 @@ use super::{Metric, ranks};
 /// 1 / rank of the first target among the first k, 0 if there is none; the mean over users.
 ///
 /// # When not to use it
-/// It sees the first target only. It is not the "MRR" of the MIND news data, a mean over all targets.
+/// It sees the first target only. It is not the "MRR" of the MIND news data, a mean over all targets,
+/// which is in `predictions`.
 ///
 /// # References
 /// `mrr` of ranx; Voorhees 1999.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::ItemId;
 
 use super::{Metric, ranks, total};
+use crate::predictions::discount;
 
 /// Normalised discounted cumulative gain: targets count more the higher they stand.
 ///
@@ -35,8 +36,7 @@ impl Metric for Ndcg {
     }
 
     fn of_list(&self, list: &[ItemId], targets: &[ItemId]) -> Option<f64> {
-        let gain = |rank: usize| 1.0 / ((rank + 1) as f64).log2();
-        let best = total((1..=targets.len().min(self.k)).map(gain));
-        Some(total(ranks(list, targets, self.k).map(gain)) / best)
+        let best = total((1..=targets.len().min(self.k)).map(discount));
+        Some(total(ranks(list, targets, self.k).map(discount)) / best)
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use tastemaker_core::splits::Part;
 use tastemaker_core::{SeedTree, UserId, artifact};
-use tastemaker_eval::generation;
+use tastemaker_eval::{generation, predictions};
 use tastemaker_nn::transformer::Frozen;
 
 use super::questions::{Reader, Teacher};
@@ -153,15 +153,10 @@ fn numbers(pairs: &[(String, &str)]) -> Option<Numbers> {
     let number = |text: &str| text.replace(' ', "").parse::<f64>().ok();
     let right: Vec<f64> = pairs.iter().map(|(_, right)| number(right)).collect::<Option<_>>()?;
     let answers = pairs.iter().map(|(answer, _)| number(answer));
-    let errors = answers.zip(&right).filter_map(|(answer, right)| Some(answer? - right));
-    let errors: Vec<f64> = errors.collect();
-    let mean = |of: fn(f64) -> f64| {
-        let sum: f64 = errors.iter().map(|&error| of(error)).sum();
-        (!errors.is_empty()).then(|| sum / errors.len() as f64)
-    };
-    let no_number = right.len() - errors.len();
-    let rmse = mean(|error| error * error).map(f64::sqrt);
-    (!right.is_empty()).then(|| Numbers { rmse, mae: mean(f64::abs), no_number })
+    let both = answers.zip(&right).filter_map(|(answer, right)| Some((answer?, *right)));
+    let both: Vec<predictions::Rating> = both.collect();
+    let (rmse, mae) = (predictions::rmse(&both), predictions::mae(&both));
+    (!right.is_empty()).then(|| Numbers { rmse, mae, no_number: right.len() - both.len() })
 }
 
 /// The likeliest tokens one after the other, up to what ends an answer.
