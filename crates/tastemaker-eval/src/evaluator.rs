@@ -76,6 +76,7 @@ pub struct Evaluator {
     candidates: Candidates,
     allow_seen: bool,
     users: usize,
+    noise: f64,
 }
 
 /// Metrics, and every user's values.
@@ -168,6 +169,7 @@ impl Evaluator {
             candidates: Candidates::Full,
             allow_seen: false,
             users: 0,
+            noise: 0.0,
         })
     }
 
@@ -193,6 +195,13 @@ impl Evaluator {
     #[must_use]
     pub fn users(self, users: usize) -> Self {
         Self { users, ..self }
+    }
+
+    /// Replaces this share of what recommenders are told of each history, from 0 to 1, by other items drawn
+    /// at random: noisy input.
+    #[must_use]
+    pub fn noise(self, noise: f64) -> Self {
+        Self { noise, ..self }
     }
 
     /// Asks `recommender` for every user with targets in `part`, or for those that are drawn. Ties,
@@ -230,10 +239,15 @@ impl Evaluator {
         for block in cases.chunks(USERS_A_BLOCK) {
             let sampled: Vec<Option<Vec<ItemId>>> =
                 block.iter().map(|case| self.sample(case, data.n_items(), seeds)).collect();
+            let noise = seeds.child("noise");
+            let noisy = |case| sampled::noisy(case, self.noise, data.n_items(), &noise);
+            let noisy: Vec<Option<Vec<ItemId>>> =
+                block.iter().map(|case| (self.noise > 0.0).then(|| noisy(case))).collect();
             let mut queries = Vec::with_capacity(block.len());
-            for (case, candidates) in block.iter().zip(&sampled) {
+            for ((case, candidates), noisy) in block.iter().zip(&sampled).zip(&noisy) {
                 let (user, candidates) = (Some(case.user), candidates.as_deref());
-                queries.push(RecQuery { user, history: case.history, candidates });
+                let history = noisy.as_deref().unwrap_or(case.history);
+                queries.push(RecQuery { user, history, candidates });
             }
             let lists = recommender.recommend(&queries, &options)?;
             for ((list, query), case) in lists.iter().zip(&queries).zip(block) {
@@ -248,6 +262,10 @@ impl Evaluator {
         let users: Vec<UserId> = cases.iter().map(|case| case.user).collect();
         let mut protocol = self.protocol(split, part);
         protocol.push_str(&self.targets.words(among, n_all));
+        if self.noise > 0.0 {
+            let share = self.noise * 100.0;
+            protocol = format!("{protocol}, {share} % of each history replaced at random");
+        }
         if users.len() < among {
             protocol = format!("{protocol}, {} of {among} users drawn at random", users.len());
         }

@@ -1,4 +1,4 @@
-//! Candidates for a sampled ranking, and users for one of few.
+//! Candidates for a sampled ranking, users for one of few, and noise in histories.
 
 use std::collections::HashSet;
 
@@ -30,6 +30,27 @@ pub(crate) fn candidates(
     let mut candidates = drawn(case, n, n_items, allow_seen, seeds);
     candidates.shuffle(&mut seeds.child("order").index(u64::from(case.user.0)).rng());
     candidates
+}
+
+/// The history of `case`, each item of it replaced with the probability `share` by one drawn uniformly from
+/// those that are no targets. A user's noise follows from `seeds` and the user alone.
+pub(crate) fn noisy(
+    case: &EvalCase<'_>,
+    share: f64,
+    n_items: usize,
+    seeds: &SeedTree,
+) -> Vec<ItemId> {
+    let mut rng = seeds.index(u64::from(case.user.0)).rng();
+    let all = u32::try_from(n_items).expect("items are numbered in 32 bits");
+    let mut told = |item: &ItemId| {
+        if !rng.random_bool(share) {
+            return *item;
+        }
+        // Of a catalog of nothing but targets nothing can be drawn.
+        let drawn = (0..64).map(|_| ItemId(rng.random_range(0..all)));
+        drawn.into_iter().find(|drawn| !case.targets.contains(drawn)).unwrap_or(*item)
+    };
+    case.history.iter().map(&mut told).collect()
 }
 
 /// [`candidates`], the targets first.

@@ -93,7 +93,9 @@ fn of_one(report: &Report) -> String {
         .flat_map(|arm| &arm.folders)
         .map(|folder| format!("  {}", folder.display()))
         .collect();
-    let comparisons: Vec<String> = report.comparisons.iter().map(compared).collect();
+    let main = report.main_metric();
+    let families = report.comparisons.iter().filter(|family| family.metric == main);
+    let comparisons: Vec<String> = families.map(compared).collect();
     let (comparisons, protocol) = (comparisons.concat(), &report.protocol);
     format!("{table}\n\n{protocol}\n{comparisons}Runs:\n{}", folders.join("\n"))
 }

@@ -94,7 +94,7 @@ fn a_study_is_trained_evaluated_and_recommends() {
     assert_eq!(before, after);
 
     // Against the better one, user by user; Coverage is of no user.
-    let compared = here.json(&["train", "study.toml", "--compare"]);
+    let compared = here.json(&["report", "runs/small"]);
     let families = compared["comparisons"].as_array().unwrap();
     assert_eq!(families.len(), report["arms"][0]["test"].as_array().unwrap().len() - 1);
     let family = families.iter().find(|family| family["metric"] == "HR@10").unwrap();
@@ -285,4 +285,135 @@ fn tables_are_for_people_and_json_is_for_programs() {
         assert!(here.json(&["list", kind])[kind].is_object());
     }
     assert_eq!(here.json(&["doctor"])["working folder can be written to"], "yes");
+}
+
+/// A study of two regimes, a search and an un-pretrained twin.
+const WHOLE: &str = r#"
+[study]
+name = "whole"
+seeds = [1, 2]
+[dataset.synthetic]
+users = 150
+items = 100
+[training]
+epochs = 3
+[pretraining]
+[search]
+trials = 3
+[[arm]]
+name = "item-knn"
+recommender = { item-knn = {} }
+space = { neighbours = { log-whole = [2, 60] } }
+[[arm]]
+name = "lora"
+twin = true
+[arm.recommender.language-model]
+backbone = { decoder = { embedding-size = 16, max-length = 16 } }
+paradigm = { finetune-extra = { insert = [{ lora = { rank = 2 } }] } }
+[evaluate]
+metrics = [{ hit-rate = { k = 10 } }, { ndcg = { k = 10 } }, { novelty = { k = 10 } }]
+[regime.full]
+[regime.noise]
+evaluate = { noise = 0.3 }
+study = { seeds = [1] }
+"#;
+
+/// Every file of a study but costs, which depend on the clock, and reports of them.
+fn timeless(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let (mut files, mut folders) = (std::collections::BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        for entry in fs_err::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name != "costs.json" && !name.starts_with("report.") {
+                let inside = path.strip_prefix(folder).unwrap().to_owned();
+                files.insert(inside, fs_err::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_study_that_was_killed_ends_in_the_same_bytes_as_one_that_was_not() {
+    let here = Here::new();
+    fs_err::write(here.path("whole.toml"), WHOLE).unwrap();
+    let study = |out: &str, jobs: &str| {
+        let mut command =
+            here.command(&["study", "whole.toml", "--out", out, "--jobs", jobs, "--quiet"]);
+        command.stdout(Stdio::null());
+        command
+    };
+    assert!(study("once", "2").status().unwrap().success());
+    let mut killed = study("again", "2").stderr(Stdio::null()).spawn().unwrap();
+    let begun = here.path("again/whole/full/lora");
+    while !begun.exists() && killed.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    // Runs that it had begun may be at it still; this one waits for them.
+    assert!(study("again", "1").status().unwrap().success());
+    let (once, again) = (timeless(&here.path("once")), timeless(&here.path("again")));
+    let differ: Vec<&PathBuf> =
+        once.keys().filter(|name| once.get(*name) != again.get(*name)).collect();
+    assert!(differ.is_empty() && once.len() == again.len(), "{differ:?}");
+    // Arms × seeds of the first regime, arms of the second, and two searches.
+    let count = |name: &str| once.keys().filter(|path| path.ends_with(name)).count();
+    assert_eq!([count("metrics.json"), count("trials.json")], [9, 2]);
+}
+
+#[test]
+fn the_report_of_a_study_needs_nothing_else() {
+    let here = Here::new();
+    fs_err::write(here.path("whole.toml"), WHOLE).unwrap();
+    let plan = here.json(&["study", "whole.toml", "--dry-run"]);
+    let arm = &plan[0]["arms"][1];
+    assert_eq!((&arm["runs-left"], &arm["stages"][0]["stage"]), (&2.into(), &"pretraining".into()));
+    assert!(arm["seconds"].as_f64().unwrap() > 0.0 && !here.path("runs").exists());
+    let reports = here.json(&["study", "whole.toml"]);
+    let [full, noise] = &reports.as_array().unwrap()[..] else { panic!("two regimes") };
+    assert_eq!(
+        (&full["study"], &noise["study"]),
+        (&"whole (full)".into(), &"whole (noise)".into())
+    );
+    assert!(noise["protocol"].as_str().unwrap().contains("30 % of each history replaced"));
+    let family = &full["comparisons"][1];
+    assert_eq!(
+        (&family["metric"], family["arms"].as_array().unwrap().len()),
+        (&"NDCG@10".into(), 2)
+    );
+    let users: u64 = family["arms"][0]["histogram"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|n| n.as_u64().unwrap())
+        .sum();
+    assert_eq!(users, family["arms"][0]["comparison"]["n-users"].as_u64().unwrap());
+    let group = &full["groups"][0];
+    assert_eq!(group["by"], "length of the history");
+    // The means of the groups are those of all.
+    let parts = group["groups"].as_array().unwrap().iter();
+    let sum: f64 = parts
+        .map(|part| part["n-users"].as_f64().unwrap() * part["means"][1].as_f64().unwrap())
+        .sum();
+    let mean = metric(full, 1, "NDCG@10");
+    assert!((sum / users as f64 - mean).abs() < 1e-9, "{sum} {mean}");
+    let html = fs_err::read_to_string(here.path("runs/whole/report.html")).unwrap();
+    for outside in ["<script", "http://", "https://", "src=", "@import"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    assert_eq!(html.matches("<article").count(), 2);
+    for (name, begins) in [("md", "# whole (full)"), ("tex", "% whole (full)"), ("json", "[")] {
+        let text = fs_err::read_to_string(here.path("runs/whole/report").with_extension(name));
+        assert!(text.unwrap().starts_with(begins), "{name}");
+    }
+    // From the folders alone, and of one regime.
+    let again = here.json(&["report", "runs/whole/noise", "--out", "noise.html"]);
+    assert_eq!(again["arms"], noise["arms"]);
+    assert!(here.path("noise.html").exists());
+    assert!(here.fails(&["report", "runs", "--out", "x.pdf"]).contains("none of .html"));
+    assert!(here.fails(&["report", "runs"]).contains("no resolved.toml"));
 }

@@ -13,11 +13,13 @@ mod global_temporal;
 mod leave_last_out;
 mod per_user_ratio;
 mod sets;
+mod user_holdout;
 
 pub use global_temporal::{GlobalTemporal, Moment, Targets};
 pub use leave_last_out::LeaveLastOut;
 pub use per_user_ratio::PerUserRatio;
 pub use sets::{EvalCase, Part, PartSummary, SplitSets, SplitSummary, UserCuts};
+pub use user_holdout::UserHoldout;
 
 /// A way to divide a data set.
 pub trait Split {
@@ -34,6 +36,8 @@ registry! {
         "leave-last-out" => LeaveLastOut(LeaveLastOut),
         /// The first share of each user's sequence trains, the next validates, the last tests.
         "per-user-ratio" => PerUserRatio(PerUserRatio),
+        /// Some users validate, others test, and nothing is learnt from either: cold-start users.
+        "user-holdout" => UserHoldout(UserHoldout),
     }
 }
 

@@ -143,6 +143,52 @@ fn a_draw_of_users_is_the_same_for_everyone_and_says_so() {
     assert_eq!(of(1_000_000, &seeds), all);
 }
 
+/// Answers with what it is told, so that it is right where the history says what comes.
+struct Echo(std::sync::Mutex<Vec<Vec<ItemId>>>);
+
+impl Recommender for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+
+    fn recommend(
+        &self,
+        queries: &[RecQuery<'_>],
+        options: &RankOptions<'_>,
+    ) -> tastemaker_core::Result<Vec<RankedList>> {
+        self.0.lock().unwrap().extend(queries.iter().map(|query| query.history.to_vec()));
+        tastemaker_core::recommender::rank_by_scores(queries, options, |_, _| Ok(()))
+    }
+}
+
+#[test]
+fn noise_replaces_its_share_of_each_history_and_never_by_a_target() {
+    let (data, seeds) = (data(), SeedTree::new(4));
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let evaluator = Evaluator::new(vec![AnyMetric::HitRate(HitRate { k: 10 })]).unwrap();
+    let told = |noise: f64| {
+        let echo = Echo(std::sync::Mutex::default());
+        let evaluator = evaluator.clone().noise(noise);
+        let evaluation = evaluator.evaluate(&echo, &data, &split, Part::Test, &seeds).unwrap();
+        (echo.0.into_inner().unwrap(), evaluation.summary.protocol)
+    };
+    let cases = split.cases(&data, Part::Test);
+    let (right, protocol) = told(0.0);
+    assert!(right.iter().zip(&cases).all(|(told, case)| told == case.history));
+    assert!(!protocol.contains("replaced"));
+    let (noisy, protocol) = told(0.25);
+    let changed = |(told, case): (&Vec<ItemId>, &tastemaker_core::splits::EvalCase<'_>)| {
+        assert!(told.iter().all(|item| !case.targets.contains(item)));
+        told.iter().zip(case.history).filter(|(told, right)| told != right).count()
+    };
+    let changed: usize = noisy.iter().zip(&cases).map(changed).sum();
+    let share = changed as f64 / (4 * cases.len()) as f64;
+    // One draw in 199 is the item itself.
+    assert!((share - 0.25).abs() < 0.015, "{share}");
+    assert!(protocol.ends_with(", 25 % of each history replaced at random"), "{protocol}");
+    assert_eq!(told(0.25), (noisy, protocol));
+}
+
 #[test]
 fn targets_that_nobody_met_in_training_can_be_asked_for_alone() {
     // Item 4 comes last only, item 5 nowhere before the last two.

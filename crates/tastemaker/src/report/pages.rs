@@ -87,6 +87,10 @@ fn render(name: &str, template: &str, reports: &[Report]) -> Result<String> {
     });
     environment.add_filter("fixed", |value: f64, digits: usize| format!("{value:.digits$}"));
     environment.add_filter("signed", |value: f64, digits: usize| format!("{value:+.digits$}"));
+    environment.add_filter("p", |value: f64| match value {
+        p if p < 1e-4 => "<.0001".to_owned(),
+        p => format!("{p:.4}"),
+    });
     environment.add_filter("scientific", |value: f64| format!("{value:.1e}"));
     environment.add_filter("tex", tex);
     environment.add_template(name, template).map_err(failed)?;

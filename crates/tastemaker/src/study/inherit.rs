@@ -10,7 +10,7 @@ use super::document::Document;
 
 /// What the top of a study says for every arm that is a language model, and its arms may say
 /// themselves.
-const SHARED: [&str; 4] = ["backbone", "training", "pretraining", "few-shot"];
+const SHARED: [&str; 5] = ["backbone", "features", "training", "pretraining", "few-shot"];
 
 /// Which arms take over what, by keys: those of a section, of `training` those of single settings.
 #[derive(Default)]
@@ -27,12 +27,18 @@ impl Inherited {
     pub(super) fn inherit<'t>(
         &mut self,
         document: &Document<'t>,
-        arm: &str,
+        (arm, kind): (&str, &str),
         model: &mut DeTable<'t>,
     ) {
         for name in SHARED {
             let Some(shared) = document.table.get(name) else { continue };
-            if ["pretraining", "few-shot"].contains(&name) && !adapts(model) {
+            let of_items = ["features", "few-shot"].contains(&name) && kind != "language-model";
+            let suits = match name {
+                "pretraining" => adapts(model, &["pretrain"]),
+                "few-shot" => adapts(model, &["pretrain", "prompt-free"]),
+                _ => true,
+            };
+            if of_items || !suits {
                 continue;
             }
             let mut note = |keys: String, taken: bool| {
@@ -116,10 +122,10 @@ fn keys(name: &str, shared: &DeValue<'_>) -> Vec<String> {
     }
 }
 
-/// Whether a language model as it was written adapts what has learnt before.
-fn adapts(model: &DeTable<'_>) -> bool {
+/// Whether a language model as it was written has a paradigm, and none of these.
+fn adapts(model: &DeTable<'_>, others: &[&str]) -> bool {
     let paradigm = model.get("paradigm").and_then(|paradigm| paradigm.get_ref().as_table());
-    paradigm.is_some_and(|paradigm| !paradigm.contains_key("pretrain"))
+    paradigm.is_some_and(|paradigm| others.iter().all(|other| !paradigm.contains_key(*other)))
 }
 
 /// Puts single settings of the shared training into an arm's own that does not say them; says

@@ -130,6 +130,15 @@ pub struct Evaluate {
     // same.
     #[serde(skip_serializing_if = "is_zero")]
     pub users: usize,
+    /// Replace this share of each history by items drawn at random, from 0 to 1: noisy input. Recommenders
+    /// learn from what is right.
+    #[serde(skip_serializing_if = "is_none")]
+    pub noise: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(share: &f64) -> bool {
+    *share <= 0.0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -150,6 +159,7 @@ impl Default for Evaluate {
             allow_seen: false,
             targets: Targets::All,
             users: 0,
+            noise: 0.0,
         }
     }
 }
@@ -167,9 +177,14 @@ impl Evaluate {
             0 => Candidates::Full,
             n => Candidates::Sampled { n },
         };
+        if !(0.0..=1.0).contains(&self.noise) {
+            let (name, found) = ("noise".to_owned(), self.noise.to_string());
+            let expected = "a share from 0 to 1".to_owned();
+            return Err(tastemaker_core::Error::Setting { name, found, expected }.into());
+        }
         let evaluator = Evaluator::new(self.metrics.clone())?;
         let evaluator = evaluator.targets(self.targets).candidates(candidates);
-        Ok(evaluator.allow_seen(self.allow_seen).users(self.users))
+        Ok(evaluator.allow_seen(self.allow_seen).users(self.users).noise(self.noise))
     }
 }
 

@@ -8,11 +8,11 @@ use toml::de::{DeTable, DeValue};
 use super::document::Document;
 
 /// Sections of a regime that replace the study's; of the others single settings do.
-const REPLACED: [&str; 4] = ["dataset", "split", "backbone", "few-shot"];
+const REPLACED: [&str; 5] = ["dataset", "split", "backbone", "features", "few-shot"];
 
 /// One document for each of the regimes, in their order, or the document itself where there are none.
 ///
-/// `[regime.NAME]` holds sections as a study does. What it says of data, split, backbone and few shots
+/// `[regime.NAME]` holds sections as a study does. What it says of data, split, backbone, features and few shots
 /// stands instead of what the study says, other sections setting by setting; the command line has the
 /// last word.
 pub(super) fn documents(mut document: Document<'_>) -> Vec<Document<'_>> {

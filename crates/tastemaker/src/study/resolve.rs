@@ -24,12 +24,13 @@ use crate::train::Training;
 use crate::{Error, Result};
 
 /// Everything a study file can say at its top.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "study",
     "dataset",
     "prepare",
     "split",
     "backbone",
+    "features",
     "training",
     "pretraining",
     "few-shot",
@@ -286,8 +287,8 @@ fn resolve_arm<'t>(
     let before = document.problems.len();
     let twin = wants_twin(document, &mut arm);
     let name = name_of(&arm);
-    if let Some(model) = language_model(&mut arm) {
-        inherited.inherit(document, &name, model);
+    if let Some((kind, model)) = language_model(&mut arm) {
+        inherited.inherit(document, (&name, kind), model);
         check_parts(document, model);
     }
     let whole = document.problems.len() == before;
@@ -363,13 +364,15 @@ fn name_of(arm: &Spanned<DeValue<'_>>) -> String {
     name.and_then(|name| name.get_ref().as_str()).unwrap_or_default().to_owned()
 }
 
-/// The settings of an arm that is a language model which learns from the study's data alone.
-fn language_model<'a, 't>(arm: &'a mut Spanned<DeValue<'t>>) -> Option<&'a mut DeTable<'t>> {
+/// The name and the settings of an arm that is a language model which learns from the study's data alone.
+fn language_model<'a, 't>(
+    arm: &'a mut Spanned<DeValue<'t>>,
+) -> Option<(&'static str, &'a mut DeTable<'t>)> {
     let DeValue::Table(arm) = arm.get_mut() else { return None };
     let DeValue::Table(recommender) = arm.get_mut("recommender")?.get_mut() else { return None };
     let name = LEARNS_LANGUAGE.into_iter().find(|name| recommender.contains_key(*name))?;
     match recommender.get_mut(name)?.get_mut() {
-        DeValue::Table(model) => Some(model),
+        DeValue::Table(model) => Some((name, model)),
         _ => None,
     }
 }

@@ -5,6 +5,8 @@
 mod controls;
 // Items known by their attributes, here and elsewhere.
 mod features;
+// What checks find where it is, and nothing where it is not.
+mod hygiene;
 // Items known by what a sentence encoder reads of their texts.
 mod item_texts;
 // Losses by their formulas; eight sequences by heart.
@@ -15,6 +17,8 @@ mod paradigms;
 mod recipes;
 // Settings that cannot be, or do nothing, and data that lacks something.
 mod refusals;
+// Settings that are searched for.
+mod searching;
 // Study files: resolved, refused, written back.
 mod studies;
 // Where pre-trained models are, as for the crate below.

@@ -33,15 +33,18 @@ fn every_study_in_the_repository_resolves_and_reads_back_as_itself() {
     let mut n = 0;
     for entry in files("studies").chain(files("recipes")) {
         let path = entry.unwrap().path();
-        let study = study::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
-        let text = study.to_toml().unwrap();
-        assert_eq!(
-            resolve(&text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}")),
-            study
-        );
-        n += 1;
+        let file = fs_err::read_to_string(&path).unwrap();
+        let studies = study::parse_all(&path.display().to_string(), &file, &[]);
+        for study in studies.unwrap_or_else(|error| panic!("{error}")) {
+            let text = study.to_toml().unwrap();
+            assert_eq!(
+                resolve(&text).unwrap_or_else(|problems| panic!("{problems:#?}\n{text}")),
+                study
+            );
+            n += 1;
+        }
     }
-    assert!(n >= 24, "{n} studies");
+    assert!(n >= 40, "{n} studies");
 }
 
 #[test]
@@ -391,4 +394,56 @@ recommender = {{ ease = {{ max-items = 3 }} }}
         assert_has(&problems, place, what);
     }
     assert_eq!(problems.len(), 9, "{problems:#?}");
+}
+
+#[test]
+fn a_regime_is_the_study_with_what_it_says() {
+    let text = r#"
+[study]
+name = "regimes"
+seeds = [1, 2]
+[dataset.demo]
+[split.leave-last-out]
+[training]
+epochs = 7
+batch-size = 32
+[pretraining]
+[evaluate]
+metrics = [{ ndcg = { k = 10 } }]
+[[arm]]
+name = "lora"
+[arm.recommender.language-model]
+paradigm = { finetune-extra = { insert = [{ lora = {} }] } }
+[regime.full]
+[regime.few-shot]
+few-shot = { share = 0.1 }
+training = { epochs = 3 }
+[regime.cold-users]
+split = { user-holdout = { test = 0.2 } }
+evaluate = { noise = 0.5 }
+"#;
+    let of = |overrides: &[String]| study::parse_all("a.toml", text, overrides).unwrap();
+    let [full, few, cold] = &of(&[])[..] else { panic!("three regimes") };
+    let names = [full, few, cold].map(|study| study.study.regime.as_deref().unwrap());
+    assert_eq!(names, ["full", "few-shot", "cold-users"]);
+    let written = |study: &Study| study.to_toml().unwrap();
+    assert!(written(full).contains("epochs = 7") && !written(full).contains("few-shot"));
+    assert!(written(few).contains("epochs = 3") && written(few).contains("share = 0.1"));
+    assert!(written(few).contains("batch-size = 32"));
+    assert!(written(cold).contains("test = 0.2") && !written(cold).contains("leave-last-out"));
+    assert_eq!((cold.evaluate.noise, cold.evaluate.metrics.len()), (0.5, 1));
+    // The command line has the last word, and can speak of one of them.
+    let set = ["training.epochs=1", "regime.few-shot.training.batch-size=8"].map(str::to_owned);
+    let [full, few, _] = &of(&set)[..] else { panic!("three regimes") };
+    assert!(written(full).contains("epochs = 1") && written(full).contains("batch-size = 32"));
+    assert!(written(few).contains("epochs = 1") && written(few).contains("batch-size = 8"));
+    // Each reads back as itself.
+    for study in of(&[]) {
+        assert_eq!(study::parse("b.toml", &written(&study), &[]).unwrap(), study);
+    }
+    let error = study::parse("a.toml", text, &[]).unwrap_err().to_string();
+    assert!(error.contains("has several regimes"), "{error}");
+    let wrong = text.replace("share = 0.1", "shares = 0.1");
+    let error = study::parse_all("a.toml", &wrong, &[]).unwrap_err().to_string();
+    assert!(error.contains("a.toml:19:"), "{error}");
 }
