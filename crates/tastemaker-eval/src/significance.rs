@@ -1,6 +1,8 @@
 //! Whether two recommenders differ, user by user.
 
+use rand::distr::Distribution;
 use rand::{Rng, RngCore};
+use rand_distr::Binomial;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 use tastemaker_core::SeedTree;
@@ -87,11 +89,24 @@ fn mean(values: &[f64]) -> f64 {
 
 fn interval(differences: &[f64], resamples: usize, seeds: &SeedTree) -> [f64; 2] {
     let (n, mut rng) = (differences.len(), seeds.rng());
-    let mut sample =
-        || -> f64 { (0..n).map(|_| differences[rng.random_range(0..n)]).sum::<f64>() / n as f64 };
+    let other = differing(differences);
+    // Most users do not differ. How often a sample of n draws one who does is binomial, and those draws are
+    // among them alike.
+    let Ok(draws) = Binomial::new(n as u64, other.len() as f64 / n as f64) else {
+        return [f64::NAN; 2];
+    };
+    let mut sample = || -> f64 {
+        let draws = draws.sample(&mut rng);
+        (0..draws).map(|_| other[rng.random_range(0..other.len())]).sum::<f64>() / n as f64
+    };
     let mut means: Vec<f64> = (0..resamples.max(1)).map(|_| sample()).collect();
     means.sort_by(f64::total_cmp);
     [0.025, 0.975].map(|share| percentile(&means, share))
+}
+
+/// Those that are not 0.
+fn differing(differences: &[f64]) -> Vec<f64> {
+    differences.iter().copied().filter(|d| *d != 0.0).collect()
 }
 
 /// Between the two values around it, as numpy's.
@@ -106,11 +121,11 @@ fn randomisation(differences: &[f64], resamples: usize, seeds: &SeedTree) -> f64
     let observed = differences.iter().sum::<f64>().abs();
     // What differs in rounding alone is as far.
     let least = observed * (1.0 - 1e-12);
-    let mut rng = seeds.rng();
+    let (mut rng, other) = (seeds.rng(), differing(differences));
     let mut far = 0;
     for _ in 0..resamples {
         let mut sum = 0.0;
-        for differences in differences.chunks(64) {
+        for differences in other.chunks(64) {
             let mut signs = rng.next_u64();
             for d in differences {
                 sum += if signs & 1 == 1 { *d } else { -d };
