@@ -86,12 +86,37 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 fn interval(differences: &[f64], resamples: usize, seeds: &SeedTree) -> [f64; 2] {
-    let (n, mut rng) = (differences.len(), seeds.rng());
-    let mut sample =
-        || -> f64 { (0..n).map(|_| differences[rng.random_range(0..n)]).sum::<f64>() / n as f64 };
-    let mut means: Vec<f64> = (0..resamples.max(1)).map(|_| sample()).collect();
-    means.sort_by(f64::total_cmp);
-    [0.025, 0.975].map(|share| percentile(&means, share))
+    let mean = |sample: &[usize]| mean_of(sample, differences);
+    bootstrap(differences.len(), resamples, 0.025, seeds, mean).unwrap_or([f64::NAN; 2])
+}
+
+/// The mean of the `values` that are in a bootstrap sample.
+pub fn mean_of(sample: &[usize], values: &[f64]) -> f64 {
+    sample.iter().map(|&at| values[at]).sum::<f64>() / sample.len() as f64
+}
+
+/// The percentiles `tail` and 1 − `tail`, as shares, of a statistic over bootstrap samples of the numbers
+/// below `n`. Samples in which it is not a number are left out; `None` of fewer than two numbers, and
+/// where no sample is left.
+pub fn bootstrap(
+    n: usize,
+    resamples: usize,
+    tail: f64,
+    seeds: &SeedTree,
+    mut statistic: impl FnMut(&[usize]) -> f64,
+) -> Option<[f64; 2]> {
+    if n < 2 {
+        return None;
+    }
+    let (mut rng, mut sample) = (seeds.rng(), vec![0; n]);
+    let mut found = Vec::with_capacity(resamples);
+    for _ in 0..resamples.max(1) {
+        sample.fill_with(|| rng.random_range(0..n));
+        found.push(statistic(&sample));
+    }
+    found.retain(|value| !value.is_nan());
+    found.sort_by(f64::total_cmp);
+    (!found.is_empty()).then(|| [tail, 1.0 - tail].map(|share| percentile(&found, share)))
 }
 
 /// Between the two values around it, as numpy's.

@@ -1,0 +1,117 @@
+//! What a harm's probe writes down.
+
+use tastemaker_core::SeedTree;
+use tastemaker_core::suggest::hint;
+use tastemaker_eval::significance::{bootstrap, mean_of};
+
+use crate::{Exposed, Horizon, Indicator, NotMeasured, Sign};
+
+/// Both tails of a 95 % interval.
+const TAIL: f64 = 0.025;
+
+/// What a harm's probe measured, and what it could not.
+///
+/// Intervals are percentiles over bootstrap samples of users, or of what else was drawn.
+#[derive(Clone, Debug)]
+pub struct Notes {
+    signs: &'static [Sign],
+    resamples: usize,
+    seeds: SeedTree,
+    measured: Vec<Indicator>,
+    not_measured: Vec<NotMeasured>,
+}
+
+impl Notes {
+    /// Nothing yet of `signs`; as many bootstrap samples an interval as `resamples` says.
+    pub fn new(signs: &'static [Sign], resamples: usize, seeds: &SeedTree) -> Self {
+        let seeds = seeds.child("bootstrap");
+        Self { signs, resamples, seeds, measured: vec![], not_measured: vec![] }
+    }
+
+    /// The mean of `values`, one a user, as the sign `name`, of `of`. Not measured without any value.
+    pub fn mean(&mut self, name: &str, of: &str, values: &[f64]) -> Option<&mut Indicator> {
+        self.statistic(name, of, values.len(), 1, |sample| mean_of(sample, values))
+    }
+
+    /// What `statistic` is of all of `n` units, as the sign `name`, of `of`. The interval is wide enough
+    /// for as many `comparisons` as it was chosen from (Bonferroni). Not measured where it is no number.
+    pub fn statistic(
+        &mut self,
+        name: &str,
+        of: &str,
+        n: usize,
+        comparisons: usize,
+        mut statistic: impl FnMut(&[usize]) -> f64,
+    ) -> Option<&mut Indicator> {
+        let all: Vec<usize> = (0..n).collect();
+        let value = statistic(&all);
+        let (seeds, tail) = (self.seeds.child(name).child(of), TAIL / comparisons.max(1) as f64);
+        if !value.is_finite() {
+            self.cannot(name, of, "of these lists it is not defined");
+            return None;
+        }
+        let interval = bootstrap(n, self.resamples, tail, &seeds, statistic);
+        Some(self.value(name, of, value, interval, n))
+    }
+
+    /// A value that was taken otherwise.
+    pub fn value(
+        &mut self,
+        name: &str,
+        of: &str,
+        value: f64,
+        interval: Option<[f64; 2]>,
+        n: usize,
+    ) -> &mut Indicator {
+        let sign = self.sign(name);
+        self.measured.push(Indicator {
+            name: name.to_owned(),
+            of: of.to_owned(),
+            value,
+            interval,
+            better: sign.better,
+            threshold: None,
+            touches: sign.touches.to_vec(),
+            exposed: Exposed::everybody(),
+            n,
+            protocol: sign.summary.to_owned(),
+            horizon: Horizon::Immediate,
+            severity: None,
+            suspected: None,
+            because: vec![],
+        });
+        self.measured.last_mut().expect("one was just pushed")
+    }
+
+    /// The sign `name`, of `of`, cannot be measured.
+    pub fn cannot(&mut self, name: &str, of: &str, reason: impl Into<String>) {
+        let name = self.sign(name).name.to_owned();
+        self.not_measured.push(NotMeasured { name, of: of.to_owned(), reason: reason.into() });
+    }
+
+    /// None of the signs `names` can be measured.
+    pub fn cannot_all(&mut self, names: &[&str], of: &str, reason: &str) {
+        for name in names {
+            self.cannot(name, of, reason);
+        }
+    }
+
+    fn sign(&self, name: &str) -> &'static Sign {
+        let known = || self.signs.iter().map(|sign| sign.name);
+        self.signs
+            .iter()
+            .find(|sign| sign.name == name)
+            .unwrap_or_else(|| panic!("{name} is none of the harm's signs{}", hint(name, known())))
+    }
+
+    /// What was measured and what could not be; signs of which nothing was said are among the latter.
+    pub fn finish(mut self) -> (Vec<Indicator>, Vec<NotMeasured>) {
+        for sign in self.signs {
+            let measured = self.measured.iter().any(|indicator| indicator.name == sign.name);
+            if !measured && !self.not_measured.iter().any(|not| not.name == sign.name) {
+                self.cannot(sign.name, "", "nothing that it could be taken of was there");
+            }
+        }
+        (self.measured, self.not_measured)
+    }
+}
