@@ -2,16 +2,14 @@
 
 use tastemaker_core::SeedTree;
 use tastemaker_core::suggest::hint;
-use tastemaker_eval::significance::{bootstrap, mean_of};
+use tastemaker_eval::significance::{around, bootstrap, interval};
 
 use crate::{Exposed, Horizon, Indicator, NotMeasured, Sign};
 
-/// Both tails of a 95 % interval.
-const TAIL: f64 = 0.025;
-
 /// What a harm's probe measured, and what it could not.
 ///
-/// Intervals are percentiles over bootstrap samples of users, or of what else was drawn.
+/// Intervals are of 95 %, from bootstrap samples of users, or of what else was drawn: percentiles for
+/// means, and the value ± 1.96 standard deviations for other statistics, within the sign's range.
 #[derive(Clone, Debug)]
 pub struct Notes {
     signs: &'static [Sign],
@@ -30,11 +28,15 @@ impl Notes {
 
     /// The mean of `values`, one a user, as the sign `name`, of `of`. Not measured without any value.
     pub fn mean(&mut self, name: &str, of: &str, values: &[f64]) -> Option<&mut Indicator> {
-        self.statistic(name, of, values.len(), 1, |sample| mean_of(sample, values))
+        let n = values.len();
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let seeds = self.seeds.child(name).child(of);
+        let interval = (n > 1).then(|| interval(values, self.resamples, &seeds));
+        self.defined(name, of, mean, interval, n)
     }
 
-    /// What `statistic` is of all of `n` units, as the sign `name`, of `of`. The interval is wide enough
-    /// for as many `comparisons` as it was chosen from (Bonferroni). Not measured where it is no number.
+    /// What `statistic` is of all of `n` units, as the sign `name`, of `of`; the interval is wide enough
+    /// for as many `comparisons` as it was chosen from. Not measured where it is no number.
     pub fn statistic(
         &mut self,
         name: &str,
@@ -45,13 +47,28 @@ impl Notes {
     ) -> Option<&mut Indicator> {
         let all: Vec<usize> = (0..n).collect();
         let value = statistic(&all);
-        let (seeds, tail) = (self.seeds.child(name).child(of), TAIL / comparisons.max(1) as f64);
-        if !value.is_finite() {
-            self.cannot(name, of, "of these lists it is not defined");
-            return None;
+        let interval = (n > 1 && value.is_finite()).then(|| {
+            let seeds = self.seeds.child(name).child(of);
+            let draws = bootstrap(n, self.resamples, &seeds, statistic);
+            let (low, high) = self.sign(name).range;
+            around(value, &draws, comparisons).map(|end| end.clamp(low, high))
+        });
+        self.defined(name, of, value, interval, n)
+    }
+
+    fn defined(
+        &mut self,
+        name: &str,
+        of: &str,
+        value: f64,
+        interval: Option<[f64; 2]>,
+        n: usize,
+    ) -> Option<&mut Indicator> {
+        if value.is_finite() {
+            return Some(self.value(name, of, value, interval, n));
         }
-        let interval = bootstrap(n, self.resamples, tail, &seeds, statistic);
-        Some(self.value(name, of, value, interval, n))
+        self.cannot(name, of, "of these lists it is not defined");
+        None
     }
 
     /// A value that was taken otherwise.

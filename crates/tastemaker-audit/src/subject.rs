@@ -203,7 +203,7 @@ impl<'a> Subject<'a> {
     /// The same, with what was found out elsewhere.
     ///
     /// # Errors
-    /// If lists are not as many as there are users or questions.
+    /// If lists are not as many as there are users or questions, or scores are no numbers.
     pub fn with(self, evidence: Evidence<'a>) -> Result<Self> {
         let same = |what: &str, found: usize, expected: usize| {
             let words = format!("{expected}, as many as there are users or questions");
@@ -222,6 +222,11 @@ impl<'a> Subject<'a> {
             if !liked.is_empty() {
                 same("lists of what is liked", liked.len(), neutral.len())?;
             }
+        }
+        if let Some(Membership { members, non_members }) = &evidence.membership
+            && let Some(score) = members.iter().chain(non_members).find(|score| score.is_nan())
+        {
+            return Err(Error::setting("a membership score", score, "a number"));
         }
         if let Some(Unlearning { original, unlearnt, retrained }) = &evidence.unlearning {
             same("lists after unlearning", unlearnt.len(), original.len())?;

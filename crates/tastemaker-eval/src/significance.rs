@@ -85,29 +85,25 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-fn interval(differences: &[f64], resamples: usize, seeds: &SeedTree) -> [f64; 2] {
-    let mean = |sample: &[usize]| mean_of(sample, differences);
-    bootstrap(differences.len(), resamples, 0.025, seeds, mean).unwrap_or([f64::NAN; 2])
+/// The percentiles 2.5 and 97.5 of the mean over bootstrap samples of `values`; not numbers of none.
+pub fn interval(values: &[f64], resamples: usize, seeds: &SeedTree) -> [f64; 2] {
+    let means = bootstrap(values.len(), resamples, seeds, |sample| mean_of(sample, values));
+    [0.025, 0.975].map(|share| percentile(&means, share))
 }
 
-/// The mean of the `values` that are in a bootstrap sample.
+/// The mean of those of `values` that are in a bootstrap sample.
 pub fn mean_of(sample: &[usize], values: &[f64]) -> f64 {
     sample.iter().map(|&at| values[at]).sum::<f64>() / sample.len() as f64
 }
 
-/// The percentiles `tail` and 1 − `tail`, as shares, of a statistic over bootstrap samples of the numbers
-/// below `n`. Samples in which it is not a number are left out; `None` of fewer than two numbers, and
-/// where no sample is left.
+/// A statistic of bootstrap samples of the numbers below `n`, ascending; without those of samples in which
+/// it is not a number.
 pub fn bootstrap(
     n: usize,
     resamples: usize,
-    tail: f64,
     seeds: &SeedTree,
     mut statistic: impl FnMut(&[usize]) -> f64,
-) -> Option<[f64; 2]> {
-    if n < 2 {
-        return None;
-    }
+) -> Vec<f64> {
     let (mut rng, mut sample) = (seeds.rng(), vec![0; n]);
     let mut found = Vec::with_capacity(resamples);
     for _ in 0..resamples.max(1) {
@@ -116,12 +112,30 @@ pub fn bootstrap(
     }
     found.retain(|value| !value.is_nan());
     found.sort_by(f64::total_cmp);
-    (!found.is_empty()).then(|| [tail, 1.0 - tail].map(|share| percentile(&found, share)))
+    found
+}
+
+/// The 95 % interval of a statistic around its `value`, as wide as it spreads over bootstrap samples, and
+/// wider where it was chosen from several `comparisons` (Bonferroni).
+///
+/// # Formula
+/// `value` ± z s with s the standard deviation (n − 1) of the `draws` and z the quantile
+/// 1 − 0.025 / comparisons of the normal distribution. It is for statistics whose percentiles over samples are beside
+/// their value, since a sample has some users twice: how unequal things are, or the largest of differences.
+pub fn around(value: f64, draws: &[f64], comparisons: usize) -> [f64; 2] {
+    let mean = mean(draws);
+    let squares: f64 = draws.iter().map(|draw| (draw - mean).powi(2)).sum();
+    let deviation = (squares / draws.len().saturating_sub(1).max(1) as f64).sqrt();
+    let z = Normal::standard().inverse_cdf(1.0 - 0.025 / comparisons.max(1) as f64);
+    [value - z * deviation, value + z * deviation]
 }
 
 /// Between the two values around it, as numpy's.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the list")]
 fn percentile(sorted: &[f64], share: f64) -> f64 {
+    if sorted.is_empty() {
+        return f64::NAN;
+    }
     let at = share * (sorted.len() - 1) as f64;
     let (below, above) = (at.floor() as usize, at.ceil() as usize);
     sorted[below] + (sorted[above] - sorted[below]) * at.fract()

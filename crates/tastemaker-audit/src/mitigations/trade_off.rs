@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Error, Result, SeedTree};
 use tastemaker_eval::metrics::{Better, Metric};
-use tastemaker_eval::significance::{bootstrap, mean_of};
+use tastemaker_eval::significance::interval;
 
 use super::{AnyMitigation, Mitigated};
 use crate::harms::AnyHarm;
@@ -82,10 +82,9 @@ impl TradeOff<'_> {
         seeds: &SeedTree,
     ) -> Result<Point> {
         let values = subject.per_user(self.accuracy, &subject.with_targets());
-        let all: Vec<usize> = (0..values.len()).collect();
-        let mean = |sample: &[usize]| mean_of(sample, &values);
-        let interval =
-            bootstrap(values.len(), self.resamples, 0.025, &seeds.child("accuracy"), mean);
+        let n = values.len();
+        let seed = seeds.child("accuracy");
+        let interval = (n > 1).then(|| interval(&values, self.resamples, &seed));
         let mut notes = self.harm.as_dyn().notes(self.resamples, seeds);
         self.harm.as_dyn().probe(subject, &mut notes, seeds)?;
         let (measured, not) = notes.finish();
@@ -105,7 +104,7 @@ impl TradeOff<'_> {
         Ok(Point {
             mitigation: mitigation.to_owned(),
             strength,
-            accuracy: mean(&all),
+            accuracy: values.iter().sum::<f64>() / n as f64,
             accuracy_interval: interval,
             harm,
             pareto: false,

@@ -9,8 +9,9 @@
 /// # References
 /// Mann and Whitney 1947; `roc_auc_score` of scikit-learn.
 pub fn auc(members: &[f64], non_members: &[f64]) -> f64 {
-    let mut all: Vec<(f64, bool)> = members.iter().map(|&score| (score, true)).collect();
-    all.extend(non_members.iter().map(|&score| (score, false)));
+    // Adding zero makes -0.0 equal to 0.0.
+    let mut all: Vec<(f64, bool)> = members.iter().map(|&score| (score + 0.0, true)).collect();
+    all.extend(non_members.iter().map(|&score| (score + 0.0, false)));
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut below, mut won) = (0.0, 0.0);
     for alike in all.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
