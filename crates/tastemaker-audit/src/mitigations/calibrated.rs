@@ -1,11 +1,11 @@
 //! The mix of categories of a list comes near that of the user's history.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{RankedList, RecQuery};
+use tastemaker_core::ItemId;
 use tastemaker_eval::Ground;
 use tastemaker_eval::metrics::divergence;
 
-use super::{AnyMitigation, Mitigation, first, greedy, relevance};
+use super::{AnyMitigation, Mitigation, Reranker, greedy, relevance};
 
 /// The mix of categories of a list comes near that of the user's history.
 ///
@@ -38,24 +38,21 @@ impl Mitigation for Calibrated {
         AnyMitigation::Calibrated(Self { strength, ..self.clone() })
     }
 
-    fn rerank(
-        &self,
-        list: &RankedList,
-        query: &RecQuery<'_>,
-        n: usize,
-        ground: &Ground,
-    ) -> RankedList {
-        if self.strength == 0.0 {
-            return first(list, n);
-        }
+    fn reranker<'a>(&'a self, ground: &'a Ground) -> Reranker<'a> {
         let attribute = self.attribute.as_deref();
-        let taste = ground.mix(query.history, attribute);
-        let scores = relevance(list);
-        // The scores of what stands above are the same for all that could come next.
-        greedy(list, n, |place, above| {
-            let with = [above, &[list.items[place]]].concat();
-            let off = divergence(&taste, &ground.mix(&with, attribute));
-            (1.0 - self.strength) * scores[place] - self.strength * off
+        Box::new(move |list, query, n| {
+            let (taste, scores) = (ground.mix(query.history, attribute), relevance(list));
+            // The scores of what stands above are the same for all that could come next.
+            greedy(list, n, |left, taken| {
+                let mut items: Vec<ItemId> = taken.iter().map(|&place| list.items[place]).collect();
+                let worth = |&place: &usize| {
+                    items.push(list.items[place]);
+                    let off = divergence(&taste, &ground.mix(&items, attribute));
+                    items.pop();
+                    (1.0 - self.strength) * scores[place] - self.strength * off
+                };
+                left.iter().map(worth).collect()
+            })
         })
     }
 }

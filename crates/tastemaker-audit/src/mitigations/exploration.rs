@@ -2,10 +2,10 @@
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{ItemId, RankedList, RecQuery, SeedTree};
+use tastemaker_core::{ItemId, SeedTree};
 use tastemaker_eval::Ground;
 
-use super::{AnyMitigation, Mitigation, first};
+use super::{AnyMitigation, Mitigation, Reranker};
 
 /// The last places of a list go to items drawn at random.
 ///
@@ -39,28 +39,30 @@ impl Mitigation for Exploration {
         AnyMitigation::Exploration(Self { strength, ..self.clone() })
     }
 
-    fn rerank(
-        &self,
-        list: &RankedList,
-        query: &RecQuery<'_>,
-        n: usize,
-        ground: &Ground,
-    ) -> RankedList {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of n")]
-        let quota = (self.strength * n as f64).ceil() as usize;
-        let mut kept = first(list, n - quota.min(n));
-        let mut pool: Vec<ItemId> = match query.candidates {
-            Some(candidates) => candidates.to_vec(),
-            None => (0..).map(ItemId).take(ground.n_items()).collect(),
-        };
-        pool.retain(|item| !query.history.contains(item) && !kept.items.contains(item));
-        let user = query.user.map_or(u64::MAX, |user| user.0.into());
-        let seeds = SeedTree::new(self.seed).child("exploration").index(user);
-        let mut rng = seeds.index(query.history.len() as u64).rng();
-        let (drawn, _) = pool.partial_shuffle(&mut rng, quota.min(n));
-        let lowest = list.scores.iter().copied().fold(f32::INFINITY, f32::min);
-        kept.items.extend(drawn.iter());
-        kept.scores.resize(kept.items.len(), lowest);
-        kept
+    fn reranker<'a>(&'a self, ground: &'a Ground) -> Reranker<'a> {
+        Box::new(move |list, query, n| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of n"
+            )]
+            let quota = ((self.strength * n as f64).ceil() as usize).min(n);
+            let mut kept = list.clone();
+            kept.items.truncate(n - quota);
+            kept.scores.truncate(n - quota);
+            let mut pool: Vec<ItemId> = match query.candidates {
+                Some(candidates) => candidates.to_vec(),
+                None => (0..).map(ItemId).take(ground.n_items()).collect(),
+            };
+            pool.retain(|item| !query.history.contains(item) && !kept.items.contains(item));
+            let user = query.user.map_or(u64::MAX, |user| user.0.into());
+            let seeds = SeedTree::new(self.seed).child("exploration").index(user);
+            let mut rng = seeds.index(query.history.len() as u64).rng();
+            let (drawn, _) = pool.partial_shuffle(&mut rng, quota);
+            let lowest = list.scores.iter().copied().fold(f32::INFINITY, f32::min);
+            kept.items.extend(drawn.iter());
+            kept.scores.resize(kept.items.len(), lowest);
+            kept
+        })
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{ItemId, RankedList, RecQuery};
+use tastemaker_core::ItemId;
 use tastemaker_eval::Ground;
 
-use super::{AnyMitigation, Mitigation, first, greedy, relevance};
+use super::{AnyMitigation, Mitigation, Reranker, greedy, relevance};
 
 /// The share of the training part's interactions that popular items have.
 const HEAD: f64 = 0.8;
@@ -53,34 +53,48 @@ impl Mitigation for ExposureFair {
         AnyMitigation::ExposureFair(Self { strength, ..self.clone() })
     }
 
-    fn rerank(&self, list: &RankedList, _: &RecQuery<'_>, n: usize, ground: &Ground) -> RankedList {
-        if self.strength == 0.0 {
-            return first(list, n);
+    fn reranker<'a>(&'a self, ground: &'a Ground) -> Reranker<'a> {
+        let items = (0..).map(ItemId).take(ground.n_items());
+        let groups: Vec<Vec<u32>> = items.map(|item| self.groups(item, ground)).collect();
+        let mut wanted = Shares::default();
+        for own in &groups {
+            wanted.add(own, 1.0);
         }
-        let mut wanted: BTreeMap<u32, f64> = BTreeMap::new();
-        for item in (0..).map(ItemId).take(ground.n_items()) {
-            let own = self.groups(item, ground);
-            for group in &own {
-                *wanted.entry(*group).or_default() += 1.0 / (own.len() * ground.n_items()) as f64;
-            }
-        }
-        let scores = relevance(list);
-        greedy(list, n, |place, above| {
-            let mut shown: BTreeMap<u32, f64> = BTreeMap::new();
-            let mut all = 0.0;
-            for (rank, item) in (2_u32..).zip(above) {
-                let (own, weight) = (self.groups(*item, ground), 1.0 / f64::from(rank).log2());
-                all += weight;
-                for group in &own {
-                    *shown.entry(*group).or_default() += weight / own.len() as f64;
+        Box::new(move |list, _, n| {
+            let scores = relevance(list);
+            let own: Vec<&Vec<u32>> = list.items.iter().map(|item| &groups[item.index()]).collect();
+            greedy(list, n, |left, taken| {
+                let mut shown = Shares::default();
+                for (rank, &place) in (2_u32..).zip(taken) {
+                    shown.add(own[place], 1.0 / f64::from(rank).log2());
                 }
-            }
-            let own = self.groups(list.items[place], ground);
-            let share = |of: &BTreeMap<u32, f64>, group| of.get(group).copied().unwrap_or_default();
-            let missing =
-                own.iter().map(|g| share(&wanted, g) - share(&shown, g) / f64::max(all, 1e-9));
-            let missing = missing.sum::<f64>() / own.len().max(1) as f64;
-            (1.0 - self.strength) * scores[place] + self.strength * missing
+                let worth = |&place: &usize| {
+                    let missing = own[place].iter().map(|g| wanted.share(*g) - shown.share(*g));
+                    let missing = missing.sum::<f64>() / own[place].len().max(1) as f64;
+                    (1.0 - self.strength) * scores[place] + self.strength * missing
+                };
+                left.iter().map(worth).collect()
+            })
         })
+    }
+}
+
+/// How much of a whole each group has; an item of several gives each as much.
+#[derive(Default)]
+struct Shares {
+    of: BTreeMap<u32, f64>,
+    all: f64,
+}
+
+impl Shares {
+    fn add(&mut self, groups: &[u32], weight: f64) {
+        self.all += weight;
+        for group in groups {
+            *self.of.entry(*group).or_default() += weight / groups.len() as f64;
+        }
+    }
+
+    fn share(&self, group: u32) -> f64 {
+        self.of.get(&group).map_or(0.0, |weight| weight / self.all)
     }
 }

@@ -1,11 +1,11 @@
 //! Items that are like those above them come later.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{ItemId, RankedList, RecQuery};
+use tastemaker_core::ItemId;
 use tastemaker_eval::Ground;
 use tastemaker_eval::metrics::distance;
 
-use super::{AnyMitigation, Mitigation, first, greedy, relevance};
+use super::{AnyMitigation, Mitigation, Reranker, greedy, relevance};
 
 /// Items that are like those above them come later (maximal marginal relevance).
 ///
@@ -37,18 +37,26 @@ impl Mitigation for Mmr {
         AnyMitigation::Mmr(Self { strength, ..self.clone() })
     }
 
-    fn rerank(&self, list: &RankedList, _: &RecQuery<'_>, n: usize, ground: &Ground) -> RankedList {
-        if self.strength == 0.0 {
-            return first(list, n);
-        }
+    fn reranker<'a>(&'a self, ground: &'a Ground) -> Reranker<'a> {
         let of = |item: &ItemId| -> Vec<u32> {
             ground.categories(*item, self.attribute.as_deref()).collect()
         };
-        let (scores, sets) = (relevance(list), list.items.iter().map(of).collect::<Vec<_>>());
-        greedy(list, n, |place, above| {
-            let alike = above.iter().map(|other| 1.0 - distance(&sets[place], &of(other)));
-            let most = alike.fold(0.0, f64::max);
-            (1.0 - self.strength) * scores[place] - self.strength * most
+        Box::new(move |list, _, n| {
+            let (scores, sets) = (relevance(list), list.items.iter().map(of).collect::<Vec<_>>());
+            // How like each is to what is above it, the most.
+            let mut alike = vec![0.0; sets.len()];
+            greedy(list, n, |left, taken| {
+                if let Some(&last) = taken.last() {
+                    for &place in left {
+                        let like = 1.0 - distance(&sets[place], &sets[last]);
+                        alike[place] = f64::max(alike[place], like);
+                    }
+                }
+                let worth = |&place: &usize| {
+                    (1.0 - self.strength) * scores[place] - self.strength * alike[place]
+                };
+                left.iter().map(worth).collect()
+            })
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What lessens a harm: here, by putting lists in another order.
 
-use tastemaker_core::{ItemId, RankOptions, RankedList, RecQuery, Recommender, Result, registry};
+use tastemaker_core::{RankOptions, RankedList, RecQuery, Recommender, Result, registry};
 use tastemaker_eval::Ground;
 
 mod calibrated;
@@ -30,15 +30,13 @@ pub trait Mitigation: Send + Sync {
     /// The same with another strength.
     fn at(&self, strength: f64) -> AnyMitigation;
 
-    /// The best `n` of a longer list that answers `query`.
-    fn rerank(
-        &self,
-        list: &RankedList,
-        query: &RecQuery<'_>,
-        n: usize,
-        ground: &Ground,
-    ) -> RankedList;
+    /// What puts longer lists of items of which `ground` knows in another order.
+    fn reranker<'a>(&'a self, ground: &'a Ground) -> Reranker<'a>;
 }
+
+/// Makes of a longer list that answers a query the best so many.
+pub type Reranker<'a> =
+    Box<dyn Fn(&RankedList, &RecQuery<'_>, usize) -> RankedList + Send + Sync + 'a>;
 
 registry! {
     /// Every mitigation that can be named.
@@ -59,8 +57,8 @@ registry! {
 /// A recommender to whose lists something is done. Where candidates are given, nothing else comes in.
 pub struct Mitigated<'a> {
     recommender: &'a dyn Recommender,
-    mitigation: &'a AnyMitigation,
-    ground: &'a Ground,
+    reranker: Option<Reranker<'a>>,
+    n_items: usize,
     name: String,
 }
 
@@ -73,7 +71,8 @@ impl<'a> Mitigated<'a> {
     ) -> Self {
         let strength = mitigation.as_dyn().strength();
         let name = format!("{} with {} {strength}", recommender.name(), mitigation.name());
-        Self { recommender, mitigation, ground, name }
+        let reranker = (strength > 0.0).then(|| mitigation.as_dyn().reranker(ground));
+        Self { recommender, reranker, n_items: ground.n_items(), name }
     }
 }
 
@@ -87,36 +86,38 @@ impl Recommender for Mitigated<'_> {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> Result<Vec<RankedList>> {
-        let n = (options.n * LONGER).min(self.ground.n_items());
-        let longer = self.recommender.recommend(queries, &RankOptions { n, ..*options })?;
-        let rerank = |(list, query): (&RankedList, &RecQuery<'_>)| {
-            self.mitigation.as_dyn().rerank(list, query, options.n, self.ground)
+        let Some(reranker) = &self.reranker else {
+            return self.recommender.recommend(queries, options);
         };
-        Ok(longer.iter().zip(queries).map(rerank).collect())
+        let n = (options.n * LONGER).min(self.n_items);
+        let longer = self.recommender.recommend(queries, &RankOptions { n, ..*options })?;
+        let pairs = longer.iter().zip(queries);
+        Ok(pairs.map(|(list, query)| reranker(list, query, options.n)).collect())
     }
 }
 
-/// Takes `n` items of `list` one after the other: each time the one for which `worth`, told its place in
-/// the list and the items above it, is largest, the earlier one of equals. Their scores are what they were
-/// worth, made to descend.
+/// Takes `n` items of `list` one after the other: each time the one that is worth most, the earlier one of
+/// equals. `worths` is told the places in the list that are left and those that were taken, and says what
+/// each that is left is worth. Scores are what items were worth, made to descend.
 fn greedy(
     list: &RankedList,
     n: usize,
-    mut worth: impl FnMut(usize, &[ItemId]) -> f64,
+    mut worths: impl FnMut(&[usize], &[usize]) -> Vec<f64>,
 ) -> RankedList {
     let mut left: Vec<usize> = (0..list.items.len()).collect();
-    let (mut items, mut scores) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut taken, mut scores) = (Vec::with_capacity(n), Vec::with_capacity(n));
     let mut least = f32::INFINITY;
-    while items.len() < n && !left.is_empty() {
-        let worths: Vec<f64> = left.iter().map(|&place| worth(place, &items)).collect();
+    while taken.len() < n && !left.is_empty() {
+        let worths = worths(&left, &taken);
         let by = |a: &usize, b: &usize| worths[*a].total_cmp(&worths[*b]).then(b.cmp(a));
         let best = (0..left.len()).max_by(by).expect("one is left");
         #[expect(clippy::cast_possible_truncation, reason = "scores are single")]
         let score = worths[best] as f32;
         least = least.min(score);
         scores.push(least);
-        items.push(list.items[left.remove(best)]);
+        taken.push(left.remove(best));
     }
+    let items = taken.iter().map(|&place| list.items[place]).collect();
     RankedList { items, scores, named: list.named, invalid: list.invalid }
 }
 
@@ -131,12 +132,4 @@ fn relevance(list: &RankedList) -> Vec<f64> {
         return scores().map(|score| (score - low) / (high - low)).collect();
     }
     (0..n).map(|place| 1.0 - place as f64 / n as f64).collect()
-}
-
-/// The first `n` of `list`.
-fn first(list: &RankedList, n: usize) -> RankedList {
-    let mut list = list.clone();
-    list.items.truncate(n);
-    list.scores.truncate(n);
-    list
 }

@@ -1,10 +1,10 @@
 //! Popular items come later.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::{ItemId, RankedList, RecQuery};
+use tastemaker_core::ItemId;
 use tastemaker_eval::Ground;
 
-use super::{AnyMitigation, Mitigation, first, greedy, relevance};
+use super::{AnyMitigation, Mitigation, Reranker, greedy, relevance};
 
 /// Popular items come later.
 ///
@@ -34,17 +34,17 @@ impl Mitigation for PopularityDebiased {
         AnyMitigation::PopularityDebiased(Self { strength })
     }
 
-    fn rerank(&self, list: &RankedList, _: &RecQuery<'_>, n: usize, ground: &Ground) -> RankedList {
-        if self.strength == 0.0 {
-            return first(list, n);
-        }
-        let scores = relevance(list);
+    fn reranker<'a>(&'a self, ground: &'a Ground) -> Reranker<'a> {
         let known = |item: ItemId| f64::from(ground.popularity(item)).ln_1p();
         let all = (0..).map(ItemId).take(ground.n_items());
         let most = all.map(known).fold(f64::MIN_POSITIVE, f64::max);
-        greedy(list, n, |place, _| {
-            let popular = known(list.items[place]) / most;
-            (1.0 - self.strength) * scores[place] - self.strength * popular
+        Box::new(move |list, _, n| {
+            let scores = relevance(list);
+            let worth = |&place: &usize| {
+                let popular = known(list.items[place]) / most;
+                (1.0 - self.strength) * scores[place] - self.strength * popular
+            };
+            greedy(list, n, |left, _| left.iter().map(worth).collect())
         })
     }
 }

@@ -146,7 +146,7 @@ fn a_file_of_ones_own_takes_the_place_of_what_it_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.toml");
     let read = |written: &str| {
-        std::fs::write(&path, written).unwrap();
+        fs_err::write(&path, written).unwrap();
         Levels::usual().with_file(&path)
     };
     let level = |harm: &str, sign: &str, limited: f64, high: f64| {

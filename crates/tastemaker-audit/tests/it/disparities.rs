@@ -2,7 +2,7 @@ use tastemaker_audit::harms::{AnyHarm, Disparities};
 use tastemaker_audit::{Counterfactual, Evidence};
 use tastemaker_core::{ItemId, RankedList, RecQuery, UserId};
 
-use crate::worlds::{By, Found, ITEMS, K, SEEDS, World, gender, separate};
+use crate::worlds::{By, Found, ITEMS, SEEDS, World, gender, separate};
 
 fn harm() -> AnyHarm {
     AnyHarm::Disparities(Disparities { provider: Some("maker".into()), ..Disparities::default() })
@@ -91,8 +91,8 @@ fn told(world: &World, value: u32, kept: usize) -> Vec<Vec<ItemId>> {
     let of = |question: u32| {
         let mut list: Vec<ItemId> = neutral(question);
         let first = (world.chance(&[value, question]) * 10.0) as u32;
-        for place in kept..K {
-            list[place] = ItemId(ITEMS + first + u32::try_from(place).unwrap());
+        for (place, item) in (0..).zip(&mut list).skip(kept) {
+            *item = ItemId(ITEMS + first + place);
         }
         list
     };
@@ -183,4 +183,26 @@ fn what_cannot_be_told_is_said_with_its_reason() {
     world.data.catalog = tastemaker_core::catalog::Catalog::default();
     let found = Found::of(&harm("gender", 10), &world.subject(&by), &world.seeds);
     assert!(found.reason("recency-shift").contains("\"year\""));
+}
+
+#[test]
+fn users_who_are_served_alike_are_not_found_to_be_served_worse() {
+    let levels = tastemaker_audit::Levels::usual();
+    let context: tastemaker_audit::Context = serde_json::from_value(serde_json::json!({
+        "purpose": "things", "audience": "all", "minors": true,
+        "autonomy": "decides", "sector": "employment",
+    }))
+    .unwrap();
+    for seed in 10..20 {
+        let world = World::new(seed);
+        let fair = By(|query: &RecQuery<'_>, item: ItemId| {
+            let user = user(query);
+            let hit = world.chance(&[user.0]) < 0.5 && item == world.target(user);
+            f64::from(u8::from(hit)) * 2.0 + world.chance(&[user.0, item.0])
+        });
+        let found = Found::of(&harm(), &world.subject(&fair), &world.seeds);
+        let mut gap = found.get("ndcg-shortfall", "gender").clone();
+        levels.judge("disparities", &mut gap, &context);
+        assert_eq!(gap.severity, Some(tastemaker_audit::Severity::Minimal), "{gap:?}");
+    }
 }

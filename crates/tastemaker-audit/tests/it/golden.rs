@@ -229,7 +229,7 @@ fn lists_are_put_in_the_order_that_the_formulas_say() {
             ),
         ];
         for (mitigation, expected) in all {
-            let found = mitigation.as_dyn().rerank(&longer, &query, golden.k, &ground);
+            let found = mitigation.as_dyn().reranker(&ground)(&longer, &query, golden.k);
             assert_eq!(found.items, items(expected), "{}", mitigation.name());
             assert!(found.scores.is_sorted_by(|a, b| a >= b));
         }
