@@ -124,7 +124,7 @@ impl Threshold {
 pub struct Exposed {
     /// Who, in a few words.
     pub whom: String,
-    /// Their share of those whom the recommender is asked for.
+    /// Their share of the users who are asked about, or of the items, where it is those who make them.
     pub share: f64,
     /// Whether they are told apart by an attribute that is sensitive.
     pub protected: bool,

@@ -47,16 +47,18 @@ impl Notes {
     ) -> Option<&mut Indicator> {
         let all: Vec<usize> = (0..n).collect();
         let value = statistic(&all);
-        let interval = (n > 1 && value.is_finite()).then(|| {
+        let mut interval = None;
+        if n > 1 && value.is_finite() {
             let seeds = self.seeds.child(name).child(of);
             let draws = bootstrap(n, self.resamples, &seeds, statistic);
-            let (low, high) = self.sign(name).range;
-            around(value, &draws, comparisons).map(|end| end.clamp(low, high))
-        });
+            interval = (draws.len() > 1).then(|| around(value, &draws, comparisons));
+        }
         self.defined(name, of, value, interval, n)
     }
 
-    fn defined(
+    /// A value that was taken otherwise, with its interval, which is cut to the sign's range. Not measured
+    /// where the value is no number.
+    pub fn defined(
         &mut self,
         name: &str,
         of: &str,
@@ -65,6 +67,8 @@ impl Notes {
         n: usize,
     ) -> Option<&mut Indicator> {
         if value.is_finite() {
+            let (low, high) = self.sign(name).range;
+            let interval = interval.map(|ends| ends.map(|end| end.clamp(low, high)));
             return Some(self.value(name, of, value, interval, n));
         }
         self.cannot(name, of, "of these lists it is not defined");

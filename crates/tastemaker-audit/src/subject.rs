@@ -1,6 +1,6 @@
 //! What is audited, and what it can be asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tastemaker_core::splits::{EvalCase, Part, SplitSets};
 use tastemaker_core::{
@@ -141,7 +141,7 @@ impl<'a> Subject<'a> {
         let cases = scope.split.cases(scope.data, scope.part);
         let mut subject = Self::new(recommender.name(), scope, cases, seeds)?;
         subject.recommender = Some(recommender);
-        subject.lists = subject.ask(recommender, scope.k, |case| case.history.to_vec())?;
+        subject.lists = subject.ask(recommender, &subject.everybody(), scope.k)?;
         Ok(subject)
     }
 
@@ -156,6 +156,7 @@ impl<'a> Subject<'a> {
         let known: BTreeMap<UserId, EvalCase<'a>> =
             scope.split.iter_cases(scope.data, scope.part).map(|case| (case.user, case)).collect();
         let (mut cases, mut cut) = (Vec::new(), Vec::new());
+        let mut asked = BTreeSet::new();
         for (user, mut list) in lists {
             if user.index() >= scope.data.n_users() {
                 let expected = format!("less than {}, the data's users", scope.data.n_users());
@@ -165,6 +166,12 @@ impl<'a> Subject<'a> {
             {
                 let expected = format!("less than {}, the data's items", scope.data.n_items());
                 return Err(Error::setting("a list's item", item.0, expected));
+            }
+            let items: BTreeSet<&ItemId> = list.items.iter().collect();
+            if items.len() < list.items.len() || !asked.insert(user) {
+                let name = format!("the list of user {}", user.0);
+                let expected = "one list a user, and each item in it once";
+                return Err(Error::setting(&name, "there twice, or has an item twice", expected));
             }
             list.items.truncate(scope.k);
             list.scores.truncate(scope.k);
@@ -240,7 +247,7 @@ impl<'a> Subject<'a> {
     where
         'a: 'b,
     {
-        let lists = self.ask(recommender, self.scope.k, |case| case.history.to_vec())?;
+        let lists = self.ask(recommender, &self.everybody(), self.scope.k)?;
         Ok(Subject {
             name: recommender.name().to_owned(),
             scope: self.scope,
@@ -253,20 +260,18 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// Asks `recommender` for `n` items for every user with what `history` says.
+    /// Asks `recommender` for `n` items for each of the users at the places `users`.
     pub fn ask(
         &self,
         recommender: &dyn Recommender,
+        users: &[usize],
         n: usize,
-        history: impl Fn(&EvalCase<'a>) -> Vec<ItemId>,
     ) -> Result<Vec<RankedList>> {
-        let histories: Vec<Vec<ItemId>> = self.cases.iter().map(history).collect();
-        let queries: Vec<RecQuery<'_>> = self
-            .cases
-            .iter()
-            .zip(&histories)
-            .map(|(case, history)| RecQuery { user: Some(case.user), history, candidates: None })
-            .collect();
+        let query = |&at: &usize| {
+            let case = &self.cases[at];
+            RecQuery { user: Some(case.user), history: case.history, candidates: None }
+        };
+        let queries: Vec<RecQuery<'_>> = users.iter().map(query).collect();
         recommender.recommend(&queries, &self.options(n))
     }
 

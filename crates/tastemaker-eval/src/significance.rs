@@ -97,7 +97,7 @@ pub fn mean_of(sample: &[usize], values: &[f64]) -> f64 {
 }
 
 /// A statistic of bootstrap samples of the numbers below `n`, ascending; without those of samples in which
-/// it is not a number.
+/// it is no finite number.
 pub fn bootstrap(
     n: usize,
     resamples: usize,
@@ -110,24 +110,29 @@ pub fn bootstrap(
         sample.fill_with(|| rng.random_range(0..n));
         found.push(statistic(&sample));
     }
-    found.retain(|value| !value.is_nan());
+    found.retain(|value| value.is_finite());
     found.sort_by(f64::total_cmp);
     found
 }
 
 /// The 95 % interval of a statistic around its `value`, as wide as it spreads over bootstrap samples, and
-/// wider where it was chosen from several `comparisons` (Bonferroni).
+/// wider where it was chosen from several `comparisons`.
 ///
 /// # Formula
-/// `value` ± z s with s the standard deviation (n − 1) of the `draws` and z the quantile
-/// 1 − 0.025 / comparisons of the normal distribution. It is for statistics whose percentiles over samples are beside
-/// their value, since a sample has some users twice: how unequal things are, or the largest of differences.
+/// `value` ± z s with s the standard deviation (n − 1) of the `draws` and z as [`deviations`] has it. It is
+/// for statistics whose percentiles over samples are beside their value, since a sample has some users
+/// twice: how unequal things are, or the largest of differences.
 pub fn around(value: f64, draws: &[f64], comparisons: usize) -> [f64; 2] {
     let mean = mean(draws);
     let squares: f64 = draws.iter().map(|draw| (draw - mean).powi(2)).sum();
-    let deviation = (squares / draws.len().saturating_sub(1).max(1) as f64).sqrt();
-    let z = Normal::standard().inverse_cdf(1.0 - 0.025 / comparisons.max(1) as f64);
-    [value - z * deviation, value + z * deviation]
+    let width = deviations(comparisons) * (squares / (draws.len() as f64 - 1.0)).sqrt();
+    [value - width, value + width]
+}
+
+/// How many standard deviations a 95 % interval goes to each side where it must hold for as many
+/// `comparisons` at once: the quantile 1 − 0.025 / comparisons of the normal distribution (Bonferroni).
+pub fn deviations(comparisons: usize) -> f64 {
+    Normal::standard().inverse_cdf(1.0 - 0.025 / comparisons.max(1) as f64)
 }
 
 /// Between the two values around it, as numpy's.

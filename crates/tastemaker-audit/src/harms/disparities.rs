@@ -1,7 +1,6 @@
 //! Some people, or those who make some things, are served worse than others.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::catalog::Column;
 use tastemaker_core::people::UserAttribute;
 use tastemaker_core::{Result, SeedTree, UserId};
 use tastemaker_eval::metrics::{Metric, Ndcg, Recall};
@@ -9,7 +8,7 @@ use tastemaker_eval::metrics::{Metric, Ndcg, Recall};
 use super::Harm;
 use crate::Stakeholder::{ContentCreator, EndUser, SupplyChain, SystemDesigner};
 use crate::probes::groups::{
-    Group, chosen, ends, groups, mean_absolute_difference, means, of_users,
+    Group, chosen, ends, gap_interval, groups, mean_absolute_difference, means, of_users,
 };
 use crate::{Exposed, Notes, Sign, Subject};
 
@@ -186,8 +185,9 @@ const SIGNS: &[Sign] = &[
 ///
 /// # Groups
 /// The best-served and the worst-served group are chosen by the same users whose gap is then told, so the
-/// interval is made wider for as many pairs as there are (Bonferroni). Groups with few members are left
-/// out, and said to be.
+/// interval is made wider for as many pairs as there are, and no group's variance is taken for less than
+/// that of all ([`crate::probes::groups::gap_interval`]). That of the shortfall is that of the gap,
+/// relative to the mean of the best-served group. Groups with few members are left out, and said to be.
 ///
 /// # References
 /// Ekstrand et al. 2022, *Fairness in Information Access Systems*; Elliot; Zhang et al. 2023; Deldjoo and
@@ -202,16 +202,16 @@ pub struct Disparities {
     /// The attribute of items that says who makes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// The attribute of items that holds years.
-    pub year: String,
+    /// The attribute of items that holds years; the first with "year" in its name where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub year: Option<String>,
     /// From which year on an item is recent.
     pub recent: f64,
 }
 
 impl Default for Disparities {
     fn default() -> Self {
-        let (year, recent) = ("year".to_owned(), 2000.0);
-        Self { attributes: vec![], least: 10, provider: None, year, recent }
+        Self { attributes: vec![], least: 10, provider: None, year: None, recent: 2000.0 }
     }
 }
 
@@ -286,20 +286,16 @@ impl Disparities {
             return notes.cannot_all(&QUALITY, name, &reason);
         }
         let (n, of) = (groups.len(), of_users(&groups, users.len()));
-        let pairs = n * (n - 1) / 2;
         let all: Vec<usize> = (0..users.len()).collect();
         for (sign, values) in [("ndcg-gap", ndcg), ("ndcg-shortfall", ndcg), ("recall-gap", recall)]
         {
             let Some((worst, best)) = ends(&means(values, &of, n, &all)) else { continue };
-            let gap = |sample: &[usize]| {
-                let means = means(values, &of, n, sample);
-                if sign == "ndcg-shortfall" {
-                    1.0 - means[worst] / means[best]
-                } else {
-                    means[best] - means[worst]
-                }
-            };
-            if let Some(indicator) = notes.statistic(sign, name, users.len(), pairs, gap) {
+            let means = means(values, &of, n, &all);
+            // A gap relative to the best-served group's mean, or as it is.
+            let scale = if sign == "ndcg-shortfall" { means[best] } else { 1.0 };
+            let gap = (means[best] - means[worst]) / scale;
+            let interval = gap_interval(values, &groups, worst, best).map(|end| end / scale);
+            if let Some(indicator) = notes.defined(sign, name, gap, Some(interval), users.len()) {
                 indicator.exposed = exposed(attribute, &groups[worst], users.len());
                 let all = groups.iter().map(|g| format!("{} ({})", g.value, g.members.len()));
                 let told = format!(
@@ -321,13 +317,5 @@ fn exposed(attribute: &UserAttribute, group: &Group, n: usize) -> Exposed {
         whom: format!("{} {}", attribute.attribute.name, group.value),
         share: group.members.len() as f64 / n as f64,
         protected: attribute.sensitive,
-    }
-}
-
-/// The numbers of the attribute `name` of items.
-fn numbers<'a>(subject: &'a Subject<'_>, name: &str) -> Option<&'a [Option<f64>]> {
-    match &subject.scope.data.catalog.attribute(name)?.column {
-        Column::Number(rows) => Some(rows),
-        Column::Text(_) | Column::Categories(_) => None,
     }
 }

@@ -132,7 +132,8 @@ fn membership(given: Option<&Membership>, notes: &mut Notes) {
             most.map_or_else(|| auc(&own, &others), |most| found_at(&own, &others, most))
         };
         if let Some(indicator) = notes.statistic(sign, "", n, 1, statistic) {
-            let told = format!("; {} members and {} others", members.len(), non_members.len());
+            let (own, others) = (members.len(), non_members.len());
+            let told = format!("; {own} members and {others} others, of whom each is 1/{others}");
             indicator.protocol.push_str(&told);
         }
     }

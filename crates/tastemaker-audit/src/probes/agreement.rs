@@ -1,4 +1,6 @@
-//! How alike two lists are.
+//! How alike two lists are. Where nothing else is said, an item stands in a list once.
+
+use std::collections::BTreeSet;
 
 /// Jaccard's likeness of two lists as sets.
 ///
@@ -6,9 +8,10 @@
 /// |A ∩ B| / |A ∪ B|; 1 of two empty lists. From 0 to 1, larger is more alike.
 ///
 /// # References
-/// `Jaccard@K` of `FaiRLLM` (Zhang et al. 2023); items stand in a list once.
-pub fn jaccard<T: PartialEq>(a: &[T], b: &[T]) -> f64 {
-    let common = a.iter().filter(|item| b.contains(item)).count();
+/// `Jaccard@K` of `FaiRLLM` (Zhang et al. 2023).
+pub fn jaccard<T: Ord>(a: &[T], b: &[T]) -> f64 {
+    let (a, b): (BTreeSet<&T>, BTreeSet<&T>) = (a.iter().collect(), b.iter().collect());
+    let common = a.intersection(&b).count();
     let all = a.len() + b.len() - common;
     if all == 0 { 1.0 } else { common as f64 / all as f64 }
 }

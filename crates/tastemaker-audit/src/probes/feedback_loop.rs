@@ -93,21 +93,19 @@ impl FeedbackLoop {
         Ok(rounds)
     }
 
-    fn lists(
+    fn lists<'h>(
         &self,
         subject: &Subject<'_>,
         recommender: &dyn Recommender,
         users: &[usize],
-        histories: &[Vec<ItemId>],
+        histories: &'h [Vec<ItemId>],
     ) -> Result<Vec<RankedList>> {
-        let query = |(&user, history): (&usize, &'_ Vec<ItemId>)| {
-            (subject.cases[user].user, history.clone())
+        let query = |(&at, history): (&usize, &'h Vec<ItemId>)| RecQuery {
+            user: Some(subject.cases[at].user),
+            history,
+            candidates: None,
         };
-        let asked: Vec<_> = users.iter().zip(histories).map(query).collect();
-        let queries: Vec<RecQuery<'_>> = asked
-            .iter()
-            .map(|(user, history)| RecQuery { user: Some(*user), history, candidates: None })
-            .collect();
+        let queries: Vec<RecQuery<'_>> = users.iter().zip(histories).map(query).collect();
         let options = subject.options(subject.scope.k);
         match &self.mitigation {
             None => recommender.recommend(&queries, &options),

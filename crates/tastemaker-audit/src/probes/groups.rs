@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tastemaker_core::catalog::Column;
 use tastemaker_core::people::{UserAttribute, UserAttributes};
 use tastemaker_core::{Error, UserId};
+use tastemaker_eval::significance::deviations;
 
 /// Where bands of ages begin: those of `MovieLens` 1M.
 const AGES: [u8; 7] = [0, 18, 25, 35, 45, 50, 56];
@@ -104,6 +105,37 @@ pub fn mean_absolute_difference(means: &[f64]) -> f64 {
 pub fn ends(means: &[f64]) -> Option<(usize, usize)> {
     let by = |a: &usize, b: &usize| means[*a].total_cmp(&means[*b]);
     Some(((0..means.len()).min_by(by)?, (0..means.len()).max_by(by)?))
+}
+
+/// The 95 % interval of the mean of group `best` less that of group `worst`, which were chosen from all.
+///
+/// # Formula
+/// The difference ± `z √(vᵦ/nᵦ + v_w/n_w)`, with n the members of each and v the variance of their values (n
+/// − 1), or that of all groups around their own means where it is larger: a small group of which nobody
+/// found anything has none of its own, and is not known to find nothing. z is for all pairs of groups at
+/// once ([`deviations`]).
+///
+/// # References
+/// Welch 1947 and Tukey and Kramer 1956 for the two variances, the larger taken.
+pub fn gap_interval(values: &[f64], groups: &[Group], worst: usize, best: usize) -> [f64; 2] {
+    let mean = |group: &Group| {
+        group.members.iter().map(|&at| values[at]).sum::<f64>() / group.members.len() as f64
+    };
+    let squares = |group: &Group| {
+        let mean = mean(group);
+        group.members.iter().map(|&at| (values[at] - mean).powi(2)).sum::<f64>()
+    };
+    let inside: usize = groups.iter().map(|group| group.members.len()).sum();
+    let free = inside.saturating_sub(groups.len()).max(1);
+    let pooled = groups.iter().map(squares).sum::<f64>() / free as f64;
+    let of_mean = |group: &Group| {
+        let n = group.members.len() as f64;
+        f64::max(squares(group) / f64::max(n - 1.0, 1.0), pooled) / n
+    };
+    let gap = mean(&groups[best]) - mean(&groups[worst]);
+    let pairs = groups.len() * groups.len().saturating_sub(1) / 2;
+    let width = deviations(pairs) * (of_mean(&groups[best]) + of_mean(&groups[worst])).sqrt();
+    [gap - width, gap + width]
 }
 
 #[cfg(test)]

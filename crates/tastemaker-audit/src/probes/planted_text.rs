@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use tastemaker_core::catalog::{Attribute, Catalog, Column};
-use tastemaker_core::{Dataset, Error, ItemId, RankedList, Recommender, Result};
+use tastemaker_core::{Dataset, Error, ItemId, RankedList, Result};
 
 use crate::{Remake, Subject, reading};
 
@@ -62,11 +62,12 @@ pub fn effects(
     users: &[usize],
 ) -> Result<Vec<Effect>> {
     let data = subject.scope.data;
-    let before = asked(subject, &*remake(data)?, users)?;
+    let depth = DEPTH.max(subject.scope.k);
+    let before = subject.ask(&*remake(data)?, users, depth)?;
     let mut moves: Vec<Vec<(usize, usize)>> = vec![Vec::new(); users.len()];
     for &target in targets {
         let edited = Dataset { catalog: planted(&data.catalog, target, attack)?, ..data.clone() };
-        let after = asked(subject, &*remake(&edited)?, users)?;
+        let after = subject.ask(&*remake(&edited)?, users, depth)?;
         for (place, &user) in users.iter().enumerate() {
             if !subject.cases[user].history.contains(&target) {
                 let ranks = (rank(&before[place], target), rank(&after[place], target));
@@ -76,19 +77,6 @@ pub fn effects(
     }
     let k = subject.scope.k;
     Ok(moves.iter().filter(|moves| !moves.is_empty()).map(|moves| effect(moves, k)).collect())
-}
-
-fn asked(
-    subject: &Subject<'_>,
-    recommender: &dyn Recommender,
-    users: &[usize],
-) -> Result<Vec<RankedList>> {
-    let query = |&user: &usize| {
-        let case = &subject.cases[user];
-        tastemaker_core::RecQuery { user: Some(case.user), history: case.history, candidates: None }
-    };
-    let queries: Vec<_> = users.iter().map(query).collect();
-    recommender.recommend(&queries, &subject.options(DEPTH.max(subject.scope.k)))
 }
 
 /// The rank of `item`, from 1.

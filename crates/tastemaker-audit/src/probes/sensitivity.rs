@@ -188,13 +188,13 @@ pub fn to_what_is_cited(
     }
     let mut ranks = [vec![], vec![]];
     for (which, ranks) in ranks.iter_mut().enumerate() {
-        let query = |(explanation, _, histories): &'_ (&Explanation, ItemId, [Vec<ItemId>; 2])| {
-            (explanation.user, histories[which].clone())
-        };
-        let told: Vec<_> = asked.iter().map(query).collect();
-        let queries: Vec<RecQuery<'_>> = told
+        let queries: Vec<RecQuery<'_>> = asked
             .iter()
-            .map(|(user, history)| RecQuery { user: Some(*user), history, candidates: None })
+            .map(|(explanation, _, histories)| RecQuery {
+                user: Some(explanation.user),
+                history: &histories[which],
+                candidates: None,
+            })
             .collect();
         let lists = recommender.recommend(&queries, &subject.options(subject.ground.n_items()))?;
         for (list, (explanation, other, _)) in lists.iter().zip(&asked) {

@@ -16,7 +16,7 @@ import random
 
 import numpy as np
 from rbo import RankingSimilarity
-from scipy.stats import entropy, kendalltau
+from scipy.stats import entropy, kendalltau, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 K, USERS, ITEMS, CATEGORIES, HEAD = 5, 40, 30, 6, 0.8
@@ -51,9 +51,11 @@ for _ in range(60):
     pool = list(range(rng.choice([n, n + 5, 40])))
     x, y = rng.sample(pool, n), rng.sample(pool, min(m, len(pool)))
     common = [v for v in x if v in y]
-    tau = kendalltau([x.index(v) for v in common], [y.index(v) for v in common]).statistic
+    tau = None
+    if len(common) > 1:
+        tau = float(kendalltau([x.index(v) for v in common], [y.index(v) for v in common]).statistic)
     pairs.append({
-        "a": x, "b": y, "tau": None if len(common) < 2 else float(tau),
+        "a": x, "b": y, "tau": tau,
         "overlap": float(RankingSimilarity(x, y).rbo(p=0.9, ext=True)),
         **{name: of(x, y) for name, of in likenesses.items()},
     })
@@ -173,6 +175,18 @@ world = {
     "list-entropy": mean(lambda u: entropy(mix(u["items"]))),
 }
 
+# The gap's interval: the larger of a group's own and the pooled variance, Bonferroni over three pairs.
+members = {g: np.array([ndcg(u) for u in users if u["group"] == g]) for g in "abc"}
+pooled = sum(((x - x.mean()) ** 2).sum() for x in members.values()) / (USERS - 3)
+best, worst = max(g_ndcg, key=g_ndcg.get), min(g_ndcg, key=g_ndcg.get)
+error = math.sqrt(sum(max(members[g].var(ddof=1), pooled) / len(members[g]) for g in (best, worst)))
+width = norm.ppf(1 - 0.025 / 3) * error
+gap = world["ndcg-gap"]
+intervals = {
+    "ndcg-gap": [gap - width, gap + width],
+    "ndcg-shortfall": [(gap - width) / g_ndcg[best], min((gap + width) / g_ndcg[best], 1.0)],
+}
+
 # Lists of three values of an attribute beside neutral ones.
 neutral = [rng.sample(range(60), 10) for _ in range(25)]
 values = {}
@@ -226,6 +240,7 @@ for user in users[:12]:
 golden = {
     "pairs": pairs, "scores": scores, "claims": claims, "ece": ece, "k": K, "users": users,
     "categories": [[f"c{c}" for c in own] for own in categories], "world": world,
+    "intervals": intervals,
     "counterfactual": counterfactual, "rerank": rerank,
 }
 out = pathlib.Path(__file__).with_name("audit.json")

@@ -199,6 +199,11 @@ fn what_does_not_fit_together_is_refused() {
     assert!(of(999, 1).err().unwrap().to_string().contains("a list's user is 999"));
     assert!(of(1, 999).err().unwrap().to_string().contains("a list's item is 999"));
     assert!(of(1, 1).is_ok());
+    let twice = RankedList { items: vec![ItemId(1), ItemId(1)], ..RankedList::default() };
+    let twice = vec![(UserId(7), twice)];
+    let twice = Subject::of_lists(world.scope(), "lists", twice, &SeedTree::new(1));
+    let found = twice.err().unwrap().to_string();
+    assert!(found.contains("the list of user 7") && found.contains("once"), "{found}");
     let none = Subject::of_lists(world.scope(), "lists", vec![], &SeedTree::new(1));
     assert!(none.err().unwrap().to_string().contains("the users to audit"));
 }

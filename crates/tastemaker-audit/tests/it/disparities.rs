@@ -206,3 +206,38 @@ fn users_who_are_served_alike_are_not_found_to_be_served_worse() {
         assert_eq!(gap.severity, Some(tastemaker_audit::Severity::Minimal), "{gap:?}");
     }
 }
+
+#[test]
+fn a_small_group_in_which_nobody_found_anything_is_not_known_to_be_served_worse() {
+    let mut world = World::new(4);
+    // Twelve small groups, and a recommender that is as seldom right for all.
+    let value = |user: u32| vec![format!("{}", user % 12)];
+    let rows = (0..crate::worlds::USERS).map(value).collect();
+    let column = tastemaker_core::catalog::Column::Categories(rows);
+    let name = "work".to_owned();
+    let attribute = tastemaker_core::catalog::Attribute { name, column };
+    world.data.people = tastemaker_core::people::UserAttributes::new(vec![
+        tastemaker_core::people::UserAttribute { attribute, sensitive: true },
+    ]);
+    let seldom = By(|query: &RecQuery<'_>, item: ItemId| {
+        let hit = world.chance(&[user(query).0]) < 0.1 && item == world.target(user(query));
+        f64::from(u8::from(hit)) * 2.0 + world.chance(&[user(query).0, item.0])
+    });
+    let found = Found::of(&harm(), &world.subject(&seldom), &world.seeds);
+    let gap = found.get("ndcg-shortfall", "work");
+    assert!(gap.value > 0.8 && gap.interval.unwrap()[0] < 0.1, "{gap:?}");
+}
+
+#[test]
+fn years_are_read_from_numbers_and_from_categories() {
+    use tastemaker_core::catalog::{Attribute, Catalog, Column};
+    let mut world = World::new(5);
+    let year = |item: u32| 1980 + item * 7 % 40;
+    let rows = (0..ITEMS).map(|item| vec![year(item).to_string()]).collect();
+    let by = By(|_: &RecQuery<'_>, item: ItemId| f64::from(item.0 * 7 % 40));
+    let as_numbers = Found::of(&harm(), &world.subject(&by), &world.seeds);
+    let attribute = Attribute { name: "release_year".into(), column: Column::Categories(rows) };
+    world.data.catalog = Catalog::new(vec![attribute], None);
+    let as_words = Found::of(&harm(), &world.subject(&by), &world.seeds);
+    assert_eq!(as_words.get("recency-shift", ""), as_numbers.get("recency-shift", ""));
+}

@@ -25,6 +25,7 @@ struct Golden {
     users: Vec<User>,
     categories: Vec<Vec<String>>,
     world: BTreeMap<String, f64>,
+    intervals: BTreeMap<String, [f64; 2]>,
     counterfactual: Told,
     rerank: Vec<Rerank>,
 }
@@ -183,6 +184,12 @@ fn users_and_providers_are_served_as_elliots_formulas_say() {
         near(name, own.get(name, of).value, *expected);
     }
     assert_eq!(golden.world.len(), 14);
+    for (name, expected) in &golden.intervals {
+        for (found, expected) in found[0].get(name, "group").interval.unwrap().iter().zip(expected)
+        {
+            near(name, *found, *expected);
+        }
+    }
 }
 
 #[test]

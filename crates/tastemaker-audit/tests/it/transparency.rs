@@ -78,7 +78,7 @@ fn runs_that_say_the_same_are_told_from_runs_that_do_not() {
             let subject = world.subject(&first);
             let again = |n: u32| {
                 let other = run(noise, n);
-                subject.ask(&other, K, |case| case.history.to_vec()).unwrap()
+                subject.ask(&other, &subject.everybody(), K).unwrap()
             };
             let evidence = Evidence { runs: vec![again(1), again(2)], ..Evidence::default() };
             Found::with(&harm(), subject, evidence, &world.seeds)

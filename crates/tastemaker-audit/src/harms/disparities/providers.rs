@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use tastemaker_core::catalog::Column;
 use tastemaker_core::{ItemId, RankedList};
+use tastemaker_eval::Ground;
 use tastemaker_eval::metrics::{AveragePopularity, Gini, LongTail, Metric};
 use tastemaker_eval::significance::mean_of;
 
-use super::{Disparities, numbers};
+use super::Disparities;
 use crate::probes::agreement::{jaccard, rank_biased_overlap};
 use crate::probes::exposure::{Chances, counts, deviation_of_chances, herfindahl, total_variation};
 use crate::probes::feedback_loop::popularity;
@@ -24,9 +26,12 @@ pub(super) fn measure(settings: &Disparities, subject: &Subject<'_>, notes: &mut
     snapshots(subject, notes);
 }
 
-/// Who make what few have met.
-fn tail() -> Exposed {
-    Exposed { whom: "those who make long-tail items".to_owned(), share: 1.0, protected: false }
+/// Those who make what few have met.
+fn tail(ground: &Ground) -> Exposed {
+    let items = || (0..).map(ItemId).take(ground.n_items());
+    let tail = items().filter(|&item| ground.is_long_tail(item, HEAD)).count();
+    let (whom, share) = ("those who make long-tail items", tail as f64 / ground.n_items() as f64);
+    Exposed { whom: whom.to_owned(), share, protected: false }
 }
 
 fn by_popularity(subject: &Subject<'_>, notes: &mut Notes) {
@@ -47,7 +52,7 @@ fn by_popularity(subject: &Subject<'_>, notes: &mut Notes) {
     ];
     for (sign, values) in tails {
         if let Some(indicator) = notes.mean(sign, "", &values) {
-            indicator.exposed = tail();
+            indicator.exposed = tail(ground);
         }
     }
     let shown = |sample: &[usize]| {
@@ -88,7 +93,7 @@ fn chances(subject: &Subject<'_>, notes: &mut Notes) {
         let found =
             notes.statistic(sign, "", users.len(), 1, |sample| deviation_of_chances(users, sample));
         if let Some(indicator) = found {
-            indicator.exposed = tail();
+            indicator.exposed = tail(ground);
         }
     }
 }
@@ -130,8 +135,9 @@ fn shift(settings: &Disparities, subject: &Subject<'_>, notes: &mut Notes) {
 
 fn recency(settings: &Disparities, subject: &Subject<'_>, notes: &mut Notes) {
     let signs = ["recency-shift", "recent-share-shift"];
-    let Some(years) = numbers(subject, &settings.year) else {
-        let reason = format!("the catalog has no numbers {:?} to tell years by", settings.year);
+    let Some(years) = years(settings, subject) else {
+        let named = settings.year.as_deref().unwrap_or("year");
+        let reason = format!("the catalog has no numbers {named:?} to tell years by");
         return notes.cannot_all(&signs, "", &reason);
     };
     let known = |items: &[ItemId]| -> Vec<f64> {
@@ -151,6 +157,21 @@ fn recency(settings: &Disparities, subject: &Subject<'_>, notes: &mut Notes) {
     }
     notes.mean(signs[0], "", &shifts);
     notes.mean(signs[1], &format!("from {}", settings.recent), &shares);
+}
+
+/// The year of each item: a number, or a category that is one.
+fn years(settings: &Disparities, subject: &Subject<'_>) -> Option<Vec<Option<f64>>> {
+    let attributes = subject.scope.data.catalog.attributes();
+    let is = |name: &str| match &settings.year {
+        Some(named) => name == named,
+        None => name.to_lowercase().contains("year"),
+    };
+    let years: Vec<Option<f64>> = match &attributes.iter().find(|own| is(&own.name))?.column {
+        Column::Number(rows) => rows.clone(),
+        Column::Categories(rows) => rows.iter().map(|row| row.first()?.parse().ok()).collect(),
+        Column::Text(_) => return None,
+    };
+    years.iter().any(Option::is_some).then_some(years)
 }
 
 fn snapshots(subject: &Subject<'_>, notes: &mut Notes) {
