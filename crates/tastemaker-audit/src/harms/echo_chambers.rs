@@ -7,7 +7,7 @@ use tastemaker_eval::significance::mean_of;
 
 use super::Harm;
 use crate::Stakeholder::{ContentCreator, EndUser, SystemDesigner};
-use crate::mitigations::AnyMitigation;
+use crate::mitigations::{AnyMitigation, Exploration};
 use crate::probes::exposure;
 use crate::probes::feedback_loop::{FeedbackLoop, Refit, Round, entropy, likeness};
 use crate::{Horizon, Notes, Sign, Subject};
@@ -129,14 +129,15 @@ pub struct EchoChambers {
     pub rounds: usize,
     /// Users in the closed loop, drawn at random.
     pub users: usize,
-    /// What is done to lists in the loop's second run; no second run where absent.
+    /// What is done to lists in the loop's second run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intervention: Option<AnyMitigation>,
 }
 
 impl Default for EchoChambers {
     fn default() -> Self {
-        Self { attribute: None, rounds: 20, users: 200, intervention: None }
+        let intervention = Some(AnyMitigation::Exploration(Exploration { strength: 0.2, seed: 1 }));
+        Self { attribute: None, rounds: 20, users: 200, intervention }
     }
 }
 

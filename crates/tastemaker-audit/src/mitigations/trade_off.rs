@@ -42,7 +42,8 @@ pub struct Point {
 }
 
 impl TradeOff<'_> {
-    /// Measures `subject` as it is, and with each of `mitigations` at each of `strengths`.
+    /// Measures `subject` as it is, and with each of `mitigations` at each of `strengths`. All signs of the
+    /// harm are measured each time: where the sign is of lists, a harm without rounds of a loop is enough.
     ///
     /// # Errors
     /// If lists were made elsewhere, so that no longer ones can be asked for, or if the sign cannot be

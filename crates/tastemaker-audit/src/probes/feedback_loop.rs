@@ -196,3 +196,26 @@ pub fn likeness(lists: &[RankedList], seeds: &SeedTree) -> Vec<f64> {
     };
     lists.iter().enumerate().map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_fall_by_place_and_by_taste_as_the_model_says() {
+        let items: Vec<ItemId> = (0..3).map(ItemId).collect();
+        let liking = |item: &ItemId| if item.0 == 2 { 0.4 } else { 0.0 };
+        let mut counts = [0.0; 3];
+        let n = 20_000;
+        for draw in 0..n {
+            let chosen = choose(&items, liking, &SeedTree::new(1).index(draw));
+            counts[chosen.map_or(0, ItemId::index)] += 1.0 / n as f64;
+        }
+        let weights = [0.1, 0.1 / 3_f64.log2(), 0.5 / 2.0];
+        let sum: f64 = weights.iter().sum();
+        for (share, weight) in counts.iter().zip(weights) {
+            assert!((share - weight / sum).abs() < 0.015, "{counts:?}");
+        }
+        assert_eq!(choose(&[], liking, &SeedTree::new(1)), None);
+    }
+}

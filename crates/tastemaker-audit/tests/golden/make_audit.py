@@ -216,7 +216,7 @@ for user in users[:12]:
     raw = sorted((rng.random() for _ in longer), reverse=True)
     s = {i: (x - raw[-1]) / (raw[0] - raw[-1]) for i, x in zip(longer, raw)}
     sim = lambda i, j: jaccard(categories[i], categories[j])
-    mmr, calibrated, debiased = [], [], []
+    mmr, calibrated, debiased, fair = [], [], [], []
     p = mix(user["history"])
     for _ in range(K):
         left = [i for i in longer if i not in mmr]
@@ -232,12 +232,29 @@ for user in users[:12]:
         calibrated.append(max(left, key=worth))
         left = [i for i in longer if i not in debiased]
         debiased.append(max(left, key=lambda i: 0.3 * s[i] - 0.7 * math.log1p(popularity[i]) / math.log1p(max(popularity))))
+    share = {g: tail.count(g) / ITEMS for g in (False, True)}
+    for _ in range(K):
+        weights = [1 / math.log2(r + 1) for r in range(1, len(fair) + 1)]
+        shown_to = {g: sum(w for w, j in zip(weights, fair) if tail[j] == g) for g in share}
+        missing = {g: share[g] - (shown_to[g] / sum(weights) if fair else 0) for g in share}
+        left = [i for i in longer if i not in fair]
+        fair.append(max(left, key=lambda i: 0.5 * s[i] + 0.5 * missing[tail[i]]))
     rerank.append({
         "user": users.index(user), "items": longer, "scores": raw,
         "mmr": mmr, "calibrated": calibrated, "popularity-debiased": debiased,
+        "exposure-fair": fair,
     })
 
+guesses = []
+for _ in range(80):
+    p = np.array([rng.random() for _ in range(3)])
+    guesses.append({"truth": rng.choice([0, 1, 1, 2]), "probabilities": (p / p.sum()).tolist()})
+macro = roc_auc_score(
+    [g["truth"] for g in guesses], [g["probabilities"] for g in guesses], multi_class="ovr", average="macro"
+)
+
 golden = {
+    "guesses": guesses, "mean-auc": float(macro),
     "pairs": pairs, "scores": scores, "claims": claims, "ece": ece, "k": K, "users": users,
     "categories": [[f"c{c}" for c in own] for own in categories], "world": world,
     "intervals": intervals,

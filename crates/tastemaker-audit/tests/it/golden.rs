@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 
 use tastemaker_audit::harms::{AnyHarm, Disparities, EchoChambers};
-use tastemaker_audit::mitigations::{AnyMitigation, Calibrated, Mmr, PopularityDebiased};
+use tastemaker_audit::mitigations::{
+    AnyMitigation, Calibrated, ExposureFair, Mmr, PopularityDebiased,
+};
 use tastemaker_audit::probes::agreement::{
     jaccard, kendall_tau, prag, rank_biased_overlap, serp, serp_as_coded,
 };
+use tastemaker_audit::probes::attribute_inference::{Guess, mean_auc};
 use tastemaker_audit::probes::confidence::expected_calibration_error;
 use tastemaker_audit::probes::membership::{auc, found_at};
 use tastemaker_audit::{Counterfactual, Evidence, Scope, Subject};
@@ -16,7 +19,10 @@ use tastemaker_core::{Dataset, Interactions, ItemId, RankedList, RecQuery, SeedT
 use crate::worlds::Found;
 
 #[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Golden {
+    guesses: Vec<Guessed>,
+    mean_auc: f64,
     pairs: Vec<Pair>,
     scores: Vec<Scores>,
     claims: Vec<(f64, bool)>,
@@ -53,6 +59,12 @@ struct Scores {
 }
 
 #[derive(serde::Deserialize)]
+struct Guessed {
+    truth: usize,
+    probabilities: Vec<f64>,
+}
+
+#[derive(serde::Deserialize)]
 struct User {
     history: Vec<u32>,
     targets: Vec<u32>,
@@ -77,6 +89,7 @@ struct Rerank {
     mmr: Vec<u32>,
     calibrated: Vec<u32>,
     popularity_debiased: Vec<u32>,
+    exposure_fair: Vec<u32>,
 }
 
 fn golden() -> Golden {
@@ -151,6 +164,19 @@ fn members_are_found_as_scikit_learn_finds_them() {
             near("found", found_at(&members, &non_members, most), expected);
         }
     }
+}
+
+#[test]
+fn groups_are_told_apart_as_scikit_learn_tells_them() {
+    let golden = golden();
+    let guess = |guessed: &Guessed| Guess {
+        truth: guessed.truth,
+        probabilities: guessed.probabilities.clone(),
+        majority: 1,
+    };
+    let guesses: Vec<Guess> = golden.guesses.iter().map(guess).collect();
+    let all: Vec<usize> = (0..guesses.len()).collect();
+    near("mean AUC", mean_auc(&guesses, 3, &all), golden.mean_auc);
 }
 
 #[test]
@@ -233,6 +259,10 @@ fn lists_are_put_in_the_order_that_the_formulas_say() {
             (
                 AnyMitigation::PopularityDebiased(PopularityDebiased { strength: 0.7 }),
                 &case.popularity_debiased,
+            ),
+            (
+                AnyMitigation::ExposureFair(ExposureFair { strength: 0.5, attribute: None }),
+                &case.exposure_fair,
             ),
         ];
         for (mitigation, expected) in all {

@@ -137,3 +137,24 @@ fn what_is_best_in_both_is_on_the_front() {
     let error = missing.points(&subject, &all(0.0), &[1.5], &world.seeds).unwrap_err();
     assert!(error.to_string().contains("a strength is 1.5"), "{error}");
 }
+
+#[test]
+fn makers_that_an_attribute_names_get_their_share() {
+    for seed in SEEDS {
+        let world = World::new(seed);
+        let by = By(|query: &RecQuery<'_>, item: ItemId| {
+            let user = query.user.map_or(0, |user| user.0);
+            f64::from(u8::from(item.0 % 6 == 2)) / 2.0 + world.chance(&[user, item.0])
+        });
+        let subject = world.subject(&by);
+        let provider = Some("maker".to_owned());
+        let harm = AnyHarm::Disparities(Disparities { provider, ..Disparities::default() });
+        let before = Found::of(&harm, &subject, &world.seeds);
+        let attribute = Some("maker".to_owned());
+        let fair = AnyMitigation::ExposureFair(ExposureFair { strength: 0.8, attribute });
+        let changed = Mitigated::new(&by, &fair, &subject.ground);
+        let after = Found::of(&harm, &subject.changed(&changed).unwrap(), &world.seeds);
+        let sign = "provider-shift";
+        crate::worlds::separate(after.get(sign, "maker"), before.get(sign, "maker"));
+    }
+}
