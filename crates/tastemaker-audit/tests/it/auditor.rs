@@ -2,9 +2,10 @@ use std::path::Path;
 
 use tastemaker_audit::harms::AnyHarm;
 use tastemaker_audit::{
-    Audit, Auditor, Autonomy, Context, Evidence, Levels, Membership, Sector, Severity, Stakeholder,
-    Subject,
+    Audit, Auditor, Autonomy, Context, Evidence, Levels, Membership, Scope, Sector, Severity,
+    Stakeholder, Subject,
 };
+use tastemaker_core::splits::{SplitSets, UserCuts};
 use tastemaker_core::{ItemId, RankedList, RecQuery, SeedTree, UserId};
 use tastemaker_eval::metrics::Better;
 
@@ -206,4 +207,21 @@ fn what_does_not_fit_together_is_refused() {
     assert!(found.contains("the list of user 7") && found.contains("once"), "{found}");
     let none = Subject::of_lists(world.scope(), "lists", vec![], &SeedTree::new(1));
     assert!(none.err().unwrap().to_string().contains("the users to audit"));
+}
+
+#[test]
+fn the_history_of_a_user_without_targets_is_what_was_learnt_from() {
+    let world = World::new(1);
+    let cuts = |user: u32| match user {
+        0 => UserCuts { train_end: 5, validation: 5..6, test: 14..14 },
+        _ => UserCuts { train_end: 12, validation: 12..13, test: 13..14 },
+    };
+    let cuts = (0..crate::worlds::USERS).map(cuts).collect();
+    let split = SplitSets::new("mine", &world.data, cuts).unwrap();
+    let scope = Scope { split: &split, ..world.scope() };
+    let lists = vec![(UserId(1), RankedList::default()), (UserId(0), RankedList::default())];
+    let subject = Subject::of_lists(scope, "lists", lists, &SeedTree::new(1)).unwrap();
+    let sizes = |at: usize| (subject.cases[at].history.len(), subject.cases[at].targets.len());
+    assert_eq!((sizes(0), sizes(1)), ((13, 1), (5, 0)));
+    assert_eq!(subject.with_targets(), [0]);
 }
