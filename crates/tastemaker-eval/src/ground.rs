@@ -111,6 +111,33 @@ impl Ground {
         let columns = self.categories.iter().filter(move |(name, _)| wanted(name));
         columns.flat_map(move |(_, rows)| rows[item.index()].iter().copied())
     }
+
+    /// The share that each category of one attribute, or of all, has of `items`: one with n categories
+    /// gives each 1/n. Nothing where no item has any.
+    pub fn mix(&self, items: &[ItemId], attribute: Option<&str>) -> BTreeMap<u32, f64> {
+        let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
+        let mut total = 0.0;
+        for item in items {
+            let own: Vec<u32> = self.categories(*item, attribute).collect();
+            total += f64::from(u8::from(!own.is_empty()));
+            for category in &own {
+                *shares.entry(*category).or_default() += 1.0 / own.len() as f64;
+            }
+        }
+        for share in shares.values_mut() {
+            *share /= total;
+        }
+        shares
+    }
+
+    /// Whether anything is known of categories, of one attribute or of any.
+    pub fn has_categories(&self, attribute: Option<&str>) -> bool {
+        let wanted = |name: &str| attribute.is_none_or(|wanted| wanted == name);
+        let has = |(name, rows): &(String, Vec<Vec<u32>>)| {
+            wanted(name) && rows.iter().any(|row| !row.is_empty())
+        };
+        self.categories.iter().any(has)
+    }
 }
 
 /// The categories of each item as numbers from `first` on, each once, ascending; and how many there are.

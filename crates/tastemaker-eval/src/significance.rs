@@ -87,11 +87,12 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-fn interval(differences: &[f64], resamples: usize, seeds: &SeedTree) -> [f64; 2] {
-    let (n, mut rng) = (differences.len(), seeds.rng());
-    let other = differing(differences);
-    // Most users do not differ. How often a sample of n draws one who does is binomial, and those draws are
-    // among them alike.
+/// The percentiles 2.5 and 97.5 of the mean over bootstrap samples of `values`; not numbers of none.
+pub fn interval(values: &[f64], resamples: usize, seeds: &SeedTree) -> [f64; 2] {
+    let (n, mut rng) = (values.len(), seeds.rng());
+    let other = differing(values);
+    // Most differences are 0. How often a sample of n draws another is binomial, and those draws are among
+    // the others alike.
     let Ok(draws) = Binomial::new(n as u64, other.len() as f64 / n as f64) else {
         return [f64::NAN; 2];
     };
@@ -109,9 +110,56 @@ fn differing(differences: &[f64]) -> Vec<f64> {
     differences.iter().copied().filter(|d| *d != 0.0).collect()
 }
 
+/// The mean of those of `values` that are in a bootstrap sample.
+pub fn mean_of(sample: &[usize], values: &[f64]) -> f64 {
+    sample.iter().map(|&at| values[at]).sum::<f64>() / sample.len() as f64
+}
+
+/// A statistic of bootstrap samples of the numbers below `n`, ascending; without those of samples in which
+/// it is no finite number.
+pub fn bootstrap(
+    n: usize,
+    resamples: usize,
+    seeds: &SeedTree,
+    mut statistic: impl FnMut(&[usize]) -> f64,
+) -> Vec<f64> {
+    let (mut rng, mut sample) = (seeds.rng(), vec![0; n]);
+    let mut found = Vec::with_capacity(resamples);
+    for _ in 0..resamples.max(1) {
+        sample.fill_with(|| rng.random_range(0..n));
+        found.push(statistic(&sample));
+    }
+    found.retain(|value| value.is_finite());
+    found.sort_by(f64::total_cmp);
+    found
+}
+
+/// The 95 % interval of a statistic around its `value`, as wide as it spreads over bootstrap samples, and
+/// wider where it was chosen from several `comparisons`.
+///
+/// # Formula
+/// `value` ± z s with s the standard deviation (n − 1) of the `draws` and z as [`deviations`] has it. It is
+/// for statistics whose percentiles over samples are beside their value, since a sample has some users
+/// twice: how unequal things are, or the largest of differences.
+pub fn around(value: f64, draws: &[f64], comparisons: usize) -> [f64; 2] {
+    let mean = mean(draws);
+    let squares: f64 = draws.iter().map(|draw| (draw - mean).powi(2)).sum();
+    let width = deviations(comparisons) * (squares / (draws.len() as f64 - 1.0)).sqrt();
+    [value - width, value + width]
+}
+
+/// How many standard deviations a 95 % interval goes to each side where it must hold for as many
+/// `comparisons` at once: the quantile 1 − 0.025 / comparisons of the normal distribution (Bonferroni).
+pub fn deviations(comparisons: usize) -> f64 {
+    Normal::standard().inverse_cdf(1.0 - 0.025 / comparisons.max(1) as f64)
+}
+
 /// Between the two values around it, as numpy's.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the list")]
 fn percentile(sorted: &[f64], share: f64) -> f64 {
+    if sorted.is_empty() {
+        return f64::NAN;
+    }
     let at = share * (sorted.len() - 1) as f64;
     let (below, above) = (at.floor() as usize, at.ceil() as usize);
     sorted[below] + (sorted[above] - sorted[below]) * at.fract()

@@ -58,8 +58,8 @@ impl Metric for Diversity {
     }
 }
 
-/// Jaccard's distance of two ascending lists; 0 where both are empty.
-fn distance(a: &[u32], b: &[u32]) -> f64 {
+/// Jaccard's distance of two ascending lists of categories; 0 where both are empty.
+pub fn distance(a: &[u32], b: &[u32]) -> f64 {
     let common = a.iter().filter(|value| b.binary_search(value).is_ok()).count();
     let all = a.len() + b.len() - common;
     if all == 0 { 0.0 } else { 1.0 - common as f64 / all as f64 }

@@ -59,35 +59,18 @@ impl Metric for Miscalibration {
     }
 
     fn of_user(&self, list: &RankedList, _: &[ItemId], about: &About<'_>) -> Option<f64> {
-        let p = self.shares(about.history.iter(), about);
-        let q = self.shares(list.items.iter().take(self.k), about);
-        let divergence = |(category, p): (&u32, &f64)| {
-            let q = q.get(category).copied().unwrap_or_default();
-            p * (p / (0.99 * q + 0.01 * p)).ln()
-        };
-        Some(super::total(p.iter().map(divergence)))
+        let attribute = self.attribute.as_deref();
+        let p = about.ground.mix(about.history, attribute);
+        let q = about.ground.mix(&list.items[..self.k.min(list.items.len())], attribute);
+        Some(divergence(&p, &q))
     }
 }
 
-impl Miscalibration {
-    /// The share of each category; nothing where no item has any.
-    fn shares<'i>(
-        &self,
-        items: impl Iterator<Item = &'i ItemId>,
-        about: &About<'_>,
-    ) -> BTreeMap<u32, f64> {
-        let mut shares: BTreeMap<u32, f64> = BTreeMap::new();
-        let mut total = 0.0;
-        for item in items {
-            let own: Vec<u32> = about.ground.categories(*item, self.attribute.as_deref()).collect();
-            total += f64::from(u8::from(!own.is_empty()));
-            for category in &own {
-                *shares.entry(*category).or_default() += 1.0 / own.len() as f64;
-            }
-        }
-        for share in shares.values_mut() {
-            *share /= total;
-        }
-        shares
-    }
+/// How far the shares `q` of categories are from the shares `p`, as [`Miscalibration`] has it.
+pub fn divergence(p: &BTreeMap<u32, f64>, q: &BTreeMap<u32, f64>) -> f64 {
+    let of = |(category, p): (&u32, &f64)| {
+        let q = q.get(category).copied().unwrap_or_default();
+        p * (p / (0.99 * q + 0.01 * p)).ln()
+    };
+    super::total(p.iter().map(of))
 }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use tastemaker_core::catalog::Column;
 use tastemaker_core::{Dataset, Error, ItemId, RankedList, Result, registry, suggest};
 
@@ -30,7 +31,7 @@ mod serendipity;
 pub use auc::Auc;
 pub use average_popularity::AveragePopularity;
 pub use coverage::Coverage;
-pub use diversity::Diversity;
+pub use diversity::{Diversity, distance};
 pub use entropy::Entropy;
 pub use gini::Gini;
 pub use grouped_auc::GroupedAuc;
@@ -38,7 +39,7 @@ pub use hit_rate::HitRate;
 pub use invalid_rate::InvalidRate;
 pub use long_tail::LongTail;
 pub use map::Map;
-pub use miscalibration::Miscalibration;
+pub use miscalibration::{Miscalibration, divergence};
 pub use mrr::Mrr;
 pub use ndcg::Ndcg;
 pub use novelty::Novelty;
@@ -48,7 +49,8 @@ pub use recall::Recall;
 pub use serendipity::Serendipity;
 
 /// Which of two values is the better one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Better {
     /// The larger one.
     Higher,

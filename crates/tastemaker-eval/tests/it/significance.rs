@@ -1,5 +1,7 @@
 use tastemaker_core::SeedTree;
-use tastemaker_eval::significance::{Comparison, benjamini_hochberg, holm};
+use tastemaker_eval::significance::{
+    Comparison, around, benjamini_hochberg, bootstrap, holm, interval, mean_of,
+};
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,4 +68,22 @@ fn where_nobody_differs_nothing_is_found() {
     assert_eq!((found.difference, found.interval, found.cohens_d), (0.0, [0.0; 2], 0.0));
     assert!(Comparison::new(&[1.0], &[0.0], 10, &SeedTree::new(1)).is_none());
     assert_eq!(holm(&[]), Vec::<f64>::new());
+}
+
+#[test]
+fn an_interval_around_a_value_is_as_wide_as_draws_spread_and_wider_for_more_comparisons() {
+    let values: Vec<f64> = (0..200).map(|n| f64::from(n * 7919 % 200)).collect();
+    let mean = |sample: &[usize]| mean_of(sample, &values);
+    let draws = bootstrap(values.len(), 20_000, &SeedTree::new(1), mean);
+    assert!(draws.is_sorted());
+    // Of a mean it is what percentiles say.
+    let centre = 99.5;
+    let [low, high] = around(centre, &draws, 1);
+    let percentiles = interval(&values, 20_000, &SeedTree::new(1));
+    near(low, percentiles[0], 0.02 * (high - low));
+    near(high, percentiles[1], 0.02 * (high - low));
+    // The quantiles 0.975 and 0.9975 of the normal distribution.
+    let wider = around(centre, &draws, 10);
+    near((wider[1] - centre) / (high - centre), 2.807_034 / 1.959_964, 1e-5);
+    assert!(bootstrap(3, 50, &SeedTree::new(1), |_| f64::NAN).is_empty());
 }

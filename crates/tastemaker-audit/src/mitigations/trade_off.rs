@@ -1,0 +1,129 @@
+//! What a mitigation takes from accuracy and what it takes from a harm.
+
+use serde::{Deserialize, Serialize};
+use tastemaker_core::{Error, Result, SeedTree};
+use tastemaker_eval::metrics::{Better, Metric};
+use tastemaker_eval::significance::interval;
+
+use super::{AnyMitigation, Mitigated};
+use crate::harms::AnyHarm;
+use crate::{Indicator, Subject};
+
+/// Which accuracy and which sign of which harm are weighed against each other.
+pub struct TradeOff<'a> {
+    /// What is to be kept.
+    pub accuracy: &'a dyn Metric,
+    /// What is to be lessened.
+    pub harm: &'a AnyHarm,
+    /// Its sign.
+    pub sign: &'a str,
+    /// Of what, where there are several; else empty.
+    pub of: &'a str,
+    /// Bootstrap samples an interval.
+    pub resamples: usize,
+}
+
+/// A mitigation of a strength, and what was measured with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Point {
+    /// The mitigation's name; `none` for the recommender as it is.
+    pub mitigation: String,
+    /// Its strength.
+    pub strength: f64,
+    /// The mean accuracy.
+    pub accuracy: f64,
+    /// Its 95 % interval over users.
+    pub accuracy_interval: Option<[f64; 2]>,
+    /// The sign, measured.
+    pub harm: Indicator,
+    /// Whether no other point is at least as good in both and better in one.
+    pub pareto: bool,
+}
+
+impl TradeOff<'_> {
+    /// Measures `subject` as it is, and with each of `mitigations` at each of `strengths`. All signs of the
+    /// harm are measured each time: where the sign is of lists, a harm without rounds of a loop is enough.
+    ///
+    /// # Errors
+    /// If lists were made elsewhere, so that no longer ones can be asked for, or if the sign cannot be
+    /// measured.
+    pub fn points(
+        &self,
+        subject: &Subject<'_>,
+        mitigations: &[AnyMitigation],
+        strengths: &[f64],
+        seeds: &SeedTree,
+    ) -> Result<Vec<Point>> {
+        let Some(recommender) = subject.recommender else {
+            let expected = "a recommender, which can be asked for longer lists";
+            return Err(Error::setting("what is mitigated", "lists", expected));
+        };
+        if let Some(strength) = strengths.iter().find(|strength| !(0.0..=1.0).contains(*strength)) {
+            return Err(Error::setting("a strength", strength, "a number from 0 to 1"));
+        }
+        let mut points = vec![self.point("none", 0.0, subject, seeds)?];
+        for mitigation in mitigations {
+            for &strength in strengths {
+                let stronger = mitigation.as_dyn().at(strength);
+                let mitigated = Mitigated::new(recommender, &stronger, &subject.ground);
+                let changed = subject.changed(&mitigated)?;
+                points.push(self.point(mitigation.name(), strength, &changed, seeds)?);
+            }
+        }
+        mark_pareto(&mut points);
+        Ok(points)
+    }
+
+    fn point(
+        &self,
+        mitigation: &str,
+        strength: f64,
+        subject: &Subject<'_>,
+        seeds: &SeedTree,
+    ) -> Result<Point> {
+        let values = subject.per_user(self.accuracy, &subject.with_targets());
+        let n = values.len();
+        let seed = seeds.child("accuracy");
+        let interval = (n > 1).then(|| interval(&values, self.resamples, &seed));
+        let mut notes = self.harm.as_dyn().notes(self.resamples, seeds);
+        self.harm.as_dyn().probe(subject, &mut notes, seeds)?;
+        let (measured, not) = notes.finish();
+        let harm =
+            measured.into_iter().find(|found| found.name == self.sign && found.of == self.of);
+        let harm = harm.ok_or_else(|| {
+            let why = not.iter().find(|not| not.name == self.sign).map_or_else(
+                || "it is none of the harm's signs".to_owned(),
+                |not| not.reason.clone(),
+            );
+            Error::setting(
+                "the sign to lessen",
+                self.sign,
+                format!("one that can be measured: {why}"),
+            )
+        })?;
+        Ok(Point {
+            mitigation: mitigation.to_owned(),
+            strength,
+            accuracy: values.iter().sum::<f64>() / n as f64,
+            accuracy_interval: interval,
+            harm,
+            pareto: false,
+        })
+    }
+}
+
+fn mark_pareto(points: &mut [Point]) {
+    // Larger is better in both.
+    let worth = |point: &Point| {
+        let sign = if point.harm.better == Better::Higher { 1.0 } else { -1.0 };
+        [point.accuracy, sign * point.harm.value]
+    };
+    let worths: Vec<[f64; 2]> = points.iter().map(worth).collect();
+    for (point, [accuracy, harm]) in points.iter_mut().zip(&worths) {
+        let beats = |other: &[f64; 2]| {
+            other[0] >= *accuracy && other[1] >= *harm && (other[0] > *accuracy || other[1] > *harm)
+        };
+        point.pareto = !worths.iter().any(beats);
+    }
+}
