@@ -62,6 +62,7 @@ pub use context::{Autonomy, Context, Sector};
 pub use indicator::{Exposed, Horizon, Indicator, NotMeasured, Sign, Threshold};
 pub use levels::{Level, Levels, Rule, When};
 pub use notes::Notes;
+pub use reading::record as read_record;
 pub use stakeholder::{Severity, Stakeholder};
 pub use subject::{
     Counterfactual, Evidence, Explanation, Extraction, Membership, Remake, Scope, Subject,

@@ -1,15 +1,33 @@
 //! Small TOML files, with the line at which they are wrong.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use tastemaker_core::{Error, Result};
+
+use crate::harms::Governance;
 
 /// Reads the TOML file at `path`.
 pub(crate) fn file<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let written = fs_err::read_to_string(path)
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;
     text(path, &written)
+}
+
+/// Reads what is on record of a recommender: a TOML file with a text for each field of
+/// [`Governance::fields`](crate::harms::Governance::fields) that is filled in.
+///
+/// # Errors
+/// If it has a field that there is not.
+pub fn record(path: &Path) -> Result<BTreeMap<String, String>> {
+    let record: BTreeMap<String, String> = file(path)?;
+    let fields = Governance::fields();
+    let known = || fields.iter().map(|(name, _)| &name[..]);
+    match record.keys().find(|name| !known().any(|known| known == *name)) {
+        Some(unknown) => Err(Error::unknown("field of the record", unknown, known())),
+        None => Ok(record),
+    }
 }
 
 /// Reads `written`, which stands in `path`.

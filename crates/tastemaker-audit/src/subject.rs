@@ -138,7 +138,23 @@ impl<'a> Subject<'a> {
         recommender: &'a dyn Recommender,
         seeds: &SeedTree,
     ) -> Result<Self> {
-        let cases = scope.split.cases(scope.data, scope.part);
+        Self::of_users(scope, recommender, 0, seeds)
+    }
+
+    /// The same for `n` users drawn at random, for what takes seconds a user; 0 are all.
+    pub fn of_users(
+        scope: Scope<'a>,
+        recommender: &'a dyn Recommender,
+        n: usize,
+        seeds: &SeedTree,
+    ) -> Result<Self> {
+        let mut cases = scope.split.cases(scope.data, scope.part);
+        if (1..cases.len()).contains(&n) {
+            let draw = rand::seq::index::sample(&mut seeds.child("users").rng(), cases.len(), n);
+            let mut drawn = draw.into_vec();
+            drawn.sort_unstable();
+            cases = drawn.into_iter().map(|at| cases[at]).collect();
+        }
         let mut subject = Self::new(recommender.name(), scope, cases, seeds)?;
         subject.recommender = Some(recommender);
         subject.lists = subject.ask(recommender, &subject.everybody(), scope.k)?;

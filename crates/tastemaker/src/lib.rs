@@ -28,13 +28,15 @@ use serde_json::Value;
 use tastemaker_core::registry::{Entry, usual};
 
 pub use error::{Error, Result};
+pub use tastemaker_audit as audits;
 pub use tastemaker_core as core;
 pub use tastemaker_endpoint as endpoint;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
-    Listed, Matched, Plan, PlannedArm, PlannedStage, PromptOf, Recommendation, StudyObserver,
-    TitleIndex, Whose, check, evaluate, plan, probe, prompt, recommend, report, train,
+    AuditOptions, Audited, Listed, Matched, Plan, PlannedArm, PlannedStage, PromptOf,
+    Recommendation, StudyObserver, TitleIndex, Tried, Whose, audit, check, evaluate, plan, probe,
+    prompt, recommend, report, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.

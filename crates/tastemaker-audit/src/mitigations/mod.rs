@@ -54,6 +54,20 @@ registry! {
     }
 }
 
+impl AnyMitigation {
+    /// All of them with this strength, over all categories.
+    pub fn all(strength: f64) -> Vec<Self> {
+        let attribute = None;
+        vec![
+            Self::Calibrated(Calibrated { strength, attribute: attribute.clone() }),
+            Self::Exploration(Exploration { strength, seed: 0 }),
+            Self::ExposureFair(ExposureFair { strength, attribute: attribute.clone() }),
+            Self::Mmr(Mmr { strength, attribute }),
+            Self::PopularityDebiased(PopularityDebiased { strength }),
+        ]
+    }
+}
+
 /// A recommender to whose lists something is done. Where candidates are given, nothing else comes in.
 pub struct Mitigated<'a> {
     recommender: &'a dyn Recommender,

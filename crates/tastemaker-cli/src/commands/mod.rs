@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::Global;
 
+mod audit;
 mod data;
 mod describe;
 mod doctor;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Report(report::Arguments),
     /// Evaluate a run again, by other metrics or another protocol
     Evaluate(evaluate::Arguments),
+    /// Audit a run: what harm, to whom, how severe, how measured, how mitigated
+    Audit(audit::Arguments),
     /// Recommend with a trained run
     Recommend(recommend::Arguments),
     /// Show what a language model over text is told of a user
@@ -54,6 +57,7 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Study(arguments) => study::run(&arguments, global),
         Command::Report(arguments) => report::run(&arguments, global),
         Command::Evaluate(arguments) => evaluate::run(&arguments, global),
+        Command::Audit(arguments) => audit::run(&arguments, global),
         Command::Recommend(arguments) => recommend::run(&arguments, global),
         Command::Prompt(arguments) => prompt::run(&arguments, global),
         Command::Probe(arguments) => probe::run(&arguments, global),

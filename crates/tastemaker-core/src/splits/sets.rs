@@ -155,13 +155,15 @@ impl SplitSets {
 
     /// The same split of which only what `keep` says of each user is learnt from and validated:
     /// the number of the user's first training interactions, 0 for users that are left out
-    /// altogether. It is for choosing and learning, not for reports: the hash stays.
+    /// altogether. Users whom nothing is learnt from in this split validate as before. It is for choosing
+    /// and learning, not for reports: the hash stays.
     #[must_use]
     pub fn few(&self, keep: impl Fn(UserId) -> u32) -> Self {
         let mut few = self.clone();
         for (user, cuts) in (0..).map(UserId).zip(&mut few.cuts) {
+            let was_learnt = cuts.train_end > 0;
             cuts.train_end = keep(user).min(cuts.train_end);
-            if cuts.train_end == 0 {
+            if was_learnt && cuts.train_end == 0 {
                 cuts.validation = 0..0;
             }
         }

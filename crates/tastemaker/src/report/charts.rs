@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
+use tastemaker_eval::metrics::Better;
+
 use super::comparing::CLASSES;
 use super::{ArmReport, Cell, Compared, Report};
+use crate::Tried;
 
 /// Colours of the page for series.
 const COLOURS: usize = 6;
@@ -191,6 +194,38 @@ pub(super) fn against(
     };
     let title = format!("{metric} against {name}");
     Some(Chart { svg: svg([480.0, 290.0], &title, draw), title })
+}
+
+/// What mitigations bring and cost: accuracy against a sign of a harm; those that no other beats in both
+/// are filled.
+pub(super) fn trade_off(tried: &Tried) -> Chart {
+    let points = &tried.points;
+    let x = Scale::of(points.iter().map(|point| point.harm.value), [60.0, 470.0], false);
+    let y = Scale::of(points.iter().map(|point| point.accuracy), [250.0, 24.0], false);
+    let arrow = match points.first().map(|point| point.harm.better) {
+        Some(Better::Higher) => "right is better",
+        _ => "left is better",
+    };
+    let mut names: Vec<&str> = Vec::new();
+    let draw = |svg: &mut String| {
+        axes(svg, (&x, &y), [&format!("{} ({arrow})", tried.sign), "accuracy"]);
+        for point in points {
+            let name = &point.mitigation[..];
+            let colour = names.iter().position(|known| *known == name).unwrap_or(names.len());
+            let at = [x.at(point.harm.value), y.at(point.accuracy)];
+            let title = format!(
+                "{name} {}: accuracy {:.4}, {} {:.4}",
+                point.strength, point.accuracy, tried.sign, point.harm.value
+            );
+            dot(svg, at, colour, &title);
+            if colour == names.len() {
+                names.push(name);
+                text(svg, [at[0] + 6.0, at[1] - 5.0], "start", name);
+            }
+        }
+    };
+    let title = format!("{}: {}", tried.harm, tried.sign);
+    Chart { svg: svg([480.0, 290.0], &title, draw), title }
 }
 
 /// How an arm learnt: the metric over the validation targets by epoch, a line a seed.

@@ -14,12 +14,14 @@ use crate::search::{Searched, read};
 use crate::study::{RunFolder, RunResult, study_folder};
 use crate::train::StageCost;
 
+mod audits;
 mod charts;
 mod comparing;
 mod curves;
 mod groups;
 mod pages;
 
+pub use audits::{audit_html, audit_json, audit_markdown, severity};
 pub use comparing::{CLASSES, Compared, Family};
 pub use curves::{Curve, Point};
 pub use groups::{Group, Grouping};

@@ -54,17 +54,20 @@ struct ShownCosts {
 
 /// One HTML file that opens without a network and without scripts.
 pub fn html(reports: &[Report]) -> Result<String> {
-    render("report.html", include_str!("pages/report.html"), reports)
+    let shown: Vec<Shown<'_>> = reports.iter().map(shown).collect();
+    render("report.html", include_str!("pages/report.html"), (&shown, &json(reports)?))
 }
 
 /// The same in Markdown, without charts.
 pub fn markdown(reports: &[Report]) -> Result<String> {
-    render("report.md", include_str!("pages/report.md"), reports)
+    let shown: Vec<Shown<'_>> = reports.iter().map(shown).collect();
+    render("report.md", include_str!("pages/report.md"), (&shown, ""))
 }
 
 /// The tables of metrics, for LaTeX with the package booktabs.
 pub fn latex(reports: &[Report]) -> Result<String> {
-    render("report.tex", include_str!("pages/report.tex"), reports)
+    let shown: Vec<Shown<'_>> = reports.iter().map(shown).collect();
+    render("report.tex", include_str!("pages/report.tex"), (&shown, ""))
 }
 
 /// All of it as data.
@@ -76,13 +79,18 @@ pub fn json(reports: &[Report]) -> Result<String> {
     text.map(|text| text + "\n").map_err(|error| Error::Serialise(error.to_string()))
 }
 
-fn render(name: &str, template: &str, reports: &[Report]) -> Result<String> {
+/// Fills in a template with what is `shown`, and with `data` to be carried in a link.
+pub(super) fn render(
+    name: &str,
+    template: &str,
+    (shown, data): (&impl Serialize, &str),
+) -> Result<String> {
     let failed = |error: minijinja::Error| Error::Serialise(format!("{error:#}"));
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.map_err(failed)?);
     environment.set_auto_escape_callback(|name| match name {
-        "report.html" => AutoEscape::Html,
+        "report.html" | "audit.html" | "style.html" => AutoEscape::Html,
         _ => AutoEscape::None,
     });
     environment.add_filter("fixed", |value: f64, digits: usize| format!("{value:.digits$}"));
@@ -93,13 +101,12 @@ fn render(name: &str, template: &str, reports: &[Report]) -> Result<String> {
     });
     environment.add_filter("scientific", |value: f64| format!("{value:.1e}"));
     environment.add_filter("tex", tex);
+    environment.add_template("style.html", include_str!("pages/style.html")).map_err(failed)?;
     environment.add_template(name, template).map_err(failed)?;
-    let shown: Vec<Shown<'_>> = reports.iter().map(shown).collect();
     let energy = format!(
         "by {WATTS_A_CORE} W a second of a processor and {WATTS_A_GIBIBYTE} W a GiB of the most memory, not measured"
     );
-    let studies = Value::from(Serde(&shown));
-    let values = context! { studies, data => encoded(&json(reports)?), energy };
+    let values = context! { shown => Value::from(Serde(shown)), data => encoded(data), energy };
     let template = environment.get_template(name).map_err(failed)?;
     template.render(values).map_err(failed)
 }

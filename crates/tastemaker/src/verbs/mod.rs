@@ -1,5 +1,6 @@
 //! What can be done, one function a verb of the command line.
 
+mod auditing;
 mod evaluating;
 mod matching;
 mod planning;
@@ -9,6 +10,7 @@ mod recommending;
 mod reporting;
 mod training;
 
+pub use auditing::{AuditOptions, Audited, Tried, audit};
 pub use evaluating::evaluate;
 pub use matching::{Matched, TitleIndex};
 pub use planning::{Plan, PlannedArm, PlannedStage, plan};
@@ -40,7 +42,11 @@ fn split(study: &Study, data: &Prepared) -> Result<SplitSets> {
 
 /// Divides data.
 pub(crate) fn divide(split: &AnySplit, data: &Prepared) -> Result<SplitSets> {
-    Ok(split.as_dyn().split(&data.dataset, &SeedTree::new(SPLIT_SEED).child("split"))?)
+    split_of(split, &data.dataset)
+}
+
+fn split_of(split: &AnySplit, data: &Dataset) -> Result<SplitSets> {
+    Ok(split.as_dyn().split(data, &SeedTree::new(SPLIT_SEED).child("split"))?)
 }
 
 /// The user of the data with this outside id.

@@ -1,0 +1,178 @@
+//! `tastemaker audit`: what harm, to whom, how severe, how measured, how mitigated.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tastemaker::audits::harms::AnyHarm;
+use tastemaker::audits::{
+    Autonomy, Cell, Context, Indicator, Levels, Sector, Severity, Stakeholder,
+};
+use tastemaker::core::artifact::write_atomically;
+use tastemaker::core::splits::Part;
+use tastemaker::{AuditOptions, Audited, report};
+
+use crate::{Global, output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The folder of a run
+    run: PathBuf,
+    /// What it is used for, and with whom: a TOML file with purpose, audience, minors, autonomy, sector
+    #[arg(long, value_name = "FILE")]
+    context: Option<PathBuf>,
+    /// What is on record of it: a TOML file with a text for each field, such as owner and data-licence
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// From what value on a sign is how severe, where it is not as usual
+    #[arg(long, value_name = "FILE")]
+    levels: Option<PathBuf>,
+    /// Look at this harm alone; can be given several times
+    #[arg(long, value_name = "HARM")]
+    harm: Vec<String>,
+    /// Items of each list that are looked at
+    #[arg(long, default_value_t = 10, value_name = "K")]
+    k: usize,
+    /// Ask for this many users alone, drawn at random
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    users: usize,
+    /// Bootstrap samples an interval
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    resamples: usize,
+    /// Let a language model learn anew after each round of the closed loop, as controls do
+    #[arg(long)]
+    refit: bool,
+    /// Try what lessens harms, at several strengths, and say what it costs; nothing is changed
+    #[arg(long)]
+    mitigate: bool,
+    /// Exit with 1 where anything is this severe or worse
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    fail_at: Option<FailAt>,
+    /// Write it here, as HTML, Markdown or JSON by the ending; can be given several times
+    #[arg(long, value_name = "FILE")]
+    out: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FailAt {
+    Limited,
+    High,
+    Unacceptable,
+}
+
+impl From<FailAt> for Severity {
+    fn from(at: FailAt) -> Self {
+        match at {
+            FailAt::Limited => Self::Limited,
+            FailAt::High => Self::High,
+            FailAt::Unacceptable => Self::Unacceptable,
+        }
+    }
+}
+
+/// Audits, writes the files, prints the table, and answers whether the gate is passed.
+pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
+    for path in &arguments.out {
+        maker(path)?;
+    }
+    let audited = tastemaker::audit(&arguments.run, &options(arguments)?)?;
+    for path in &arguments.out {
+        let text = maker(path)?(&audited)?;
+        write_atomically(path, |out| out.write_all(text.as_bytes()))?;
+        tracing::info!("audit: {}", path.display());
+    }
+    output::write(global.format, &audited, text)?;
+    let worst = audited.audit.worst();
+    let failed = arguments.fail_at.is_some_and(|at| worst >= Some(Severity::from(at)));
+    Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
+    let context = match &arguments.context {
+        Some(path) => Context::read(path)?,
+        None => {
+            tracing::warn!(
+                "note: no --context says what it is used for; entertainment for grown-ups who choose is assumed"
+            );
+            Context {
+                purpose: "not said".to_owned(),
+                audience: "not said".to_owned(),
+                minors: false,
+                autonomy: Autonomy::Suggests,
+                sector: Sector::Entertainment,
+            }
+        }
+    };
+    let levels = match &arguments.levels {
+        Some(path) => Levels::usual().with_file(path)?,
+        None => Levels::usual(),
+    };
+    let record = match &arguments.record {
+        Some(path) => tastemaker::audits::read_record(path)?,
+        None => BTreeMap::new(),
+    };
+    let mut harms = AnyHarm::all();
+    for wanted in &arguments.harm {
+        let known = || harms.iter().map(AnyHarm::name);
+        if !known().any(|name| name == wanted) {
+            return Err(tastemaker::core::Error::unknown("harm", wanted, known()).into());
+        }
+    }
+    harms.retain(|harm| {
+        arguments.harm.is_empty() || arguments.harm.iter().any(|h| h == harm.name())
+    });
+    let Arguments { k, users, resamples, refit, mitigate, .. } = *arguments;
+    let part = Part::Test;
+    Ok(AuditOptions { harms, levels, context, part, k, users, resamples, record, refit, mitigate })
+}
+
+/// What makes a file of an audit.
+type Maker = fn(&Audited) -> tastemaker::Result<String>;
+
+/// What makes a file with the ending of `path`.
+fn maker(path: &Path) -> anyhow::Result<Maker> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("html") => Ok(report::audit_html),
+        Some("md") => Ok(report::audit_markdown),
+        Some("json") => Ok(report::audit_json),
+        _ => anyhow::bail!(
+            "{}: the ending is none of .html, .md and .json, one of which says what to write",
+            path.display()
+        ),
+    }
+}
+
+fn text(audited: &Audited) -> String {
+    let audit = &audited.audit;
+    let named = ["end users", "creators", "designers", "supply chain", "environment"];
+    let headings: Vec<String> =
+        std::iter::once(audit.subject.as_str()).chain(named).map(str::to_owned).collect();
+    debug_assert_eq!(named.len(), Stakeholder::ALL.len());
+    let cell = |cell: &Cell| match (cell.severity, cell.suspected) {
+        (None, _) => "not measured".to_owned(),
+        (Some(found), Some(suspected)) if suspected > found => {
+            format!("{} ({}?)", report::severity(found), report::severity(suspected))
+        }
+        (Some(found), _) => report::severity(found).to_owned(),
+    };
+    let rows = audit.findings.iter().map(|findings| {
+        std::iter::once(findings.harm.clone()).chain(findings.cells.iter().map(cell)).collect()
+    });
+    let table = output::table(&headings, 6, rows.collect());
+    let grave = audit.findings.iter().flat_map(|findings| &findings.indicators);
+    let grave = grave.filter(|indicator| indicator.severity > Some(Severity::Minimal));
+    let grave: Vec<String> = grave.map(indicator).collect();
+    let grave = if grave.is_empty() { String::new() } else { format!("\n{}\n", grave.join("\n")) };
+    format!("{table}\n\n{}\n{grave}\n{}", audit.protocol, audit.notice)
+}
+
+/// An indicator that is more than minimal, in a line.
+fn indicator(indicator: &Indicator) -> String {
+    let of = if indicator.of.is_empty() { String::new() } else { format!(" ({})", indicator.of) };
+    let interval = indicator
+        .interval
+        .map_or(String::new(), |[from, to]| format!(", 95 %: {from:.4} to {to:.4}"));
+    let severity = indicator.severity.map_or("", report::severity);
+    format!("{severity}: {}{of} {:.4}{interval}", indicator.name, indicator.value)
+}

@@ -1,0 +1,141 @@
+//! Audits as pages.
+
+use serde::Serialize;
+use tastemaker_audit::harms::Governance;
+use tastemaker_audit::{Indicator, Severity, Stakeholder};
+
+use super::charts::{self, Chart};
+use super::pages::render;
+use crate::{Audited, Error, Result};
+
+/// What an audit cannot see, whatever it finds.
+const BLIND: [&str; 7] = [
+    "It sees what was recommended and what was chosen later, not what people felt, believed or did outside the data.",
+    "Groups are those that the data names; people who are told apart by nothing in the data, or by several things at once, are not seen.",
+    "Targets are what people met under an earlier recommender: what that one hid from them counts as not wanted.",
+    "The closed loop follows a model of choosing that is stated beside it; nobody leaves, and nobody finds anything elsewhere.",
+    "Membership and attributes are guessed by simple attacks; that they fail does not say that stronger ones do.",
+    "Whether an item is true, lawful or fit for children is not in a catalog.",
+    "Thresholds are judgements, with their reasons beside them; another context may ask for others.",
+];
+
+/// What a page shows of an audit beside its data.
+#[derive(Serialize)]
+struct Shown<'a> {
+    audited: &'a Audited,
+    stakeholders: [&'static str; 5],
+    /// A row a harm: its name, and a word for each stakeholder.
+    matrix: Vec<(&'a str, Vec<Word>)>,
+    /// Every field of the record, with what it asks and what is filled in.
+    record: Vec<(String, String, Option<&'a str>)>,
+    trade_offs: Vec<Chart>,
+    questions: Vec<Question<'a>>,
+    blind: [&'static str; 7],
+}
+
+/// A severity as it is shown.
+#[derive(Serialize)]
+struct Word {
+    found: &'static str,
+    suspected: &'static str,
+}
+
+/// A question to ask people, since numbers do not answer it.
+#[derive(Serialize)]
+struct Question<'a> {
+    harm: &'a str,
+    whom: &'static str,
+    asks: String,
+}
+
+/// A severity in a word.
+pub fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Minimal => "minimal",
+        Severity::Limited => "limited",
+        Severity::High => "high",
+        Severity::Unacceptable => "unacceptable",
+    }
+}
+
+/// One HTML file that opens without a network and without scripts.
+pub fn audit_html(audited: &Audited) -> Result<String> {
+    render("audit.html", include_str!("pages/audit.html"), (&shown(audited), &audit_json(audited)?))
+}
+
+/// The same in Markdown, without charts.
+pub fn audit_markdown(audited: &Audited) -> Result<String> {
+    render("audit.md", include_str!("pages/audit.md"), (&shown(audited), ""))
+}
+
+/// All of it as data.
+pub fn audit_json(audited: &Audited) -> Result<String> {
+    let text = serde_json::to_string_pretty(audited);
+    text.map(|text| text + "\n").map_err(|error| Error::Serialise(error.to_string()))
+}
+
+fn shown(audited: &Audited) -> Shown<'_> {
+    let row = |findings: &'_ tastemaker_audit::Findings| {
+        let word = |cell: &tastemaker_audit::Cell| {
+            let found = cell.severity.map_or("not measured", severity);
+            let suspected = cell.suspected.filter(|suspected| Some(*suspected) > cell.severity);
+            Word { found, suspected: suspected.map_or("", severity) }
+        };
+        findings.cells.iter().map(word).collect()
+    };
+    let record = Governance::fields().into_iter().map(|(name, asks)| {
+        let filled = audited.record.get(&name).map(String::as_str);
+        (name, asks, filled.filter(|text| !text.trim().is_empty()))
+    });
+    Shown {
+        audited,
+        stakeholders: Stakeholder::ALL.map(called),
+        matrix: audited.audit.findings.iter().map(|f| (&f.harm[..], row(f))).collect(),
+        record: record.collect(),
+        trade_offs: audited.trade_offs.iter().map(charts::trade_off).collect(),
+        questions: questions(audited),
+        blind: BLIND,
+    }
+}
+
+fn called(stakeholder: Stakeholder) -> &'static str {
+    match stakeholder {
+        Stakeholder::EndUser => "end users",
+        Stakeholder::ContentCreator => "content creators",
+        Stakeholder::SystemDesigner => "system designers",
+        Stakeholder::SupplyChain => "supply chain",
+        Stakeholder::Environment => "environment",
+    }
+}
+
+/// What to ask people about what was found, and about what could not be measured.
+fn questions(audited: &Audited) -> Vec<Question<'_>> {
+    let mut questions = Vec::new();
+    for findings in &audited.audit.findings {
+        let harm = &findings.harm[..];
+        let grave = |indicator: &&Indicator| {
+            indicator.severity.max(indicator.suspected) > Some(Severity::Minimal)
+        };
+        for indicator in findings.indicators.iter().filter(grave) {
+            let Some(whom) = indicator.touches.first().copied().map(called) else { continue };
+            let of = if indicator.of.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", indicator.of)
+            };
+            let asks = format!(
+                "Of {}, {}{of} is {:.3}. Have you noticed it, and what did it do to you?",
+                indicator.exposed.whom, indicator.name, indicator.value
+            );
+            questions.push(Question { harm, whom, asks });
+        }
+        for not in &findings.not_measured {
+            let asks = format!(
+                "{} could not be measured ({}). What do you know of it?",
+                not.name, not.reason
+            );
+            questions.push(Question { harm, whom: called(Stakeholder::SystemDesigner), asks });
+        }
+    }
+    questions
+}
