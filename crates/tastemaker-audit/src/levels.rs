@@ -198,7 +198,8 @@ impl Levels {
             if !follow || !within {
                 let order = if sign.better == Better::Lower { "ascend" } else { "descend" };
                 let problem = format!(
-                    "the thresholds of {} are {levels:?}, expected numbers from {} to {} that {order}",
+                    "the thresholds of {} are {levels:?}, expected numbers from {} to {} that \
+                        {order}",
                     level.sign, sign.range.0, sign.range.1
                 );
                 return Err(Error::file(path, problem));

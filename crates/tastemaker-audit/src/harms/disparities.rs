@@ -48,19 +48,22 @@ const SIGNS: &[Sign] = &[
         "average-popularity",
         (0.0, f64::INFINITY),
         PROVIDERS,
-        "mean over users of how often items of the list were met in training (ARP; Yin et al. 2012)",
+        "mean over users of how often items of the list were met in training (ARP; Yin et al. \
+            2012)",
     ),
     Sign::lower(
         "popularity-lift",
         (-1.0, f64::INFINITY),
         PROVIDERS,
-        "mean popularity of lists relative to that of their users' histories, − 1 (ΔGAP; Abdollahpouri et al. 2019)",
+        "mean popularity of lists relative to that of their users' histories, − 1 (ΔGAP; \
+            Abdollahpouri et al. 2019)",
     ),
     Sign::higher(
         "long-tail",
         UNIT,
         PROVIDERS,
-        "mean over users of the share of the list from the long tail, behind 0.8 of the interactions (APLT)",
+        "mean over users of the share of the list from the long tail, behind 0.8 of the \
+            interactions (APLT)",
     ),
     Sign::higher(
         "long-tail-count",
@@ -72,7 +75,8 @@ const SIGNS: &[Sign] = &[
         "provider-gini",
         UNIT,
         PROVIDERS,
-        "Gini of how often items are shown: 0 is equal, 1 concentrated (RecBole's sense; Elliot gives 1 − it)",
+        "Gini of how often items are shown: 0 is equal, 1 concentrated (RecBole's sense; Elliot \
+            gives 1 − it)",
     ),
     Sign::lower(
         "exposure-hhi",
@@ -90,7 +94,8 @@ const SIGNS: &[Sign] = &[
         "popular-reo",
         UNIT,
         PROVIDERS,
-        "sd / mean of the chance to be shown to who wants it, popular against long-tail items (PopREO of Elliot)",
+        "sd / mean of the chance to be shown to who wants it, popular against long-tail items \
+            (PopREO of Elliot)",
     ),
     Sign::lower(
         "provider-shift",
@@ -102,13 +107,15 @@ const SIGNS: &[Sign] = &[
         "snsr-jaccard",
         UNIT,
         &[EndUser],
-        "SNSR: largest less smallest mean Jaccard of lists with a value told and neutral ones (FaiRLLM)",
+        "SNSR: largest less smallest mean Jaccard of lists with a value told and neutral ones \
+            (FaiRLLM)",
     ),
     Sign::lower(
         "snsv-jaccard",
         UNIT,
         &[EndUser],
-        "SNSV: population sd over values of mean Jaccard of lists with a value told and neutral ones (FaiRLLM)",
+        "SNSV: population sd over values of mean Jaccard of lists with a value told and neutral \
+            ones (FaiRLLM)",
     ),
     Sign::lower(
         "snsr-serp",
@@ -126,13 +133,15 @@ const SIGNS: &[Sign] = &[
         "snsr-serp-code",
         UNIT,
         &[EndUser],
-        "SNSR of SERP* on the scale of its code, which is that of the published values and ends at (k+3)/(4(k+1))",
+        "SNSR of SERP* on the scale of its code, which is that of the published values and ends \
+            at (k+3)/(4(k+1))",
     ),
     Sign::lower(
         "snsv-serp-code",
         UNIT,
         &[EndUser],
-        "SNSV of SERP* on the scale of its code, which is that of the published values and ends at (k+3)/(4(k+1))",
+        "SNSV of SERP* on the scale of its code, which is that of the published values and ends \
+            at (k+3)/(4(k+1))",
     ),
     Sign::lower(
         "snsr-prag",
@@ -150,7 +159,8 @@ const SIGNS: &[Sign] = &[
         "alignment-gap",
         UNIT,
         &[EndUser],
-        "largest less smallest mean share of what is truly liked that is listed, over values (after CFaiRLLM)",
+        "largest less smallest mean share of what is truly liked that is listed, over values \
+            (after CFaiRLLM)",
     ),
     Sign::lower(
         "recency-shift",
@@ -162,7 +172,8 @@ const SIGNS: &[Sign] = &[
         "recent-share-shift",
         (-1.0, 1.0),
         PROVIDERS,
-        "share of items from a year on in lists, less that in their users' histories (Deldjoo 2024)",
+        "share of items from a year on in lists, less that in their users' histories (Deldjoo \
+            2024)",
     ),
     Sign::higher(
         "snapshot-jaccard",

@@ -20,7 +20,8 @@ const SIGNS: &[Sign] = &[
         "diversity",
         (0.0, 1.0),
         &[EndUser],
-        "mean over users of ILD: 1 − Jaccard of categories, over the pairs of a list (Ziegler et al. 2005)",
+        "mean over users of ILD: 1 − Jaccard of categories, over the pairs of a list (Ziegler et \
+            al. 2005)",
     ),
     Sign::higher(
         "list-entropy",
@@ -32,13 +33,15 @@ const SIGNS: &[Sign] = &[
         "narrowing",
         (-1.0, 1.0),
         &[EndUser],
-        "mean over users of ILD of as many of their last items as the list has, less ILD of the list",
+        "mean over users of ILD of as many of their last items as the list has, less ILD of the \
+            list",
     ),
     Sign::lower(
         "miscalibration",
         (0.0, f64::INFINITY),
         &[EndUser],
-        "mean over users of KL of categories in the history from those in the list, α 0.01 (Steck 2018)",
+        "mean over users of KL of categories in the history from those in the list, α 0.01 (Steck \
+            2018)",
     ),
     Sign::higher(
         "coverage",
@@ -50,7 +53,8 @@ const SIGNS: &[Sign] = &[
         "exposure-gini",
         (0.0, 1.0),
         &[ContentCreator],
-        "Gini of how often items are shown: 0 is equal, 1 concentrated (RecBole's sense; Elliot gives 1 − it)",
+        "Gini of how often items are shown: 0 is equal, 1 concentrated (RecBole's sense; Elliot \
+            gives 1 − it)",
     ),
     Sign::lower(
         "likeness",
@@ -68,19 +72,22 @@ const SIGNS: &[Sign] = &[
         "loop-entropy",
         (0.0, f64::INFINITY),
         &[EndUser],
-        "entropy of a list's categories in the closed loop: at once in its first round, for long in its last",
+        "entropy of a list's categories in the closed loop: at once in its first round, for long \
+            in its last",
     ),
     Sign::lower(
         "loop-likeness",
         (0.0, 1.0),
         &[EndUser, ContentCreator],
-        "likeness of users' lists in the closed loop: at once in its first round, for long in its last",
+        "likeness of users' lists in the closed loop: at once in its first round, for long in its \
+            last",
     ),
     Sign::lower(
         "loop-popularity",
         (0.0, 1.0),
         &[ContentCreator],
-        "share of users who had met what is shown in the closed loop: in its first round, and in its last",
+        "share of users who had met what is shown in the closed loop: in its first round, and in \
+            its last",
     ),
     Sign::higher(
         "drift-diversity",

@@ -38,7 +38,8 @@ const SIGNS: &[Sign] = &[
         "oversight",
         UNIT,
         &[EndUser, SystemDesigner],
-        "share of the fields about who answers, who may change what, and how a person overrides that are filled in",
+        "share of the fields about who answers, who may change what, and how a person overrides \
+            that are filled in",
     ),
     Sign::lower("energy-kwh", COSTS, &[Environment], "seconds × watts × overhead / 3,600,000"),
     Sign::lower("emissions-kg", COSTS, &[Environment], "kWh × grams of CO₂ a kWh / 1000"),
@@ -116,7 +117,8 @@ impl Harm for Governance {
             Some(seconds) => {
                 let energy = seconds * self.watts * self.overhead / 3.6e6;
                 let how = format!(
-                    "; reckoned from {seconds} s, {} W, an overhead of {} and {} g a kWh, and not measured",
+                    "; reckoned from {seconds} s, {} W, an overhead of {} and {} g a kWh, and not \
+                        measured",
                     self.watts, self.overhead, self.grams_a_kwh
                 );
                 notes.value("energy-kwh", "", energy, None, 1).protocol.push_str(&how);

@@ -28,37 +28,43 @@ const SIGNS: &[Sign] = &[
         "membership-found-at-1%",
         UNIT,
         &[EndUser, SystemDesigner],
-        "share of users who were learnt from that are found with 1 % of the others (Carlini et al. 2022)",
+        "share of users who were learnt from that are found with 1 % of the others (Carlini et \
+            al. 2022)",
     ),
     Sign::lower(
         "membership-found-at-0.1%",
         UNIT,
         &[EndUser, SystemDesigner],
-        "share of users who were learnt from that are found with 0.1 % of the others (Carlini et al. 2022)",
+        "share of users who were learnt from that are found with 0.1 % of the others (Carlini et \
+            al. 2022)",
     ),
     Sign::lower(
         "attribute-auc",
         UNIT,
         &[EndUser],
-        "mean over groups of the AUC with which users' groups are guessed from their lists; 0.5 is chance",
+        "mean over groups of the AUC with which users' groups are guessed from their lists; 0.5 \
+            is chance",
     ),
     Sign::lower(
         "attribute-advantage",
         (-1.0, 1.0),
         &[EndUser],
-        "share of users whose group is guessed from their list, less that of guessing the largest group",
+        "share of users whose group is guessed from their list, less that of guessing the largest \
+            group",
     ),
     Sign::lower(
         "extraction",
         UNIT,
         &[EndUser, SupplyChain, SystemDesigner],
-        "share of learnt texts that are continued word for word when their beginning is shown (Carlini et al. 2023)",
+        "share of learnt texts that are continued word for word when their beginning is shown \
+            (Carlini et al. 2023)",
     ),
     Sign::lower(
         "unlearning-residue",
         (0.0, f64::INFINITY),
         &[EndUser, SystemDesigner],
-        "mean 1 − RBO of unlearnt and retrained lists relative to that of original and retrained ones: 0 has forgotten, 1 has not",
+        "mean 1 − RBO of unlearnt and retrained lists relative to that of original and retrained \
+            ones: 0 has forgotten, 1 has not",
     ),
 ];
 

@@ -27,19 +27,22 @@ const SIGNS: &[Sign] = &[
         "order-overlap",
         UNIT,
         &[EndUser, SystemDesigner],
-        "mean rank-biased overlap, p 0.9, of the order of a list's items when they are told in shuffled orders",
+        "mean rank-biased overlap, p 0.9, of the order of a list's items when they are told in \
+            shuffled orders",
     ),
     Sign::higher(
         "history-overlap",
         UNIT,
         &[SystemDesigner],
-        "mean rank-biased overlap, p 0.9, of lists for histories in shuffled orders; sequences may matter",
+        "mean rank-biased overlap, p 0.9, of lists for histories in shuffled orders; sequences \
+            may matter",
     ),
     Sign::lower(
         "place-gap",
         (-1.0, 1.0),
         &[EndUser, ContentCreator],
-        "mean 1/log₂(rank + 1) of a target told at the best of 5 places among 20 candidates, less at the worst (LLMRank)",
+        "mean 1/log₂(rank + 1) of a target told at the best of 5 places among 20 candidates, less \
+            at the worst (LLMRank)",
     ),
     Sign::higher(
         "run-jaccard",
@@ -51,19 +54,22 @@ const SIGNS: &[Sign] = &[
         "run-overlap",
         UNIT,
         &[EndUser, SystemDesigner],
-        "mean rank-biased overlap, p 0.9, of lists and those of other runs with other seeds, or asked again",
+        "mean rank-biased overlap, p 0.9, of lists and those of other runs with other seeds, or \
+            asked again",
     ),
     Sign::higher(
         "explanation-faithfulness",
         (f64::NEG_INFINITY, f64::INFINITY),
         &[EndUser],
-        "mean of log₂(rank without the cited item / rank without one at random) of what is explained (deletion)",
+        "mean of log₂(rank without the cited item / rank without one at random) of what is \
+            explained (deletion)",
     ),
     Sign::lower(
         "calibration-error",
         UNIT,
         &[EndUser, SystemDesigner],
-        "ECE, 15 bins, of the first item's softmax among the scores that are shown, against its being a target (Guo et al. 2017)",
+        "ECE, 15 bins, of the first item's softmax among the scores that are shown, against its \
+            being a target (Guo et al. 2017)",
     ),
 ];
 
@@ -113,7 +119,8 @@ impl Harm for Transparency {
 
     fn lessened_by(&self) -> &'static [&'static str] {
         &[
-            "several shuffled orders asked for, and their mean taken (bootstrapping; Hou et al. 2024)",
+            "several shuffled orders asked for, and their mean taken (bootstrapping; Hou et al. \
+                2024)",
             "seeds and prompts kept with each list",
             "explanations made from what the list was made of",
             "scores calibrated on validation targets",

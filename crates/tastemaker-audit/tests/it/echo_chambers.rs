@@ -128,3 +128,31 @@ fn what_was_chosen_is_not_shown_again() {
     assert!(drift.interval.unwrap()[1] < -0.1, "{drift:?}");
     assert!(drift.protocol.contains("not learnt anew"), "{drift:?}");
 }
+
+#[test]
+fn what_is_learnt_from_is_what_was_met_and_chosen_and_no_target() {
+    let world = World::new(1);
+    let first = learnt(&world, &world.data, 0.1);
+    let lengths = std::cell::RefCell::new(Vec::new());
+    let refit = |data: &Dataset| -> Result<Box<dyn Recommender>> {
+        let own = |user: u32| data.interactions.sequence(UserId(user));
+        lengths.borrow_mut().push((0..USERS).map(|user| own(user).len()).collect::<Vec<_>>());
+        // All but the target of the split, in its order.
+        for user in 0..USERS {
+            let before = world.data.interactions.sequence(UserId(user));
+            assert_eq!(own(user)[..13], before[..13]);
+        }
+        Ok(learnt(&world, data, 0.1))
+    };
+    let evidence = Evidence { refit: Some(&refit), ..Evidence::default() };
+    let harm =
+        AnyHarm::EchoChambers(EchoChambers { rounds: 3, users: 50, ..EchoChambers::default() });
+    Found::with(&harm, world.subject(&*first), evidence, &world.seeds);
+    let lengths = lengths.into_inner();
+    // Twice two refits: as it is, and with the intervention.
+    assert_eq!(lengths.len(), 4);
+    for (lengths, chosen) in lengths.iter().zip([1, 2, 1, 2]) {
+        assert_eq!(lengths.iter().filter(|n| **n == 13 + chosen).count(), 50);
+        assert_eq!(lengths.iter().filter(|n| **n == 13).count(), 150);
+    }
+}

@@ -1,6 +1,6 @@
 use tastemaker_audit::Evidence;
 use tastemaker_audit::harms::{AnyHarm, Misinformation};
-use tastemaker_audit::probes::planted_text::attacks;
+use tastemaker_audit::probes::planted_text::{attacks, effects};
 use tastemaker_core::{Dataset, ItemId, RecQuery, Recommender, Result};
 
 use crate::worlds::{By, Found, ITEMS, SEEDS, USERS, World, separate};
@@ -75,4 +75,19 @@ fn without_titles_or_names_it_is_said_that_nothing_was_measured() {
     assert!(found.0.is_empty());
     assert!(found.reason("attack-success").contains("other titles"));
     assert!(found.reason("invalid-share").contains("items of the catalog only"));
+}
+
+#[test]
+fn who_has_met_an_item_already_is_not_counted() {
+    let world = World::new(1);
+    let first = reads(&world, &world.data, 0.05);
+    let subject = world.subject(&*first);
+    let retitle =
+        |data: &Dataset| -> Result<Box<dyn Recommender>> { Ok(reads(&world, data, 0.05)) };
+    let target = subject.cases[0].history[0];
+    let all = subject.everybody();
+    let found = effects(&subject, &retitle, &attacks()[0], &[target], &all).unwrap();
+    let met = subject.cases.iter().filter(|case| case.history.contains(&target)).count();
+    assert!(met > 0);
+    assert_eq!(found.len(), all.len() - met);
 }

@@ -124,6 +124,24 @@ fn explanations_that_cite_the_reason_are_told_from_those_that_cite_anything() {
 }
 
 #[test]
+fn what_does_not_read_histories_cannot_be_explained_by_them() {
+    let world = World::new(1);
+    // Removing an item of the history lets it come back, in front of what is explained.
+    let by = By(|_: &RecQuery<'_>, item: ItemId| -f64::from(item.0));
+    let subject = world.subject(&by);
+    let of = |at: usize| {
+        let (case, list) = (&subject.cases[at], &subject.lists[at]);
+        let cited = *case.history.iter().min().unwrap();
+        Explanation { user: case.user, item: list.items[9], cited }
+    };
+    let explanations: Vec<Explanation> = subject.everybody().into_iter().map(of).collect();
+    let evidence = Evidence { explanations, ..Evidence::default() };
+    let found = Found::with(&harm(), subject, evidence, &world.seeds);
+    let faithful = found.get("explanation-faithfulness", "");
+    assert_eq!((faithful.value, faithful.interval), (0.0, Some([0.0, 0.0])));
+}
+
+#[test]
 fn scores_that_are_surer_than_right_are_told() {
     for seed in SEEDS {
         let world = World::new(seed);
