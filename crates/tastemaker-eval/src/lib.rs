@@ -9,6 +9,7 @@ mod ground;
 pub mod metrics;
 mod sampled;
 pub mod significance;
+mod sums;
 
 pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};
 pub use ground::{About, Ground};

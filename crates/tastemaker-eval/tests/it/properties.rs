@@ -1,12 +1,12 @@
 use proptest::prelude::*;
-use tastemaker_core::splits::{LeaveLastOut, Part, Split};
+use tastemaker_core::splits::{EvalCase, LeaveLastOut, Part, Split};
 use tastemaker_core::{
     Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, UserId,
 };
 use tastemaker_eval::metrics::{
     AnyMetric, Coverage, HitRate, InvalidRate, Map, Mrr, Ndcg, Precision, Recall,
 };
-use tastemaker_eval::{Candidates, Evaluator, Ground, Targets};
+use tastemaker_eval::{Candidates, Evaluation, Evaluator, Ground, Targets};
 
 fn of_lists(k: usize) -> [AnyMetric; 6] {
     [
@@ -179,6 +179,20 @@ fn targets_that_nobody_met_in_training_can_be_asked_for_alone() {
     assert!(none.to_string().contains("all of its targets were met in training"), "{none}");
 }
 
+/// What is measured of lists, each of which should hold the same targets, over so many items.
+fn of_given(
+    evaluator: &Evaluator,
+    lists: &[RankedList],
+    targets: &[ItemId],
+    n_items: usize,
+) -> Evaluation {
+    let case = |user| EvalCase { user: UserId(user), history: &[], targets };
+    let cases: Vec<EvalCase<'_>> = (0..).map(case).take(lists.len()).collect();
+    let list = |place: usize, list: &mut RankedList| list.clone_from(&lists[place]);
+    let ground = Ground::of_lists(n_items, true);
+    evaluator.evaluate_lists(&cases, list, &ground, String::new()).unwrap()
+}
+
 #[test]
 fn what_does_not_exist_counts_among_what_is_named() {
     let evaluator = Evaluator::new(vec![AnyMetric::InvalidRate(InvalidRate {})]).unwrap();
@@ -189,9 +203,7 @@ fn what_does_not_exist_counts_among_what_is_named() {
         invalid,
     };
     let lists = [list(&[0, 1, 2], 1), list(&[], 0), list(&[], 2), list(&[4], 0)];
-    let targets = [ItemId(0)];
-    let given = (0..).map(UserId).zip(&lists).map(|(user, list)| (user, list, &targets[..]));
-    let found = evaluator.evaluate_lists(given, &Ground::of_popularity(vec![0; 10], 0)).unwrap();
+    let found = of_given(&evaluator, &lists, &[ItemId(0)], 10);
     assert_eq!(found.per_user[0].values, [0.25, 0.0, 1.0, 0.0]);
     let value = &found.summary.metrics[0];
     assert_eq!((value.metric.as_str(), value.mean), ("invalid-rate", 0.3125));
@@ -211,9 +223,7 @@ fn coverage_counts_each_item_once() {
         invalid: 0,
     };
     let lists = [list(&[0, 1, 2]), list(&[1, 0]), list(&[3])];
-    let given = lists.iter().map(|list| (UserId(0), list, [ItemId(9)].as_slice()));
-    let evaluation =
-        evaluator.evaluate_lists(given, &Ground::of_popularity(vec![0; 8], 0)).unwrap();
+    let evaluation = of_given(&evaluator, &lists, &[ItemId(9)], 8);
     assert!((evaluation.summary.metrics[0].mean - 3.0 / 8.0).abs() < 1e-12);
     assert_eq!(evaluation.summary.metrics[0].standard_error, None);
 }
