@@ -13,3 +13,4 @@ mod sums;
 
 pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};
 pub use ground::{About, Ground};
+pub use sums::USERS_A_BLOCK;

@@ -10,7 +10,7 @@ use crate::metrics::AnyMetric;
 use crate::{About, Evaluation, PerUser, Summary, Value};
 
 /// Users whose lists are in memory together, whatever the number of users.
-pub(crate) const USERS_A_BLOCK: usize = 1024;
+pub const USERS_A_BLOCK: usize = 1024;
 
 /// The values of metrics.
 pub(crate) struct Sums<'a> {

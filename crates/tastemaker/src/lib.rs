@@ -30,8 +30,9 @@ pub use tastemaker_endpoint as endpoint;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
-    ArmReport, Cell, Compared, Costs, Family, Listed, Matched, PromptOf, Recommendation, Report,
-    StudyObserver, TitleIndex, Whose, check, compare, evaluate, probe, prompt, recommend, train,
+    ArmReport, Cell, Compared, Costs, Family, Listed, Matched, PromptOf, Recommendation, Relevance,
+    Report, StudyObserver, TitleIndex, Whose, check, compare, evaluate, evaluate_lists,
+    export_lists, export_qrels, probe, prompt, recommend, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.

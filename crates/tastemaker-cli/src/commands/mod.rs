@@ -8,6 +8,7 @@ mod data;
 mod describe;
 mod doctor;
 mod evaluate;
+mod export;
 mod fetch;
 mod list;
 mod probe;
@@ -23,8 +24,10 @@ pub(crate) enum Command {
     Data(data::Command),
     /// Train every arm of a study and evaluate it once
     Train(train::Arguments),
-    /// Evaluate a run again, by other metrics or another protocol
+    /// Evaluate a run again, by other metrics or another protocol, or the lists of another tool
     Evaluate(evaluate::Arguments),
+    /// Write what other tools read of a run: lists, targets
+    Export(export::Arguments),
     /// Recommend with a trained run
     Recommend(recommend::Arguments),
     /// Show what a language model over text is told of a user
@@ -45,6 +48,7 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Data(command) => data::run(command, global),
         Command::Train(arguments) => train::run(&arguments, global),
         Command::Evaluate(arguments) => evaluate::run(&arguments, global),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Recommend(arguments) => recommend::run(&arguments, global),
         Command::Prompt(arguments) => prompt::run(&arguments, global),
         Command::Probe(arguments) => probe::run(&arguments, global),

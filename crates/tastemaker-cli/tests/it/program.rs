@@ -123,6 +123,56 @@ fn a_study_is_trained_evaluated_and_recommends() {
     here.json(&["recommend", "runs/small/most-popular/seed-1", "--user", "u1"]);
 }
 
+#[test]
+fn lists_that_are_written_and_read_again_give_the_metrics_of_their_run() {
+    let here = Here::new();
+    here.json(&["train", "study.toml"]);
+    let means = |summary: &Value| -> Vec<(String, f64)> {
+        let of = |value: &Value| (value["metric"].to_string(), value["mean"].as_f64().unwrap());
+        summary["metrics"].as_array().unwrap().iter().map(of).collect()
+    };
+    let same = |found: &Value, expected: &Value| {
+        let (found, expected) = (means(found), means(expected));
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.0, expected.0);
+            assert!((found.1 - expected.1).abs() < 1e-9, "{found:?} is not {expected:?}");
+        }
+    };
+    for run in [DECODER, "runs/small/most-popular/seed-1"] {
+        let result = fs_err::read_to_string(here.path(run).join("metrics.json")).unwrap();
+        let expected = &serde_json::from_str::<Value>(&result).unwrap()["test"];
+        for lists in ["x.trec", "x.csv", "x.tsv", "x.jsonl", "x.parquet"] {
+            let out = here.run(&["export", run, "--lists", lists, "--qrels", "x.qrels"]);
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+            let qrels = ["evaluate", "--runs", lists, "--qrels", "x.qrels", "--items", "100"];
+            same(&here.json(&qrels), expected);
+            same(&here.json(&["evaluate", run, "--runs", lists]), expected);
+        }
+    }
+    // Of users without a list something is said, and what cannot be known is not taken.
+    let ndcg = ["--metric", "ndcg@10", "--metric", "coverage@10"];
+    fs_err::write(here.path("few.csv"), "user,item\nu1,i1\nnobody,i1\n").unwrap();
+    let few = here.json(&[&["evaluate", DECODER, "--runs", "few.csv"], &ndcg[..]].concat());
+    let said = few["protocol"].as_str().unwrap();
+    assert!(
+        said.contains("of 200 users have no list") && said.contains("of 1 users who"),
+        "{said}"
+    );
+    let unknown = [&["evaluate", "--runs", "few.csv", "--qrels", "x.qrels"], &ndcg[..]].concat();
+    let text = here.error(&unknown);
+    assert!(
+        text.contains("Coverage@10") && text.contains("how many items the catalog has"),
+        "{text}"
+    );
+    fs_err::write(here.path("few.csv"), "user,item\nu1,i1\nu1,i1000\n").unwrap();
+    let text = here.error(&["evaluate", DECODER, "--runs", "few.csv"]);
+    assert!(
+        text.contains("few.csv, line 3: item is \"i1000\", which is not in the catalog"),
+        "{text}"
+    );
+}
+
 /// The files of a run whose bytes must not depend on how it was run.
 fn bytes(run: &Path) -> Vec<Vec<u8>> {
     let names =

@@ -50,6 +50,11 @@ impl Lists {
         self.unknown_users
     }
 
+    /// How long the list of each user is.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.starts.windows(2).map(|two| two[1] - two[0])
+    }
+
     /// The items of `user`, by number, as they stand in the file.
     pub fn items(&self, user: usize) -> &[ItemId] {
         &self.items[self.starts[user]..self.starts[user + 1]]

@@ -2,6 +2,7 @@
 
 mod comparing;
 mod evaluating;
+mod exchanging;
 mod matching;
 mod probing;
 mod prompting;
@@ -11,6 +12,7 @@ mod training;
 
 pub use comparing::{Compared, Family, compare};
 pub use evaluating::evaluate;
+pub use exchanging::{Relevance, evaluate_lists, export_lists, export_qrels};
 pub use matching::{Matched, TitleIndex};
 pub use probing::probe;
 pub use prompting::{PromptOf, prompt};
