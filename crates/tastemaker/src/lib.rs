@@ -12,6 +12,7 @@ pub mod paradigms;
 pub mod prompts;
 pub mod recommenders;
 pub mod study;
+mod tensorboard;
 pub mod text;
 pub mod tokenisations;
 pub mod train;
@@ -32,7 +33,7 @@ pub use tastemaker_nn as nn;
 pub use verbs::{
     ArmReport, Cell, Compared, Costs, Family, Listed, Matched, PromptOf, Recommendation, Relevance,
     Report, StudyObserver, TitleIndex, Whose, check, compare, evaluate, evaluate_lists,
-    export_lists, export_qrels, probe, prompt, recommend, train,
+    export_lists, export_mlflow, export_qrels, export_tensorboard, probe, prompt, recommend, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.

@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Train(train::Arguments),
     /// Evaluate a run again, by other metrics or another protocol, or the lists of another tool
     Evaluate(evaluate::Arguments),
-    /// Write what other tools read of a run: lists, targets
+    /// Write what other tools read of a run: lists, targets, losses, metrics
     Export(export::Arguments),
     /// Recommend with a trained run
     Recommend(recommend::Arguments),

@@ -8,6 +8,7 @@ mod probing;
 mod prompting;
 mod recommending;
 mod report;
+mod tracking;
 mod training;
 
 pub use comparing::{Compared, Family, compare};
@@ -18,6 +19,7 @@ pub use probing::probe;
 pub use prompting::{PromptOf, prompt};
 pub use recommending::{Listed, Recommendation, Whose, recommend};
 pub use report::{ArmReport, Cell, Costs, Report};
+pub use tracking::{export_mlflow, export_tensorboard};
 pub use training::{StudyObserver, check, train};
 
 use std::path::PathBuf;
