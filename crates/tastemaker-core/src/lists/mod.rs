@@ -10,6 +10,8 @@ mod rows;
 mod trec;
 mod write;
 
+use std::ops::Range;
+
 use crate::ids::ItemId;
 use crate::ranked::{RankedList, TieOrder};
 
@@ -31,8 +33,8 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lists {
     order: Order,
-    /// Where the rows of each user begin, and where those of the last one end.
-    starts: Vec<usize>,
+    /// Where the rows of each user begin and end.
+    ranges: Vec<(u32, u32)>,
     items: Vec<ItemId>,
     /// What the rows are in order by, the highest first; empty where they are in order.
     keys: Vec<f64>,
@@ -52,12 +54,17 @@ impl Lists {
 
     /// How long the list of each user is.
     pub fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.starts.windows(2).map(|two| two[1] - two[0])
+        self.ranges.iter().map(|(begin, end)| (end - begin) as usize)
     }
 
     /// The items of `user`, by number, as they stand in the file.
     pub fn items(&self, user: usize) -> &[ItemId] {
-        &self.items[self.starts[user]..self.starts[user + 1]]
+        &self.items[self.rows(user)]
+    }
+
+    fn rows(&self, user: usize) -> Range<usize> {
+        let (begin, end) = self.ranges[user];
+        begin as usize..end as usize
     }
 
     /// Puts the items of `user` in order into `list`, equals as `ties` has them. Where there are no
@@ -65,14 +72,13 @@ impl Lists {
     pub fn ranked(&self, user: usize, ties: &TieOrder, list: &mut RankedList) {
         list.items.clear();
         list.scores.clear();
-        let rows = self.starts[user]..self.starts[user + 1];
-        let items = &self.items[rows.clone()];
+        let items = self.items(user);
         if self.keys.is_empty() {
             list.items.extend_from_slice(items);
             list.scores.extend((0..items.len()).map(|place| -(place as f32)));
             return;
         }
-        let keys = &self.keys[rows];
+        let keys = &self.keys[self.rows(user)];
         #[expect(clippy::cast_possible_truncation, reason = "scores of lists are single")]
         let single = |key: f64| key as f32;
         if keys.windows(2).all(|two| two[0] > two[1]) {
