@@ -85,7 +85,7 @@ def make(folder, n_users):
         block = numpy.take_along_axis(drawn, places, axis=1)
         assert numpy.take_along_axis(keys, places, axis=1).max() < 2
         items[first : first + n] = block
-        scores = numpy.sort(numbers.random(block.shape, dtype=numpy.float32), axis=1)[:, ::-1]
+        scores = numpy.sort(numbers.random(block.shape), axis=1)[:, ::-1]
         # About half of what is relevant stands in the list, more often above than below.
         hits = (numbers.random((n, 10)) ** 2 * LENGTH).astype(int)
         own = numpy.take_along_axis(block, hits, axis=1)
@@ -146,6 +146,8 @@ def ranx(folder, few):
 def recbole(folder):
     """What RecBole's own process does."""
     import numpy
+
+    numpy.float = float  # RecBole's MRR and MAP still call it so.
     import torch
     from recbole.evaluator import Evaluator
     from recbole.evaluator.collector import DataStruct

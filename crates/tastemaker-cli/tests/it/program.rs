@@ -4,6 +4,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::server::server;
+
 /// A control and a small language model on made-up data.
 const STUDY: &str = r#"
 [study]
@@ -171,6 +173,51 @@ fn lists_that_are_written_and_read_again_give_the_metrics_of_their_run() {
         text.contains("few.csv, line 3: item is \"i1000\", which is not in the catalog"),
         "{text}"
     );
+}
+
+#[test]
+fn losses_and_metrics_are_told_to_tensorboard_and_mlflow() {
+    let here = Here::new();
+    here.json(&["train", "study.toml"]);
+    let ran = |arguments: &[&str]| {
+        let out = here.run(arguments);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    ran(&["export", DECODER, "--tensorboard", "logs"]);
+    let file = fs_err::read(here.path("logs/events.out.tfevents.0.tastemaker")).unwrap();
+    let times = |tag: &str| file.windows(tag.len()).filter(|at| *at == tag.as_bytes()).count();
+    let events = fs_err::read_to_string(here.path(DECODER).join("events.jsonl")).unwrap();
+    let epochs = events.lines().filter(|line| line.contains("\"event\":\"epoch\"")).count();
+    assert!(epochs > 0);
+    assert_eq!((times("/epoch/loss"), times("/epoch/validation")), (epochs, epochs));
+    assert_eq!((times("test/NDCG@10"), times("validation/NDCG@10")), (1, 1));
+
+    let found = "{\"experiment\": {\"experiment_id\": \"7\"}}".to_owned();
+    let created = "{\"run\": {\"info\": {\"run_id\": \"abc\"}}}".to_owned();
+    let mut answers = vec![(200, "", found), (200, "", created)];
+    answers.extend(std::iter::repeat_n((200, "", "{}".to_owned()), 3));
+    let (url, asked) = server(answers);
+    ran(&["export", DECODER, "--mlflow", &url]);
+    let mut bodies: Vec<Value> = Vec::new();
+    for (head, body) in asked.iter().take(5) {
+        assert!(head.contains("/api/2.0/mlflow/"), "{head}");
+        bodies.push(serde_json::from_str(&body).unwrap_or_default());
+    }
+    assert_eq!(bodies[1]["run_name"], "decoder seed 1");
+    let has = |list: &Value, key: &str, value: Value| {
+        let all = list.as_array().unwrap();
+        assert!(all.iter().any(|one| one["key"] == key && one["value"] == value), "{list}");
+    };
+    let epochs = "arm.recommender.language-model.training.epochs";
+    has(&bodies[2]["params"], epochs, "12".into());
+    let result = fs_err::read_to_string(here.path(DECODER).join("metrics.json")).unwrap();
+    let result: Value = serde_json::from_str(&result).unwrap();
+    let first = &result["test"]["metrics"][0];
+    assert_eq!(first["metric"], "HR@5");
+    has(&bodies[3]["metrics"], "test/HR_at_5", first["mean"].clone());
+    assert_eq!(bodies[4]["status"], "FINISHED");
+    // Controls have metrics and no losses.
+    ran(&["export", "runs/small/most-popular/seed-1", "--tensorboard", "logs"]);
 }
 
 /// The files of a run whose bytes must not depend on how it was run.

@@ -179,10 +179,7 @@ impl<'a> Table<'a> {
     fn open(path: &'a Path, columns: &'a Columns, format: Format) -> Result<Self> {
         let Columns { user, item, rank, score, relevance, delimiter } = columns;
         let relevant = format.names == trec::QRELS.names;
-        let named = match relevant {
-            true => vec![relevance],
-            false => vec![user, item, rank, score],
-        };
+        let named = if relevant { vec![relevance] } else { vec![user, item, rank, score] };
         let named = named.into_iter().flatten().any(|name| !name.is_empty());
         let named = named || !relevant && delimiter.is_some();
         if !named && format.is(path)? {

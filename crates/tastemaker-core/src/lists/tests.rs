@@ -75,16 +75,29 @@ fn equal_scores_follow_the_seeded_permutation_and_close_ones_stay_apart() {
 }
 
 #[test]
-fn rows_of_a_user_can_stand_anywhere_and_others_users_are_counted() {
-    let mut text = "user,item,score\n".to_owned();
-    for (score, item) in ["a", "b", "c", "d", "e"].iter().enumerate() {
-        for user in ["w", "v", "u", "x"] {
-            text.push_str(&format!("{user},{item},{score}\n"));
-        }
+fn the_order_of_the_rows_changes_nothing() {
+    let names: Vec<String> = (0..30).map(|item| format!("i{item}")).collect();
+    let rows = (0..30).flat_map(|item| ["u", "v", "w"].map(|user| (user, item)));
+    let mut rows: Vec<String> =
+        rows.map(|(user, item)| format!("{user},{},{}\n", names[item], item * 7 % 11)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.csv");
+    let users: Vocabulary = ["v", "u"].into_iter().collect();
+    let items: Vocabulary = names.iter().collect();
+    let of = |rows: &[String]| {
+        fs_err::write(&path, format!("user,item,score\n{}", rows.concat())).unwrap();
+        let lists = read_lists(&path, &Columns::default(), &users, Items::Catalog(&items)).unwrap();
+        assert_eq!(lists.lengths().collect::<Vec<_>>(), [30, 30]);
+        assert_eq!(lists.unknown_users(), 1);
+        [list(&lists, &items, 0), list(&lists, &items, 1)]
+    };
+    let expected = of(&rows);
+    rows.sort_unstable();
+    assert_eq!(of(&rows), expected);
+    for seed in 0..5 {
+        rand::seq::SliceRandom::shuffle(&mut rows[..], &mut SeedTree::new(seed).rng());
+        assert_eq!(of(&rows), expected, "seed {seed}");
     }
-    let (lists, items) = read_as("x.csv", &text, &Columns::default(), true).unwrap();
-    assert_eq!([list(&lists, &items, 0), list(&lists, &items, 1)], ["edcba", "edcba"]);
-    assert_eq!(lists.unknown_users(), 2);
 }
 
 #[test]

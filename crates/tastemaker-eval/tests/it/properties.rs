@@ -190,7 +190,7 @@ fn of_given(
     let cases: Vec<EvalCase<'_>> = (0..).map(case).take(lists.len()).collect();
     let list = |place: usize, list: &mut RankedList| list.clone_from(&lists[place]);
     let ground = Ground::of_lists(n_items, true);
-    evaluator.evaluate_lists(&cases, list, &ground, String::new()).unwrap()
+    evaluator.evaluate_lists(&cases, list, &ground, String::new()).expect("metrics of lists")
 }
 
 #[test]
