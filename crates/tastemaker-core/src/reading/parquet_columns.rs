@@ -16,7 +16,7 @@ use super::table_file::Cell;
 use crate::error::Error;
 
 /// Rows of which values are in memory at a time.
-const ROWS: usize = 8192;
+const ROWS: usize = 2048;
 
 /// Where the columns `names` stand in the file, if all of them are plain: texts, and numbers that
 /// are nothing else.
@@ -117,7 +117,12 @@ enum Values {
 impl Column {
     fn open(group: &dyn RowGroupReader, column: usize) -> Result<Self> {
         let reader = group.get_column_reader(column)?;
-        let values = Values::Wholes(Vec::new());
+        let values = match &reader {
+            ColumnReader::FloatColumnReader(_) => Values::Singles(Vec::new()),
+            ColumnReader::DoubleColumnReader(_) => Values::Doubles(Vec::new()),
+            ColumnReader::ByteArrayColumnReader(_) => Values::Texts(Vec::new()),
+            _ => Values::Wholes(Vec::new()),
+        };
         let (written, text) = (None, String::new());
         Ok(Self { reader, defined: Vec::new(), values, given: 0, written, text })
     }
@@ -127,24 +132,28 @@ impl Column {
         self.defined.clear();
         self.given = 0;
         let defined = &mut self.defined;
-        self.values = match &mut self.reader {
-            ColumnReader::Int32ColumnReader(reader) => {
-                let wholes = read(reader, rows, defined)?;
-                Values::Wholes(wholes.into_iter().map(i64::from).collect())
+        match (&mut self.reader, &mut self.values) {
+            (ColumnReader::Int32ColumnReader(reader), Values::Wholes(wholes)) => {
+                let mut narrow = Vec::new();
+                read(reader, rows, defined, &mut narrow)?;
+                wholes.clear();
+                wholes.extend(narrow.into_iter().map(i64::from));
+                Ok(())
             }
-            ColumnReader::Int64ColumnReader(reader) => Values::Wholes(read(reader, rows, defined)?),
-            ColumnReader::FloatColumnReader(reader) => {
-                Values::Singles(read(reader, rows, defined)?)
+            (ColumnReader::Int64ColumnReader(reader), Values::Wholes(wholes)) => {
+                read(reader, rows, defined, wholes)
             }
-            ColumnReader::DoubleColumnReader(reader) => {
-                Values::Doubles(read(reader, rows, defined)?)
+            (ColumnReader::FloatColumnReader(reader), Values::Singles(numbers)) => {
+                read(reader, rows, defined, numbers)
             }
-            ColumnReader::ByteArrayColumnReader(reader) => {
-                Values::Texts(read(reader, rows, defined)?)
+            (ColumnReader::DoubleColumnReader(reader), Values::Doubles(numbers)) => {
+                read(reader, rows, defined, numbers)
             }
-            _ => return Err(ParquetError::General("a column is not as it was".to_owned())),
-        };
-        Ok(())
+            (ColumnReader::ByteArrayColumnReader(reader), Values::Texts(texts)) => {
+                read(reader, rows, defined, texts)
+            }
+            _ => Err(ParquetError::General("a column is not as it was".to_owned())),
+        }
     }
 
     /// The cell of a row, which come one after the other.
@@ -172,20 +181,21 @@ impl Column {
     }
 }
 
-/// The values of the next `rows` rows, and which of the rows have one.
+/// Reads the values of the next `rows` rows, and which of the rows have one.
 fn read<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     rows: usize,
     defined: &mut Vec<i16>,
-) -> Result<Vec<T::T>> {
-    let mut values = Vec::with_capacity(rows);
+    values: &mut Vec<T::T>,
+) -> Result<()> {
+    values.clear();
     let mut done = 0;
     while done < rows {
-        let (records, ..) = reader.read_records(rows - done, Some(defined), None, &mut values)?;
+        let (records, ..) = reader.read_records(rows - done, Some(defined), None, values)?;
         if records == 0 {
             return Err(ParquetError::General(format!("ends {} rows early", rows - done)));
         }
         done += records;
     }
-    Ok(values)
+    Ok(())
 }
