@@ -1,4 +1,4 @@
-//! Tells a server of `MLflow` about runs.
+//! Tells a server of MLflow about runs.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 const PARAMETERS: usize = 100;
 const METRICS: usize = 900;
 
-/// A server of `MLflow`, as its REST API 2.0 has it.
+/// A server of MLflow, as its REST API 2.0 has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracker {
     /// Where the server is.

@@ -1,4 +1,4 @@
-//! Files of events, as `TensorBoard` reads them.
+//! Files of events, as TensorBoard reads them.
 //!
 //! Records of `TFRecord` (length, its checksum, bytes, their checksum), each with a message `Event` of
 //! protocol buffers (`tensorflow/core/util/event.proto`, `summary.proto`), of which four fields are

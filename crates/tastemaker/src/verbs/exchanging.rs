@@ -49,7 +49,7 @@ pub fn evaluate_lists(
             let data = &run.data.dataset;
             let usual = Evaluate { sampled: 0, ..run.study.evaluate.clone() };
             let ground = Ground::new(data, &run.split);
-            let evaluator = evaluator(settings, usual, &ground)?;
+            let evaluator = evaluator(settings, &usual, &ground)?;
             let seeds = SeedTree::new(run.seed);
             let lists = read_lists(lists, columns, &data.users, Items::Catalog(&data.items))?;
             let (cases, whose) = evaluator.cases(data, &run.split, part, &seeds)?;
@@ -71,7 +71,7 @@ pub fn evaluate_lists(
                 return Err(setting("the number of items", items, expected));
             }
             let ground = Ground::of_lists(items.unwrap_or(named), items.is_some());
-            let evaluator = evaluator(settings, Evaluate::default(), &ground)?;
+            let evaluator = evaluator(settings, &Evaluate::default(), &ground)?;
             let case = |user: u32| EvalCase {
                 user: UserId(user),
                 history: &[],
@@ -121,12 +121,12 @@ impl Given<'_> {
 }
 
 /// The evaluator that `settings` describe, or `usual` without what cannot be taken.
-fn evaluator(settings: Option<&Evaluate>, usual: Evaluate, ground: &Ground) -> Result<Evaluator> {
+fn evaluator(settings: Option<&Evaluate>, usual: &Evaluate, ground: &Ground) -> Result<Evaluator> {
     let invalid = |metric: &AnyMetric| matches!(metric, AnyMetric::InvalidRate(_));
     let Some(settings) = settings else {
         let can = |metric: &AnyMetric| !invalid(metric) && ground.lacks(metric).is_none();
         let metrics = usual.metrics.iter().filter(|metric| can(metric)).cloned().collect();
-        return Evaluate { metrics, ..usual }.evaluator();
+        return Evaluate { metrics, ..usual.clone() }.evaluator();
     };
     if settings.metrics.iter().any(invalid) {
         let expected = "another metric: lists of items do not say what else was named";

@@ -10,7 +10,7 @@ use crate::study::RunFolder;
 use crate::tensorboard::{self, Scalar};
 use crate::{Error, Result};
 
-/// Writes the losses and metrics of the run in `folder` to a file of events of `TensorBoard` in the
+/// Writes the losses and metrics of the run in `folder` to a file of events of TensorBoard in the
 /// folder `out`, over one that was written before. Returns how many values they are.
 pub fn export_tensorboard(folder: &Path, out: &Path) -> Result<usize> {
     let run = Told::read(&RunFolder::open(folder)?)?;
@@ -21,7 +21,7 @@ pub fn export_tensorboard(folder: &Path, out: &Path) -> Result<usize> {
     Ok(scalars.len())
 }
 
-/// Tells a server of `MLflow` the settings of the run in `folder`, its losses epoch by epoch and its
+/// Tells a server of MLflow the settings of the run in `folder`, its losses epoch by epoch and its
 /// metrics, as a run of `experiment` or of one that is called like the study. Returns what the server
 /// calls it.
 pub fn export_mlflow(folder: &Path, tracker: &Tracker, experiment: Option<&str>) -> Result<String> {
@@ -184,7 +184,7 @@ fn flatten(keys: &str, value: &toml::Value, all: &mut Vec<(String, String)>) {
     }
 }
 
-/// A name with what `MLflow` does not take in names put otherwise.
+/// A name with what MLflow does not take in names put otherwise.
 fn allowed(name: &str) -> String {
     let name = name.replace('@', "_at_");
     let said = |c: char| c.is_alphanumeric() || "_-. :/".contains(c);
