@@ -21,9 +21,9 @@ def environment(name, requirements):
     return python
 
 
-def bench(name):
-    """The executable of a bench of tastemaker-nn, built."""
-    command = ["cargo", "bench", "-p", "tastemaker-nn", "--bench", name, "--no-run"]
+def bench(name, package="tastemaker-nn"):
+    """The executable of a bench, built."""
+    command = ["cargo", "bench", "-p", package, "--bench", name, "--no-run"]
     command += ["--message-format", "json"]
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     messages = [json.loads(line) for line in lines.stdout.splitlines()]

@@ -99,7 +99,7 @@ mod tests {
     fn documented() -> Vec<Vec<String>> {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut commands = Vec::new();
-        for document in ["README.md", "docs/guide/quickstart.md"] {
+        for document in ["README.md", "docs/guide/quickstart.md", "docs/guide/evaluating.md"] {
             let text = fs_err::read_to_string(root.join(document)).unwrap();
             for block in text.split("```sh\n").skip(1) {
                 for line in block.split("```").next().unwrap_or_default().lines() {

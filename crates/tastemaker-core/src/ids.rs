@@ -31,7 +31,8 @@ impl ItemId {
 /// first insertion.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocabulary {
-    ids: IndexSet<Box<str>>,
+    // Numbers follow from the order of insertion: how ids are hashed changes nothing but the time.
+    ids: IndexSet<Box<str>, ahash::RandomState>,
 }
 
 impl Vocabulary {

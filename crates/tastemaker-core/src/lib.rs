@@ -3,7 +3,7 @@
 //! Read in this order: [`ids`] → [`interactions`] → [`catalog`] and [`people`] → [`dataset`] →
 //! [`sources`] (how a data set comes in) → [`prepare`] (cleaned, mapped and saved) →
 //! [`splits`] (train, validation, test) → [`query`], [`ranked`] and [`recommender`]
-//! (what everything that recommends answers).
+//! (what everything that recommends answers) → [`lists`] (the same of other tools).
 //!
 //! This crate does not know the tensor library.
 
@@ -16,6 +16,7 @@ mod error;
 pub mod graph;
 pub mod ids;
 pub mod interactions;
+pub mod lists;
 pub mod people;
 pub mod prepare;
 pub mod query;

@@ -231,7 +231,7 @@ impl Client {
 }
 
 /// The beginning of what an endpoint says.
-fn beginning(body: &str) -> String {
+pub(crate) fn beginning(body: &str) -> String {
     body.trim().chars().take(TOLD).collect()
 }
 

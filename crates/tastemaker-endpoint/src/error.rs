@@ -32,8 +32,8 @@ pub enum Error {
         /// What happened the last time.
         problem: String,
     },
-    /// The endpoint answers what is none.
-    #[error("{url} answers no chat completion: {problem}")]
+    /// What is answered is none.
+    #[error("{url} answers what cannot be read: {problem}")]
     Unreadable {
         /// Where.
         url: String,

@@ -8,10 +8,8 @@ use tastemaker_core::{
 };
 
 use crate::metrics::{AnyMetric, Need};
+use crate::sums::{Block, Sums, USERS_A_BLOCK};
 use crate::{About, Ground, sampled};
-
-/// Users that are ranked together: memory is this many lists, whatever the number of users.
-const USERS_A_BLOCK: usize = 1024;
 
 /// Among which items the targets are ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,16 +124,6 @@ pub struct Value {
     pub n_users: usize,
 }
 
-/// What grows while lists come in.
-struct Sums {
-    per_user: Vec<Vec<f64>>,
-    /// How much each user counts.
-    weights: Vec<Vec<f64>>,
-    exposure: Vec<Vec<u32>>,
-    /// Lists with equal scores.
-    tied: usize,
-}
-
 impl Evaluator {
     /// Takes these metrics over the whole catalog, without what is in the history.
     pub fn new(metrics: Vec<AnyMetric>) -> Result<Self> {
@@ -215,27 +203,13 @@ impl Evaluator {
         seeds: &SeedTree,
     ) -> Result<Evaluation> {
         let ties = TieOrder::new(data.n_items(), &seeds.child("ties"));
-        let all = split.cases(data, part);
-        let most_targets = all.iter().map(|case| case.targets.len()).max().unwrap_or(1);
-        let depth = |metric: &AnyMetric| metric.as_dyn().depth(most_targets);
+        let (cases, whose) = self.cases(data, split, part, seeds)?;
+        let most_targets = split.iter_cases(data, part).map(|case| case.targets.len()).max();
+        let depth = |metric: &AnyMetric| metric.as_dyn().depth(most_targets.unwrap_or(1));
         let n = self.metrics.iter().map(depth).max().unwrap_or(1);
         let (n, ground) = (n.min(data.n_items()), self.ground(data, split));
         let options = RankOptions { n, allow_seen: self.allow_seen, ties: &ties };
-        let n_all = all.len();
-        let mut cases = self.targets.of(all, data, split);
-        let among = cases.len();
-        if among == 0 && n_all > 0 {
-            let reason = match self.targets {
-                Targets::Unmet => "all of its targets were met in training",
-                _ => "none of its targets were met in training",
-            };
-            let (part, split) = (part.name(), split.name());
-            return Err(Error::EmptySplit { part, split, reason: reason.to_owned() });
-        }
-        if (1..among).contains(&self.users) {
-            cases = sampled::users(cases, self.users, &seeds.child("users"));
-        }
-        let mut sums = self.sums(data.n_items());
+        let mut sums = Sums::new(&self.metrics, data.n_items());
         for block in cases.chunks(USERS_A_BLOCK) {
             let sampled: Vec<Option<Vec<ItemId>>> =
                 block.iter().map(|case| self.sample(case, data.n_items(), seeds)).collect();
@@ -250,50 +224,78 @@ impl Evaluator {
                 queries.push(RecQuery { user, history, candidates });
             }
             let lists = recommender.recommend(&queries, &options)?;
-            for ((list, query), case) in lists.iter().zip(&queries).zip(block) {
+            sums.add(block, &Block::Made(&lists), |place| {
+                let query = &queries[place];
                 let (candidates, seen) = match query.candidates {
                     Some(candidates) => (candidates.len(), &[][..]),
                     None => (data.n_items(), options.seen(query)),
                 };
-                let about = About { history: case.history, candidates, seen, ground: &ground };
-                self.add(&mut sums, list, case.targets, &about);
-            }
+                About { history: block[place].history, candidates, seen, ground: &ground }
+            });
         }
-        let users: Vec<UserId> = cases.iter().map(|case| case.user).collect();
-        let mut protocol = self.protocol(split, part);
-        protocol.push_str(&self.targets.words(among, n_all));
-        if self.noise > 0.0 {
-            let share = self.noise * 100.0;
-            protocol = format!("{protocol}, {share} % of each history replaced at random");
-        }
-        if users.len() < among {
-            protocol = format!("{protocol}, {} of {among} users drawn at random", users.len());
-        }
-        self.finish(sums, users, protocol)
+        let protocol = format!("{}{whose}", self.protocol(split, part));
+        sums.finish(&cases, |metric| self.label(metric), protocol)
     }
 
-    /// The metrics of lists that were made elsewhere, each with its targets, over a catalog of which
-    /// `ground` knows; histories are unknown, and lists are of all candidates.
-    pub fn evaluate_lists<'a>(
+    /// The users who are asked about, and what is said of how they were chosen.
+    pub fn cases<'a>(
         &self,
-        lists: impl IntoIterator<Item = (UserId, &'a RankedList, &'a [ItemId])>,
+        data: &'a Dataset,
+        split: &'a SplitSets,
+        part: Part,
+        seeds: &SeedTree,
+    ) -> Result<(Vec<EvalCase<'a>>, String)> {
+        let all = split.cases(data, part);
+        let n_all = all.len();
+        let mut cases = self.targets.of(all, data, split);
+        let among = cases.len();
+        if among == 0 && n_all > 0 {
+            let reason = match self.targets {
+                Targets::Unmet => "all of its targets were met in training",
+                _ => "none of its targets were met in training",
+            };
+            let (part, split) = (part.name(), split.name());
+            return Err(Error::EmptySplit { part, split, reason: reason.to_owned() });
+        }
+        let mut words = self.targets.words(among, n_all);
+        if (1..among).contains(&self.users) {
+            cases = sampled::users(cases, self.users, &seeds.child("users"));
+            words = format!("{words}, {} of {among} users drawn at random", cases.len());
+        }
+        if self.noise > 0.0 {
+            let share = self.noise * 100.0;
+            words = format!("{words}, {share} % of each history replaced at random");
+        }
+        Ok((cases, words))
+    }
+
+    /// The metrics of lists that were made elsewhere, over a catalog of which `ground` knows:
+    /// `list` puts that of the user in a place of `cases` into what it is given, which still holds
+    /// another one. They are taken to be of all items, but those of the history where seen items
+    /// are left out.
+    pub fn evaluate_lists(
+        &self,
+        cases: &[EvalCase<'_>],
+        list: impl Fn(usize, &mut RankedList) + Sync + Send,
         ground: &Ground,
+        protocol: String,
     ) -> Result<Evaluation> {
-        let of_categories =
-            |metric: &&AnyMetric| matches!(metric.as_dyn().needs(), Need::Categories(_));
-        if let Some(metric) = self.metrics.iter().find(of_categories) {
-            let expected =
-                "a metric of lists alone, since of these no histories and categories are known";
-            return Err(Error::setting("a metric", metric.as_dyn().label(), expected));
+        for metric in &self.metrics {
+            if let Some(reason) = ground.lacks(metric) {
+                let expected = format!("another metric: {reason}");
+                return Err(Error::setting("a metric", metric.as_dyn().label(), expected));
+            }
         }
-        let (mut sums, mut users) = (self.sums(ground.n_items()), Vec::new());
-        for (user, list, targets) in lists {
-            let candidates = list.items.len();
-            let about = About { history: &[], candidates, seen: &[], ground };
-            self.add(&mut sums, list, targets, &about);
-            users.push(user);
+        let mut sums = Sums::new(&self.metrics, ground.n_items());
+        for (block, first) in cases.chunks(USERS_A_BLOCK).zip((0..).step_by(USERS_A_BLOCK)) {
+            let put = |place: usize, ranked: &mut RankedList| list(first + place, ranked);
+            sums.add(block, &Block::Put(&put), |place| {
+                let history = block[place].history;
+                let seen = if self.allow_seen { &[][..] } else { history };
+                About { history, candidates: ground.n_items(), seen, ground }
+            });
         }
-        self.finish(sums, users, "lists as they were given".to_owned())
+        sums.finish(cases, |metric| self.label(metric), protocol)
     }
 
     /// The items among which a user's targets are ranked, of `n_items` in the catalog; `None` for all
@@ -322,68 +324,6 @@ impl Evaluator {
         if knows { Ground::new(data, split) } else { Ground::default() }
     }
 
-    fn sums(&self, n_items: usize) -> Sums {
-        let exposure = |metric: &AnyMetric| {
-            let aggregate = metric.as_dyn().of_exposure(&[0]).is_some();
-            if aggregate { vec![0; n_items] } else { Vec::new() }
-        };
-        Sums {
-            per_user: vec![Vec::new(); self.metrics.len()],
-            weights: vec![Vec::new(); self.metrics.len()],
-            exposure: self.metrics.iter().map(exposure).collect(),
-            tied: 0,
-        }
-    }
-
-    fn add(&self, sums: &mut Sums, list: &RankedList, targets: &[ItemId], about: &About<'_>) {
-        sums.tied +=
-            usize::from(list.scores.windows(2).any(|pair| pair[0].total_cmp(&pair[1]).is_eq()));
-        let values = sums.per_user.iter_mut().zip(&mut sums.weights);
-        let columns = values.zip(&mut sums.exposure);
-        for (metric, ((values, weights), exposure)) in self.metrics.iter().zip(columns) {
-            values.extend(metric.as_dyn().of_user(list, targets, about));
-            weights.push(metric.as_dyn().weight(targets));
-            if !exposure.is_empty() {
-                for item in list.items.iter().take(metric.as_dyn().k()) {
-                    exposure[item.index()] += 1;
-                }
-            }
-        }
-    }
-
-    fn finish(&self, sums: Sums, users: Vec<UserId>, protocol: String) -> Result<Evaluation> {
-        if users.is_empty() {
-            return Err(Error::EmptySplit {
-                part: "asked",
-                split: "study's",
-                reason: "no user has anything to foretell in it".to_owned(),
-            });
-        }
-        let ties = Some(sums.tied as f64 / users.len() as f64);
-        let (mut metrics, mut per_user) = (Vec::new(), Vec::new());
-        let columns = sums.per_user.into_iter().zip(sums.weights).zip(sums.exposure);
-        for (metric, ((values, weights), exposure)) in self.metrics.iter().zip(columns) {
-            let label = self.label(metric);
-            let (mean, standard_error) = match metric.as_dyn().of_exposure(&exposure) {
-                Some(value) => (value, None),
-                None => {
-                    let mean = mean(&values, &weights);
-                    (mean, standard_error((&values, &weights), mean))
-                }
-            };
-            metrics.push(Value {
-                metric: label.clone(),
-                mean,
-                standard_error,
-                n_users: users.len(),
-            });
-            if !values.is_empty() {
-                per_user.push(PerUser { metric: label, values });
-            }
-        }
-        Ok(Evaluation { summary: Summary { protocol, metrics, ties }, users, per_user })
-    }
-
     fn label(&self, metric: &AnyMetric) -> String {
         match self.candidates {
             Candidates::Full => metric.as_dyn().label(),
@@ -404,20 +344,4 @@ impl Evaluator {
             split.hash(),
         )
     }
-}
-
-/// Σ wᵢ xᵢ / Σ wᵢ.
-fn mean(values: &[f64], weights: &[f64]) -> f64 {
-    let sum: f64 = values.iter().zip(weights).map(|(value, weight)| value * weight).sum();
-    sum / weights.iter().sum::<f64>()
-}
-
-/// Of a weighted mean m: √(n/(n − 1) Σ wᵢ² (xᵢ − m)²) / Σ wᵢ, which with equal weights is the standard
-/// deviation (n − 1) over √n; `None` of fewer than two values.
-fn standard_error((values, weights): (&[f64], &[f64]), mean: f64) -> Option<f64> {
-    let n = values.len();
-    let off = values.iter().zip(weights).map(|(value, weight)| (weight * (value - mean)).powi(2));
-    let squares: f64 = off.sum();
-    let total: f64 = weights.iter().sum();
-    (n > 1).then(|| (squares * n as f64 / (n - 1) as f64).sqrt() / total)
 }

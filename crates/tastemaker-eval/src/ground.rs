@@ -6,6 +6,8 @@ use tastemaker_core::catalog::Column;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId};
 
+use crate::metrics::{AnyMetric, Need};
+
 /// What is known of the items that lists name: from the training part how often they were met, from the
 /// catalog what they are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +20,10 @@ pub struct Ground {
     before: Vec<f64>,
     /// For each attribute with categories those of each item, ascending; numbers ascend with attributes.
     categories: Vec<(String, Vec<Vec<u32>>)>,
+    /// Whether there is a training part to know of.
+    trained: bool,
+    /// Whether its items are all that could be recommended.
+    whole: bool,
 }
 
 /// What is known of one user's list.
@@ -73,7 +79,29 @@ impl Ground {
             }
             sum += f64::from(popularity[alike[0]]) * alike.len() as f64;
         }
-        Self { n_users, popularity, ranks, before, categories: vec![] }
+        Self { n_users, popularity, ranks, before, categories: vec![], trained: true, whole: true }
+    }
+
+    /// What is known where there are lists and targets and nothing else, which name `n_items`; whether
+    /// those are the `whole` catalog.
+    pub fn of_lists(n_items: usize, whole: bool) -> Self {
+        let trained = false;
+        Self { trained, whole, ..Self::of_popularity(vec![0; n_items], 0) }
+    }
+
+    /// Why `metric` cannot be taken of lists from elsewhere by what is known, if it cannot.
+    pub fn lacks(&self, metric: &AnyMetric) -> Option<String> {
+        let of = metric.as_dyn();
+        // Whether items that nobody is recommended change anything, or those below the list.
+        let of_catalog =
+            of.of_exposure(&[1, 0]) != of.of_exposure(&[1]) || of.depth(1) == usize::MAX;
+        let reason = match of.needs() {
+            Need::Categories(_) if self.categories.is_empty() => "no categories of items are known",
+            Need::Popularity if !self.trained => "how often items were met before is not known",
+            _ if of_catalog && !self.whole => "how many items the catalog has is not known",
+            _ => return None,
+        };
+        Some(reason.to_owned())
     }
 
     /// Users with anything in the training part.

@@ -11,6 +11,8 @@ pub mod predictions;
 mod sampled;
 pub mod significance;
 pub mod similarity;
+mod sums;
 
 pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};
 pub use ground::{About, Ground};
+pub use sums::USERS_A_BLOCK;

@@ -15,6 +15,7 @@ pub mod recommenders;
 pub mod report;
 pub mod search;
 pub mod study;
+mod tensorboard;
 pub mod text;
 pub mod tokenisations;
 pub mod train;
@@ -35,14 +36,15 @@ pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
     AuditOptions, Audited, Listed, Matched, Plan, PlannedArm, PlannedStage, PromptOf,
-    Recommendation, StudyObserver, TitleIndex, Tried, Whose, audit, check, evaluate, plan, probe,
+    Recommendation, Relevance, StudyObserver, TitleIndex, Tried, Whose, audit, check, evaluate,
+    evaluate_lists, export_lists, export_mlflow, export_qrels, export_tensorboard, plan, probe,
     prompt, recommend, report, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.
 type Table = (&'static str, &'static [Entry], fn(&str) -> Option<Value>);
 
-fn all_tables() -> [Table; 9] {
+fn all_tables() -> [Table; 11] {
     fn settings<T: Serialize + DeserializeOwned>(name: &str) -> Option<Value> {
         serde_json::to_value(usual::<T>(name)?).ok()?.get(name).cloned()
     }
@@ -54,7 +56,9 @@ fn all_tables() -> [Table; 9] {
     [
         table!("adapters", nn::adapters::AnyAdapter),
         table!("backbones", nn::backbones::AnyBackbone),
+        table!("harms", audits::harms::AnyHarm),
         table!("metrics", eval::metrics::AnyMetric),
+        table!("mitigations", audits::mitigations::AnyMitigation),
         table!("objectives", objectives::AnyObjective),
         table!("paradigms", paradigms::AnyParadigm),
         table!("recommenders", recommenders::AnyRecommender),

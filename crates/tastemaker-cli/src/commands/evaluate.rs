@@ -1,8 +1,10 @@
-//! `tastemaker evaluate`: a run again, by other metrics or another protocol.
+//! `tastemaker evaluate`: a run again, by other metrics or another protocol, or lists of other tools.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tastemaker::Relevance;
+use tastemaker::core::lists::Columns;
 use tastemaker::core::splits::Part;
 use tastemaker::eval::{Summary, Targets, Value};
 use tastemaker::study::Evaluate;
@@ -12,7 +14,8 @@ use crate::{Global, output};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The folder of a run
-    run: PathBuf,
+    #[arg(required_unless_present = "qrels")]
+    run: Option<PathBuf>,
     /// Which targets to foretell
     #[arg(long, value_enum, default_value_t, value_name = "PART")]
     part: Of,
@@ -31,13 +34,74 @@ pub(crate) struct Arguments {
     /// Let items of the history be recommended again
     #[arg(long)]
     allow_seen: bool,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
+/// Lists of other tools.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Lists of other tools")]
+struct Elsewhere {
+    /// Evaluate the lists in this file instead of the run's: a table (CSV, TSV, JSON lines, Parquet) with
+    /// a user and an item in each row and a rank or a score, or a run of TREC
+    #[arg(long, value_name = "FILE")]
+    runs: Option<PathBuf>,
+    /// What is relevant, instead of a run's targets: qrels of TREC, or a table with a user and an item in
+    /// each row
+    #[arg(long, value_name = "FILE", requires = "runs", conflicts_with = "run")]
+    qrels: Option<PathBuf>,
+    /// How many items the catalog has, for metrics that must know; a run says it
+    #[arg(long, value_name = "N", requires = "qrels")]
+    items: Option<usize>,
+    /// The column with the user
+    #[arg(long, value_name = "COLUMN", requires = "runs")]
+    user_column: Option<String>,
+    /// The column with the item
+    #[arg(long, value_name = "COLUMN", requires = "runs")]
+    item_column: Option<String>,
+    /// The column with the rank, which comes before the score; "" for none
+    #[arg(long, value_name = "COLUMN", requires = "runs")]
+    rank_column: Option<String>,
+    /// The column with the score; "" for none
+    #[arg(long, value_name = "COLUMN", requires = "runs")]
+    score_column: Option<String>,
+    /// The column of the qrels with the relevance, above 0 for relevant items; "" for none
+    #[arg(long, value_name = "COLUMN", requires = "qrels")]
+    relevance_column: Option<String>,
+    /// What stands between two fields of the lists, where it cannot be told
+    #[arg(long, value_name = "CHARACTER", requires = "runs")]
+    delimiter: Option<char>,
+}
+
+impl Elsewhere {
+    fn columns(&self) -> Columns {
+        Columns {
+            user: self.user_column.clone(),
+            item: self.item_column.clone(),
+            rank: self.rank_column.clone(),
+            score: self.score_column.clone(),
+            relevance: self.relevance_column.clone(),
+            delimiter: self.delimiter,
+        }
+    }
+}
+
+/// Which targets.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum Of {
+pub(super) enum Of {
     Validation,
     #[default]
     Test,
+}
+
+impl Of {
+    /// As the library is told.
+    pub(super) fn part(self) -> Part {
+        match self {
+            Self::Validation => Part::Validation,
+            Self::Test => Part::Test,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -52,11 +116,21 @@ enum Whose {
 
 /// Evaluates and prints the metrics.
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
-    let part = match arguments.part {
-        Of::Validation => Part::Validation,
-        Of::Test => Part::Test,
+    let (part, settings) = (arguments.part.part(), settings(arguments)?);
+    let Arguments { run, elsewhere, .. } = arguments;
+    let Elsewhere { runs, qrels, items, .. } = elsewhere;
+    let relevance = match (run, qrels) {
+        (Some(run), _) => Relevance::Run(run, part),
+        (None, Some(path)) => Relevance::File { path, items: *items },
+        (None, None) => anyhow::bail!("there is neither the folder of a run nor --qrels"),
     };
-    let summary = tastemaker::evaluate(&arguments.run, part, settings(arguments)?.as_ref())?;
+    let summary = match (runs, relevance) {
+        (None, Relevance::Run(run, part)) => tastemaker::evaluate(run, part, settings.as_ref())?,
+        (Some(lists), relevance) => {
+            tastemaker::evaluate_lists(lists, &elsewhere.columns(), relevance, settings.as_ref())?
+        }
+        (None, Relevance::File { .. }) => anyhow::bail!("--qrels is of lists, which --runs names"),
+    };
     output::write(global.format, &summary, text)?;
     Ok(ExitCode::SUCCESS)
 }

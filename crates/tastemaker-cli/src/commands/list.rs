@@ -10,7 +10,7 @@ use crate::{Global, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// One kind only: adapters, backbones, metrics, objectives, paradigms, recommenders, sources, splits or verbalizers
+    /// One kind only: adapters, backbones, harms, metrics, mitigations, objectives, paradigms, recommenders, sources, splits or verbalizers
     kind: Option<String>,
 }
 

@@ -9,6 +9,7 @@ mod data;
 mod describe;
 mod doctor;
 mod evaluate;
+mod export;
 mod fetch;
 mod list;
 mod probe;
@@ -31,10 +32,12 @@ pub(crate) enum Command {
     Study(study::Arguments),
     /// Report what the runs of a study say
     Report(report::Arguments),
-    /// Evaluate a run again, by other metrics or another protocol
-    Evaluate(evaluate::Arguments),
     /// Audit a run: what harm, to whom, how severe, how measured, how mitigated
     Audit(audit::Arguments),
+    /// Evaluate a run again, by other metrics or another protocol, or the lists of another tool
+    Evaluate(evaluate::Arguments),
+    /// Write what other tools read of a run: lists, targets, losses, metrics
+    Export(export::Arguments),
     /// Recommend with a trained run
     Recommend(recommend::Arguments),
     /// Show what a language model over text is told of a user
@@ -58,6 +61,7 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Report(arguments) => report::run(&arguments, global),
         Command::Evaluate(arguments) => evaluate::run(&arguments, global),
         Command::Audit(arguments) => audit::run(&arguments, global),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Recommend(arguments) => recommend::run(&arguments, global),
         Command::Prompt(arguments) => prompt::run(&arguments, global),
         Command::Probe(arguments) => probe::run(&arguments, global),

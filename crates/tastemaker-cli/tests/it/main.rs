@@ -7,3 +7,6 @@ mod architecture;
 mod program;
 // The real data: counts that are known, numbers that were published.
 mod real_data;
+// A server that says what it is told to, as for the crate that asks it.
+#[path = "../../../tastemaker-endpoint/tests/it/server.rs"]
+mod server;

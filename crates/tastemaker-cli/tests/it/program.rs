@@ -4,6 +4,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::server::server;
+
 /// A control and a small language model on made-up data.
 const STUDY: &str = r#"
 [study]
@@ -121,6 +123,101 @@ fn a_study_is_trained_evaluated_and_recommends() {
     assert_eq!(anybody["items"].as_array().unwrap().len(), 10);
     // Controls recommend too.
     here.json(&["recommend", "runs/small/most-popular/seed-1", "--user", "u1"]);
+}
+
+#[test]
+fn lists_that_are_written_and_read_again_give_the_metrics_of_their_run() {
+    let here = Here::new();
+    here.json(&["train", "study.toml"]);
+    let means = |summary: &Value| -> Vec<(String, f64)> {
+        let of = |value: &Value| (value["metric"].to_string(), value["mean"].as_f64().unwrap());
+        summary["metrics"].as_array().unwrap().iter().map(of).collect()
+    };
+    let same = |found: &Value, expected: &Value| {
+        let (found, expected) = (means(found), means(expected));
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.0, expected.0);
+            assert!((found.1 - expected.1).abs() < 1e-9, "{found:?} is not {expected:?}");
+        }
+    };
+    for run in [DECODER, "runs/small/most-popular/seed-1"] {
+        let result = fs_err::read_to_string(here.path(run).join("metrics.json")).unwrap();
+        let expected = &serde_json::from_str::<Value>(&result).unwrap()["test"];
+        for lists in ["x.trec", "x.csv", "x.tsv", "x.jsonl", "x.parquet"] {
+            let out = here.run(&["export", run, "--lists", lists, "--qrels", "x.qrels"]);
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+            let qrels = ["evaluate", "--runs", lists, "--qrels", "x.qrels", "--items", "100"];
+            same(&here.json(&qrels), expected);
+            same(&here.json(&["evaluate", run, "--runs", lists]), expected);
+        }
+    }
+    // Of users without a list something is said, and what cannot be known is not taken.
+    let ndcg = ["--metric", "ndcg@10", "--metric", "coverage@10"];
+    fs_err::write(here.path("few.csv"), "user,item\nu1,i1\nnobody,i1\n").unwrap();
+    let few = here.json(&[&["evaluate", DECODER, "--runs", "few.csv"], &ndcg[..]].concat());
+    let said = few["protocol"].as_str().unwrap();
+    assert!(
+        said.contains("of 200 users have no list") && said.contains("of 1 users who"),
+        "{said}"
+    );
+    let unknown = [&["evaluate", "--runs", "few.csv", "--qrels", "x.qrels"], &ndcg[..]].concat();
+    let text = here.error(&unknown);
+    assert!(
+        text.contains("Coverage@10") && text.contains("how many items the catalog has"),
+        "{text}"
+    );
+    fs_err::write(here.path("few.csv"), "user,item\nu1,i1\nu1,i1000\n").unwrap();
+    let text = here.error(&["evaluate", DECODER, "--runs", "few.csv"]);
+    assert!(
+        text.contains("few.csv, line 3: item is \"i1000\", which is not in the catalog"),
+        "{text}"
+    );
+}
+
+#[test]
+fn losses_and_metrics_are_told_to_tensorboard_and_mlflow() {
+    let here = Here::new();
+    here.json(&["train", "study.toml"]);
+    let ran = |arguments: &[&str]| {
+        let out = here.run(arguments);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    ran(&["export", DECODER, "--tensorboard", "logs"]);
+    let file = fs_err::read(here.path("logs/events.out.tfevents.0.tastemaker")).unwrap();
+    let times = |tag: &str| file.windows(tag.len()).filter(|at| *at == tag.as_bytes()).count();
+    let events = fs_err::read_to_string(here.path(DECODER).join("events.jsonl")).unwrap();
+    let epochs = events.lines().filter(|line| line.contains("\"event\":\"epoch\"")).count();
+    assert!(epochs > 0);
+    assert_eq!((times("/epoch/loss"), times("/epoch/validation")), (epochs, epochs));
+    assert_eq!((times("test/NDCG@10"), times("validation/NDCG@10")), (1, 1));
+
+    let found = "{\"experiment\": {\"experiment_id\": \"7\"}}".to_owned();
+    let created = "{\"run\": {\"info\": {\"run_id\": \"abc\"}}}".to_owned();
+    let mut answers = vec![(200, "", found), (200, "", created)];
+    answers.extend(std::iter::repeat_n((200, "", "{}".to_owned()), 3));
+    let (url, asked) = server(answers);
+    ran(&["export", DECODER, "--mlflow", &url]);
+    let mut bodies: Vec<Value> = Vec::new();
+    for (head, body) in asked.iter().take(5) {
+        assert!(head.contains("/api/2.0/mlflow/"), "{head}");
+        bodies.push(serde_json::from_str(&body).unwrap_or_default());
+    }
+    assert_eq!(bodies[1]["run_name"], "decoder seed 1");
+    let has = |list: &Value, key: &str, value: Value| {
+        let all = list.as_array().unwrap();
+        assert!(all.iter().any(|one| one["key"] == key && one["value"] == value), "{list}");
+    };
+    let epochs = "arm.recommender.language-model.training.epochs";
+    has(&bodies[2]["params"], epochs, "12".into());
+    let result = fs_err::read_to_string(here.path(DECODER).join("metrics.json")).unwrap();
+    let result: Value = serde_json::from_str(&result).unwrap();
+    let first = &result["test"]["metrics"][0];
+    assert_eq!(first["metric"], "HR@5");
+    has(&bodies[3]["metrics"], "test/HR_at_5", first["mean"].clone());
+    assert_eq!(bodies[4]["status"], "FINISHED");
+    // Controls have metrics and no losses.
+    ran(&["export", "runs/small/most-popular/seed-1", "--tensorboard", "logs"]);
 }
 
 /// The files of a run whose bytes must not depend on how it was run.
@@ -414,6 +511,72 @@ fn the_report_of_a_study_needs_nothing_else() {
     let again = here.json(&["report", "runs/whole/noise", "--out", "noise.html"]);
     assert_eq!(again["arms"], noise["arms"]);
     assert!(here.path("noise.html").exists());
-    assert!(here.fails(&["report", "runs", "--out", "x.pdf"]).contains("none of .html"));
-    assert!(here.fails(&["report", "runs"]).contains("no resolved.toml"));
+    assert!(here.error(&["report", "runs", "--out", "x.pdf"]).contains("none of .html"));
+    assert!(here.error(&["report", "runs"]).contains("no resolved.toml"));
+}
+
+#[test]
+fn an_audit_says_what_it_found_and_gates_on_it() {
+    let here = Here::new();
+    here.json(&[
+        "train",
+        "study.toml",
+        "--recommender",
+        "most-popular",
+        "--seed",
+        "1",
+        "--seed",
+        "2",
+    ]);
+    let run = "runs/small/most-popular/seed-1";
+    fs_err::write(here.path("record.toml"), "owner = \"us\"\ndata-licence = \"made up\"\n")
+        .unwrap();
+    let audited = here.json(&[
+        "audit",
+        run,
+        "--record",
+        "record.toml",
+        "--resamples",
+        "100",
+        "--mitigate",
+        "--out",
+        "audit.html",
+        "--out",
+        "audit.md",
+    ]);
+    let findings = audited["audit"]["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 6);
+    let indicator = |name: &str| {
+        let all = findings.iter().flat_map(|f| f["indicators"].as_array().unwrap());
+        all.into_iter().find(|found| found["name"] == name).unwrap_or_else(|| panic!("no {name}"))
+    };
+    // Nearly the same for everybody: the few items that are shown, over 100.
+    assert!(indicator("coverage")["value"].as_f64().unwrap() < 0.3);
+    assert!(indicator("likeness")["value"].as_f64().unwrap() > 0.5);
+    // The other seed orders equals otherwise, and learns the same.
+    assert!(indicator("run-jaccard")["value"].as_f64().unwrap() > 0.8);
+    // Titles are not read, so that words planted in them do nothing.
+    assert_eq!(indicator("planted-exposure")["value"], 0.0);
+    assert_eq!(audited["record"]["owner"], "us");
+    assert!(audited["record"]["seeds"] == "1" && audited["record"]["data-hash"].is_string());
+    let points = audited["trade-offs"][0]["points"].as_array().unwrap();
+    assert!(points.len() > 10 && points.iter().any(|point| point["pareto"] == true));
+    let html = fs_err::read_to_string(here.path("audit.html")).unwrap();
+    for outside in ["<script", "http://", "https://", "src=", "@import"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    assert!(html.contains("no legal advice") && html.contains("What this audit cannot see"));
+    assert!(fs_err::read_to_string(here.path("audit.md")).unwrap().starts_with("# Audit: small"));
+    // A gate that is not passed is no error.
+    let gate = |at: &str| {
+        let arguments =
+            ["audit", run, "--harm", "governance", "--resamples", "50", "--fail-at", at];
+        here.run(&arguments).status.code()
+    };
+    assert_eq!((gate("limited"), gate("unacceptable")), (Some(1), Some(0)));
+    let error = here.error(&["audit", run, "--harm", "privcy"]);
+    assert!(error.contains("did you mean \"privacy\"?"), "{error}");
+    fs_err::write(here.path("wrong.toml"), "ownr = \"us\"\n").unwrap();
+    let error = here.error(&["audit", run, "--record", "wrong.toml"]);
+    assert!(error.contains("did you mean \"owner\"?"), "{error}");
 }

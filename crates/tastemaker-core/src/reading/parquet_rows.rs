@@ -9,6 +9,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 
+use super::parquet_columns;
 use super::table_file::Cell;
 use crate::error::{Error, Result};
 
@@ -29,6 +30,9 @@ pub(crate) fn for_each(
 ) -> Result<()> {
     guarded(path, || {
         let reader = open(path)?;
+        if let Some(columns) = parquet_columns::plain(&reader, names) {
+            return parquet_columns::for_each(path, &reader, &columns, visit);
+        }
         let file = reader.metadata().file_metadata();
         let fields = file.schema().get_fields().iter();
         let fields = fields.filter(|field| names.contains(&field.name())).map(Arc::clone).collect();
@@ -51,7 +55,7 @@ fn open(path: &Path) -> Result<SerializedFileReader<std::fs::File>> {
         .map_err(|error| not_parquet(path, &error.to_string()))
 }
 
-fn not_parquet(path: &Path, found: &str) -> Error {
+pub(super) fn not_parquet(path: &Path, found: &str) -> Error {
     Error::file(path, format!("{found}; expected a whole Parquet file"))
 }
 

@@ -8,6 +8,7 @@ use super::csv_rows::{CsvRows, Dialect};
 use super::files;
 use super::json::{Json, describe};
 use super::lines::{Encoding, Lines, quoted};
+use super::numbers::finite;
 use super::parquet_rows;
 use crate::error::{Error, Result};
 
@@ -20,6 +21,10 @@ pub(crate) enum Cell<'a> {
     Text(Cow<'a, str>),
     /// A time in seconds since 1970, where the format has a type for times.
     Seconds(f64),
+    /// A number of a format with a type for such numbers.
+    Single(f32),
+    /// Likewise, in double precision.
+    Double(f64),
     /// A list of texts.
     List(Vec<String>),
 }
@@ -30,8 +35,33 @@ impl Cell<'_> {
         match self {
             Self::Missing => None,
             Self::Text(text) => Some(Cow::Borrowed(text)),
-            Self::Seconds(seconds) => Some(Cow::Owned(seconds.to_string())),
+            Self::Seconds(number) | Self::Double(number) => Some(Cow::Owned(number.to_string())),
+            Self::Single(number) => Some(Cow::Owned(number.to_string())),
             Self::List(texts) => Some(Cow::Owned(texts.join(" "))),
+        }
+    }
+
+    /// The text of a cell that may not be empty.
+    ///
+    /// # Errors
+    /// What was found and what was expected, for the caller to say where.
+    pub(crate) fn required(
+        &self,
+        column: &str,
+        expected: &str,
+    ) -> std::result::Result<Cow<'_, str>, String> {
+        self.text().ok_or_else(|| format!("{column} is empty, expected {expected}"))
+    }
+
+    /// The finite number in a cell that may not be empty.
+    ///
+    /// # Errors
+    /// As [`Cell::required`].
+    pub(crate) fn number(&self, column: &str) -> std::result::Result<f64, String> {
+        match self {
+            Self::Double(number) if number.is_finite() => Ok(*number),
+            Self::Single(number) if number.is_finite() => Ok(f64::from(*number)),
+            cell => finite(column, &cell.required(column, "a number")?),
         }
     }
 }

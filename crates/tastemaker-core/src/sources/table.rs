@@ -9,9 +9,11 @@ use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::people::{UserAttribute, UserAttributes};
 use crate::reading::attributes::{Attributes, Kind, is_prose, is_sensitive, is_title};
+use crate::reading::csv_rows::require;
 use crate::reading::files;
 use crate::reading::numbers::{finite, finite32};
 use crate::reading::raw::Input;
+use crate::reading::roles::{ITEM, Role, TIME, TITLE, USER, VALUE, plain};
 use crate::reading::table_file::{Cell, Layout, TableFile};
 use crate::reading::times;
 
@@ -80,85 +82,6 @@ pub struct Table {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category_separator: Option<String>,
 }
-
-/// A role of a column, with the names that are guessed, in order of preference; case and
-/// punctuation do not count.
-struct Role {
-    key: &'static str,
-    names: &'static [&'static str],
-}
-
-const USER: Role = Role {
-    key: "user",
-    names: &[
-        "userid",
-        "user",
-        "uid",
-        "reviewerid",
-        "customerid",
-        "visitorid",
-        "memberid",
-        "playerid",
-        "sessionid",
-        "session",
-    ],
-};
-const ITEM: Role = Role {
-    key: "item",
-    names: &[
-        "itemid",
-        "item",
-        "iid",
-        "parentasin",
-        "asin",
-        "movieid",
-        "bookid",
-        "productid",
-        "articleid",
-        "businessid",
-        "gameid",
-        "songid",
-        "trackid",
-        "artistid",
-        "wineid",
-        "animeid",
-        "recipeid",
-        "newsid",
-        "isbn",
-        "sku",
-    ],
-};
-const TIME: Role = Role {
-    key: "time",
-    names: &[
-        "timestamp",
-        "time",
-        "ts",
-        "unixreviewtime",
-        "unixtime",
-        "datetime",
-        "eventtime",
-        "createdat",
-        "date",
-    ],
-};
-const VALUE: Role = Role {
-    key: "value",
-    names: &["rating", "value", "score", "overall", "stars", "count", "plays", "weight"],
-};
-const TITLE: Role = Role {
-    key: "title",
-    names: &[
-        "title",
-        "itemtitle",
-        "movietitle",
-        "booktitle",
-        "producttitle",
-        "itemname",
-        "productname",
-        "name",
-    ],
-};
 
 impl Source for Table {
     fn read(&self) -> Result<RawData> {
@@ -229,7 +152,7 @@ impl Table {
     fn columns_of(&self, file: &TableFile, notes: &mut Vec<String>) -> Result<Places> {
         let columns = file.columns();
         let mut find = |given: &Option<String>, role: &Role| -> Result<Option<usize>> {
-            let place = Self::find(&self.path, columns, given.as_deref(), role)?;
+            let place = role.find(&self.path, columns, given.as_deref())?;
             if let (Some(place), None) = (place, given) {
                 notes.push(format!("{} guessed to be the column {:?}", role.key, columns[place]));
             }
@@ -237,17 +160,11 @@ impl Table {
         };
         let user = find(&self.user, &USER)?;
         let item = find(&self.item, &ITEM)?;
-        let missing = |role: &Role| {
-            Error::file(
-                &self.path,
-                format!(
-                    "has the columns {}, of which none is called like the {key}; say which it is \
-                     with {key} = \"…\", or name the columns if the file has no header",
-                    columns.join(", "),
-                    key = role.key
-                ),
-            )
+        let how = |role: &Role| {
+            let key = role.key;
+            format!("with {key} = \"…\", or name the columns if the file has no header")
         };
+        let missing = |role: &Role| role.missing(&self.path, columns, &how(role));
         let user = user.ok_or_else(|| missing(&USER))?;
         let item = item.ok_or_else(|| missing(&ITEM))?;
         let (time, value) = (find(&self.time, &TIME)?, find(&self.value, &VALUE)?);
@@ -269,32 +186,15 @@ impl Table {
         Ok(Places { user, user_name, item, item_name, time, value, items, users })
     }
 
-    /// The place of a column that is named, or else of the first one with a usual name.
-    fn find(
-        path: &Path,
-        columns: &[String],
-        given: Option<&str>,
-        role: &Role,
-    ) -> Result<Option<usize>> {
-        match given {
-            Some("") => Ok(None),
-            Some(given) => place(path, columns, given).map(Some),
-            None => Ok(role
-                .names
-                .iter()
-                .find_map(|name| columns.iter().position(|column| plain(column) == **name))),
-        }
-    }
-
     /// The places of named columns.
     fn places(
         &self,
         columns: &[String],
         named: Vec<(String, Kind)>,
     ) -> Result<Vec<(usize, String, Kind)>> {
-        let places = named
-            .into_iter()
-            .map(|(name, kind)| place(&self.path, columns, &name).map(|place| (place, name, kind)));
+        let places = named.into_iter().map(|(name, kind)| {
+            require(&self.path, columns, &name).map(|place| (place, name, kind))
+        });
         places.collect()
     }
 
@@ -314,8 +214,8 @@ impl Table {
         let columns = file.columns().to_vec();
         let name = |place: usize| columns[place].as_str();
         file.for_each(&wanted, |cells| {
-            let user = raw.users.intern(&required(&cells[0], name(places.user), "an id")?);
-            let item = raw.items.intern(&required(&cells[1], name(places.item), "an id")?);
+            let user = raw.users.intern(&cells[0].required(name(places.user), "an id")?);
+            let item = raw.items.intern(&cells[1].required(name(places.item), "an id")?);
             raw.push(user, item);
             let mut next = 2;
             if let (Some(times), Some(column)) = (&mut times, places.time) {
@@ -323,7 +223,7 @@ impl Table {
                 next += 1;
             }
             if let (Some(values), Some(column)) = (&mut values, places.value) {
-                let value = required(&cells[next], name(column), "a number")?;
+                let value = cells[next].required(name(column), "a number")?;
                 values.push(finite32(name(column), &value)?);
             }
             self.set(&mut items, item, &places.items, &cells[first_item..first_user])?;
@@ -399,9 +299,9 @@ impl Table {
         let key = match columns.iter().position(|column| column == key) {
             Some(place) => place,
             // The other table may call it otherwise; the error names what this one was called.
-            None => match Self::find(path, &columns, None, role)? {
+            None => match role.find(path, &columns, None)? {
                 Some(place) => place,
-                None => place(path, &columns, key)?,
+                None => require(path, &columns, key)?,
             },
         };
         let mut places = Vec::new();
@@ -412,7 +312,7 @@ impl Table {
             }
         } else {
             for (name, kind) in named {
-                places.push((place(path, &columns, name)?, name.clone(), *kind));
+                places.push((require(path, &columns, name)?, name.clone(), *kind));
             }
         }
         let mut attributes = Attributes::new(places.iter().map(|(_, name, kind)| (&**name, *kind)));
@@ -420,7 +320,7 @@ impl Table {
             std::iter::once(key).chain(places.iter().map(|(place, ..)| *place)).collect();
         let mut unknown = 0;
         file.for_each(&wanted, |cells| {
-            match number(&required(&cells[0], &columns[key], "an id")?) {
+            match number(&cells[0].required(&columns[key], "an id")?) {
                 Some(row) => self.set(&mut attributes, row, &places, &cells[1..]),
                 None => {
                     unknown += 1;
@@ -448,37 +348,17 @@ impl Table {
     }
 }
 
-/// The place of the column called `name`.
-fn place(path: &Path, columns: &[String], name: &str) -> Result<usize> {
-    crate::reading::csv_rows::require(path, columns, name)
-}
-
-/// A name without case and punctuation.
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// The text of a cell that may not be empty.
-fn required<'a>(
-    cell: &'a Cell<'_>,
-    column: &str,
-    expected: &str,
-) -> std::result::Result<std::borrow::Cow<'a, str>, String> {
-    cell.text().ok_or_else(|| format!("{column} is empty, expected {expected}"))
-}
-
 /// The time in a cell.
 fn time(cell: &Cell<'_>, column: &str) -> std::result::Result<f64, String> {
     match cell {
         Cell::Seconds(seconds) => Ok(*seconds),
-        cell => times::parse(column, &required(cell, column, "a time")?),
+        cell => times::parse(column, &cell.required(column, "a time")?),
     }
 }
 
 /// Whether the usual names of user and item are among `columns`.
 pub(crate) fn is_interactions(columns: &[String]) -> bool {
-    let has = |role: &Role| columns.iter().any(|column| role.names.contains(&&*plain(column)));
-    has(&USER) && has(&ITEM)
+    [USER, ITEM].iter().all(|role| role.usual(columns).is_some())
 }
 
 #[cfg(test)]

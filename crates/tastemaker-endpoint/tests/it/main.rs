@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use tastemaker_endpoint::{Budget, Client, Endpoint, Error, Hub, Message};
+use tastemaker_endpoint::{Budget, Client, Endpoint, Error, Hub, Message, Tracked, Tracker};
 
 // Answers whoever asks; the recommenders' tests have it too.
 mod server;
@@ -236,4 +236,65 @@ fn files_that_a_model_does_not_have_are_named() {
     let (url, _) = server(vec![]);
     let bad = Hub { model: "small".to_owned(), ..hub(&url, None) };
     assert!(bad.fetch(folder.path()).unwrap_err().to_string().contains("OWNER/NAME"));
+}
+
+#[test]
+fn a_run_is_told_in_parts_that_the_server_takes() {
+    let none = "{\"error_code\": \"RESOURCE_DOES_NOT_EXIST\"}".to_owned();
+    let ok = || (200, "", "{}".to_owned());
+    let (url, asked) = server(vec![
+        (404, "", none),
+        (200, "", "{\"experiment_id\": \"7\"}".to_owned()),
+        (200, "", "{\"run\": {\"info\": {\"run_id\": \"abc\"}}}".to_owned()),
+        ok(),
+        ok(),
+        ok(),
+        ok(),
+    ]);
+    let tracked = Tracked {
+        experiment: "small & fast".to_owned(),
+        name: "decoder seed 1".to_owned(),
+        ended: 1_700_000_000_250,
+        parameters: (0..101).map(|i| (format!("p{i}"), format!("{i}"))).collect(),
+        metrics: vec![
+            ("train/epoch/loss".to_owned(), 3, 0.5),
+            ("train/epoch/validation".to_owned(), 3, f64::NAN),
+        ],
+    };
+    let tracker = Tracker { url, key: Some("secret".to_owned()) };
+    assert_eq!(tracker.log(&tracked).unwrap(), "abc");
+    let next = |path: &str| -> serde_json::Value {
+        let (head, body) = asked.recv().unwrap();
+        assert!(
+            head.lines().next().unwrap().contains(&format!("/api/2.0/mlflow/{path}")),
+            "{head}"
+        );
+        assert!(head.to_lowercase().contains("authorization: bearer secret"), "{head}");
+        if body.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&body).unwrap() }
+    };
+    next("experiments/get-by-name?experiment_name=small%20%26%20fast");
+    assert_eq!(next("experiments/create")["name"], "small & fast");
+    let created = next("runs/create");
+    assert_eq!(
+        (&created["experiment_id"], &created["run_name"]),
+        (&"7".into(), &"decoder seed 1".into())
+    );
+    assert_eq!(next("runs/log-batch")["params"].as_array().unwrap().len(), 100);
+    assert_eq!(next("runs/log-batch")["params"][0]["key"], "p100");
+    let metrics = next("runs/log-batch");
+    let expected = serde_json::json!(
+        [{"key": "train/epoch/loss", "value": 0.5, "step": 3, "timestamp": 1_700_000_000_250_u64}]
+    );
+    assert_eq!((&metrics["run_id"], &metrics["metrics"]), (&"abc".into(), &expected));
+    assert_eq!(next("runs/update")["status"], "FINISHED");
+}
+
+#[test]
+fn a_tracker_that_refuses_is_told_as_it_says() {
+    let (url, _asked) = server(vec![(403, "", "who are you?".to_owned())]);
+    let error = Tracker { url, key: None }.log(&Tracked::default()).unwrap_err();
+    assert!(error.to_string().ends_with("answers 403: who are you?"), "{error}");
+    let (url, _asked) = server(vec![(200, "", "<html>".to_owned())]);
+    let error = Tracker { url, key: None }.log(&Tracked::default()).unwrap_err();
+    assert!(error.to_string().contains("answers what cannot be read"), "{error}");
 }

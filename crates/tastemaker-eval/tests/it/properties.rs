@@ -1,12 +1,12 @@
 use proptest::prelude::*;
-use tastemaker_core::splits::{LeaveLastOut, Part, Split};
+use tastemaker_core::splits::{EvalCase, LeaveLastOut, Part, Split};
 use tastemaker_core::{
     Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, UserId,
 };
 use tastemaker_eval::metrics::{
-    AnyMetric, Coverage, HitRate, InvalidRate, Map, Mrr, Ndcg, Precision, Recall,
+    AnyMetric, Coverage, Gini, HitRate, InvalidRate, Map, Mrr, Ndcg, Precision, Recall,
 };
-use tastemaker_eval::{Candidates, Evaluator, Ground, Targets};
+use tastemaker_eval::{Candidates, Evaluation, Evaluator, Ground, Targets};
 
 fn of_lists(k: usize) -> [AnyMetric; 6] {
     [
@@ -225,6 +225,20 @@ fn targets_that_nobody_met_in_training_can_be_asked_for_alone() {
     assert!(none.to_string().contains("all of its targets were met in training"), "{none}");
 }
 
+/// What is measured of lists, each of which should hold the same targets, over so many items.
+fn of_given(
+    evaluator: &Evaluator,
+    lists: &[RankedList],
+    targets: &[ItemId],
+    n_items: usize,
+) -> Evaluation {
+    let case = |user| EvalCase { user: UserId(user), history: &[], targets };
+    let cases: Vec<EvalCase<'_>> = (0..).map(case).take(lists.len()).collect();
+    let list = |place: usize, list: &mut RankedList| list.clone_from(&lists[place]);
+    let ground = Ground::of_lists(n_items, true);
+    evaluator.evaluate_lists(&cases, list, &ground, String::new()).expect("metrics of lists")
+}
+
 #[test]
 fn what_does_not_exist_counts_among_what_is_named() {
     let evaluator = Evaluator::new(vec![AnyMetric::InvalidRate(InvalidRate {})]).unwrap();
@@ -235,9 +249,7 @@ fn what_does_not_exist_counts_among_what_is_named() {
         invalid,
     };
     let lists = [list(&[0, 1, 2], 1), list(&[], 0), list(&[], 2), list(&[4], 0)];
-    let targets = [ItemId(0)];
-    let given = (0..).map(UserId).zip(&lists).map(|(user, list)| (user, list, &targets[..]));
-    let found = evaluator.evaluate_lists(given, &Ground::of_popularity(vec![0; 10], 0)).unwrap();
+    let found = of_given(&evaluator, &lists, &[ItemId(0)], 10);
     assert_eq!(found.per_user[0].values, [0.25, 0.0, 1.0, 0.0]);
     let value = &found.summary.metrics[0];
     assert_eq!((value.metric.as_str(), value.mean), ("invalid-rate", 0.3125));
@@ -257,11 +269,54 @@ fn coverage_counts_each_item_once() {
         invalid: 0,
     };
     let lists = [list(&[0, 1, 2]), list(&[1, 0]), list(&[3])];
-    let given = lists.iter().map(|list| (UserId(0), list, [ItemId(9)].as_slice()));
-    let evaluation =
-        evaluator.evaluate_lists(given, &Ground::of_popularity(vec![0; 8], 0)).unwrap();
+    let evaluation = of_given(&evaluator, &lists, &[ItemId(9)], 8);
     assert!((evaluation.summary.metrics[0].mean - 3.0 / 8.0).abs() < 1e-12);
     assert_eq!(evaluation.summary.metrics[0].standard_error, None);
+}
+
+#[test]
+fn values_are_the_same_bytes_with_any_number_of_threads() {
+    let [a, b, c, d, e, f] = of_lists(5);
+    let gini = AnyMetric::Gini(Gini { k: 3 });
+    let metrics = vec![a, b, gini, c, d, e, f, AnyMetric::Coverage(Coverage { k: 5 })];
+    let evaluator = Evaluator::new(metrics).unwrap();
+    let list = |user: u32| RankedList {
+        items: (0..7).map(|place| ItemId((user * 13 + place * place) % 50)).collect(),
+        scores: vec![0.0; 7],
+        named: 0,
+        invalid: 0,
+    };
+    // More than two blocks of users.
+    let lists: Vec<RankedList> = (0..3000).map(list).collect();
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| of_given(&evaluator, &lists, &[ItemId(1), ItemId(40)], 50))
+    };
+    let one = with(1);
+    assert_eq!(with(3), one);
+    // Each by itself, in its place.
+    for (place, value) in one.per_user[0].values.iter().enumerate() {
+        let hit = lists[place].items[..5].iter().any(|item| [1, 40].contains(&item.0));
+        assert!((value - f64::from(u8::from(hit))).abs() < 1e-12, "user {place}");
+    }
+    assert!((one.summary.metrics[7].mean - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn lists_from_elsewhere_are_not_measured_by_what_is_not_known() {
+    let of = |metric: &str, ground: &Ground| {
+        ground.lacks(&metric.parse::<AnyMetric>().unwrap()).unwrap_or_default()
+    };
+    let (some, all) = (Ground::of_lists(3, false), Ground::of_lists(3, true));
+    for metric in ["coverage@2", "gini@2", "auc", "gauc"] {
+        assert_eq!(of(metric, &some), "how many items the catalog has is not known");
+        assert_eq!(of(metric, &all), "");
+    }
+    assert_eq!(of("novelty@2", &all), "how often items were met before is not known");
+    assert_eq!(of("diversity@2", &all), "no categories of items are known");
+    for metric in ["ndcg@2", "r-precision", "entropy@2"] {
+        assert_eq!(of(metric, &some), "", "{metric}");
+    }
 }
 
 #[test]

@@ -195,14 +195,19 @@ impl RunFolder {
         costs::read(&self.path)
     }
 
+    /// The file with the test metrics of every user, written just before the result.
+    pub(crate) fn users(&self) -> PathBuf {
+        self.file(USERS_FILE)
+    }
+
     /// The test metrics of every user.
     pub fn user_values(&self) -> Result<UserValues> {
-        users::read(&self.file(USERS_FILE))
+        users::read(&self.users())
     }
 
     /// Writes the test metrics of every user.
     pub(crate) fn write_users(&self, data: &Prepared, evaluation: &Evaluation) -> Result<()> {
-        users::write(&self.file(USERS_FILE), data, evaluation)
+        users::write(&self.users(), data, evaluation)
     }
 }
 

@@ -64,7 +64,7 @@ mod tests {
 }
 
 /// Measures costs. Only the program knows the clock, so it gives the meter.
-pub trait Meter {
+pub trait Meter: Sync {
     /// Begins anew.
     fn reset(&self);
 

@@ -2,22 +2,26 @@
 
 mod auditing;
 mod evaluating;
+mod exchanging;
 mod matching;
 mod planning;
 mod probing;
 mod prompting;
 mod recommending;
 mod reporting;
+mod tracking;
 mod training;
 
 pub use auditing::{AuditOptions, Audited, Tried, audit};
 pub use evaluating::evaluate;
+pub use exchanging::{Relevance, evaluate_lists, export_lists, export_qrels};
 pub use matching::{Matched, TitleIndex};
 pub use planning::{Plan, PlannedArm, PlannedStage, plan};
 pub use probing::probe;
 pub use prompting::{PromptOf, prompt};
 pub use recommending::{Listed, Recommendation, Whose, recommend};
 pub use reporting::report;
+pub use tracking::{export_mlflow, export_tensorboard};
 pub use training::{StudyObserver, check, train};
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use tastemaker_core::{Dataset, SeedTree};
 
 use super::training::read;
 use crate::Result;
+use crate::paradigms::PRETRAINING;
 use crate::recommenders::{FitContext, Others};
 use crate::study::{Arm, Evaluate, RunFolder, Study};
 use crate::train::{Event, Meter, Observer};
@@ -82,7 +83,14 @@ pub fn plan(study: &Study, out: &Path, meter: &dyn Meter) -> Result<Plan> {
     super::check(study)?;
     let (data, split) = read(study)?;
     let given = (&data.dataset, &split);
-    let arms = study.arm.iter().map(|arm| planned(study, arm, given, out, meter));
+    let scratch = tempfile::tempdir();
+    let failed = |source| {
+        let path = Path::new("a temporary folder").to_owned();
+        tastemaker_core::Error::Write { path, source }
+    };
+    let scratch = scratch.map_err(failed)?;
+    let tools = (meter, scratch.path());
+    let arms = study.arm.iter().map(|arm| planned(study, arm, given, out, tools));
     Ok(Plan { study: study.study.title(), arms: arms.collect::<Result<_>>()? })
 }
 
@@ -91,7 +99,7 @@ fn planned(
     arm: &Arm,
     given: (&Dataset, &SplitSets),
     out: &Path,
-    meter: &dyn Meter,
+    tools: (&dyn Meter, &Path),
 ) -> Result<PlannedArm> {
     let (mut ended, mut seconds, mut stages) = (0, Vec::new(), Vec::new());
     for &seed in &study.study.seeds {
@@ -112,7 +120,7 @@ fn planned(
         seconds.iter().sum::<f64>() / f64::from(u32::try_from(ended).unwrap_or(u32::MAX))
     } else {
         let tried;
-        (tried, stages) = try_out(study, arm, given, meter)?;
+        (tried, stages) = try_out(study, arm, given, tools)?;
         tried
     };
     let searches = study.search.as_ref().filter(|_| !arm.space.is_empty() && !is_measured);
@@ -127,42 +135,30 @@ fn planned(
     })
 }
 
-/// Learns one epoch from a few users and asks for a few; says how long all of it would take.
+/// Learns one epoch from a few users and asks for a few; says how long all of it would take. Models that
+/// arms share are kept in `shared` for the next.
 fn try_out(
     study: &Study,
     arm: &Arm,
     (data, split): (&Dataset, &SplitSets),
-    meter: &dyn Meter,
+    (meter, shared): (&dyn Meter, &Path),
 ) -> Result<(f64, Vec<PlannedStage>)> {
     let written = toml::Value::try_from(&arm.recommender).ok();
     let settings = written.as_ref().and_then(|written| written.get(arm.recommender.name()));
-    let says = |keys: &&str| {
-        keys.split('.').try_fold(settings?, |value, key| value.get(key))?.as_integer()
-    };
+    let says =
+        |keys: &str| keys.split('.').try_fold(settings?, |value, key| value.get(key))?.as_integer();
     let short = EPOCHS.into_iter().filter(|keys| says(keys).is_some());
     let short = arm.with(short.map(|keys| (keys, toml::Value::Integer(1))))?;
-    let epochs: i64 = EPOCHS.iter().filter_map(says).max().unwrap_or(1);
-    let learning = data.interactions.users().filter(|user| split.cuts(*user).train_end > 1);
-    let (mut few, mut all) = (0, 0);
-    let mut taken = vec![0; data.n_users()];
-    for (i, user) in learning.enumerate() {
-        let n = split.cuts(user).train_end;
-        all += u64::from(n);
-        if i < TRIED_USERS {
-            few += u64::from(n);
-            taken[user.index()] = n;
-        }
-    }
-    let few_split = split.few(|user| taken[user.index()]);
-    let listener = Listener::default();
+    let (few, part) = few(data, split);
+    let listener = Listener { meter, stages: Mutex::default() };
     let seeds = SeedTree::new(study.study.seeds.first().copied().unwrap_or_default());
     let others = Others::default();
     let context = FitContext {
         data,
-        split: &few_split,
+        split: &few,
         seeds,
         checkpoints: None,
-        pretrained: None,
+        pretrained: Some(shared),
         others: &others,
         allow_seen: study.evaluate.allow_seen,
         observer: &listener,
@@ -171,11 +167,16 @@ fn try_out(
     let recommender = short.recommender.as_dyn().fit(&context)?;
     let fitted = meter.read().seconds;
     let stages = listener.stages.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let learnt = if stages.is_empty() {
-        fitted
-    } else {
-        fitted * all as f64 / few.max(1) as f64 * epochs as f64
+    let seconds = |stage: &Tried| {
+        let before = stage.planned.stage.as_deref() == Some(PRETRAINING);
+        let keys: &[&str] = if before { &EPOCHS[2..] } else { &EPOCHS[..2] };
+        let epochs = keys.iter().copied().find_map(says).unwrap_or(1);
+        // What is learnt elsewhere is not cut to a few users.
+        let whole = stage.interactions > part.tried;
+        let times = if whole { 1.0 } else { part.all as f64 / part.tried.max(1) as f64 };
+        stage.seconds * times * epochs as f64
     };
+    let learnt = if stages.is_empty() { fitted } else { stages.iter().map(seconds).sum() };
     let users = split.iter_cases(data, Part::Test).count();
     let asked = match study.evaluate.users {
         0 => users,
@@ -185,29 +186,68 @@ fn try_out(
     meter.reset();
     evaluate.evaluator()?.evaluate(&*recommender, data, split, Part::Validation, &seeds)?;
     let a_user = meter.read().seconds / ASKED_USERS.min(users).max(1) as f64;
-    Ok((learnt + 2.0 * a_user * asked as f64, stages))
+    let planned = stages.into_iter().map(|stage| stage.planned).collect();
+    Ok((learnt + 2.0 * a_user * asked as f64, planned))
 }
 
-/// Keeps what stages there are.
-#[derive(Default)]
-struct Listener {
-    stages: Mutex<Vec<PlannedStage>>,
+/// Interactions that are learnt from, of a few users and of all.
+struct Share {
+    tried: usize,
+    all: usize,
 }
 
-impl Observer for Listener {
+/// The split of which a few users are learnt from.
+fn few(data: &Dataset, split: &SplitSets) -> (SplitSets, Share) {
+    let learning = data.interactions.users().filter(|user| split.cuts(*user).train_end > 1);
+    let mut share = Share { tried: 0, all: 0 };
+    let mut taken = vec![0; data.n_users()];
+    for (i, user) in learning.enumerate() {
+        let n = split.cuts(user).train_end;
+        share.all += n as usize;
+        if i < TRIED_USERS {
+            share.tried += n as usize;
+            taken[user.index()] = n;
+        }
+    }
+    (split.few(|user| taken[user.index()]), share)
+}
+
+/// A stage, and what trying it took.
+struct Tried {
+    planned: PlannedStage,
+    interactions: usize,
+    begun: f64,
+    seconds: f64,
+}
+
+/// Keeps what stages there are and how long each took.
+struct Listener<'a> {
+    meter: &'a dyn Meter,
+    stages: Mutex<Vec<Tried>>,
+}
+
+impl Observer for Listener<'_> {
     fn observe(&self, event: &Event) {
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.meter.read().seconds;
+        let begun = |stage, trained_parameters, interactions| {
+            let planned = PlannedStage { stage, trained_parameters };
+            Tried { planned, interactions, begun: now, seconds: 0.0 }
+        };
         match event {
-            Event::Stage { stage } => {
-                stages.push(PlannedStage { stage: Some(stage.clone()), trained_parameters: 0 });
-            }
-            Event::Started { trained_parameters, .. } => match stages.last_mut() {
-                Some(stage) if stage.trained_parameters == 0 => {
-                    stage.trained_parameters = *trained_parameters;
+            Event::Stage { stage } => stages.push(begun(Some(stage.clone()), 0, 0)),
+            Event::Started { trained_parameters, interactions, .. } => match stages.last_mut() {
+                Some(stage) if stage.planned.trained_parameters == 0 => {
+                    stage.planned.trained_parameters = *trained_parameters;
+                    stage.interactions = *interactions;
                 }
-                _ => stages
-                    .push(PlannedStage { stage: None, trained_parameters: *trained_parameters }),
+                _ => stages.push(begun(None, *trained_parameters, *interactions)),
             },
+            Event::Finished { .. } => {
+                if let Some(stage) = stages.last_mut() {
+                    stage.seconds = now - stage.begun;
+                }
+            }
             _ => {}
         }
     }
