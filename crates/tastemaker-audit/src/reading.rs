@@ -1,6 +1,6 @@
 //! Small TOML files, with the line at which they are wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -16,14 +16,18 @@ pub(crate) fn file<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// Reads what is on record of a recommender: a TOML file with a text for each field of
-/// [`Governance::fields`](crate::harms::Governance::fields) that is filled in.
+/// [`Governance::fields`](crate::harms::Governance::fields), or of `others`, that is filled in.
 ///
 /// # Errors
 /// If it has a field that there is not.
-pub fn record(path: &Path) -> Result<BTreeMap<String, String>> {
+pub fn record(
+    path: &Path,
+    others: impl IntoIterator<Item = String>,
+) -> Result<BTreeMap<String, String>> {
     let record: BTreeMap<String, String> = file(path)?;
-    let fields = Governance::fields();
-    let known = || fields.iter().map(|(name, _)| &name[..]);
+    let fields = Governance::fields().into_iter().map(|(name, _)| name).chain(others);
+    let fields: BTreeSet<String> = fields.collect();
+    let known = || fields.iter().map(|name| &name[..]);
     match record.keys().find(|name| !known().any(|known| known == *name)) {
         Some(unknown) => Err(Error::unknown("field of the record", unknown, known())),
         None => Ok(record),

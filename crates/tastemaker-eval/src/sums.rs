@@ -45,7 +45,7 @@ impl<'a> Sums<'a> {
             }
         }
         let (values, tied) = (vec![Vec::new(); of_lists.len()], AtomicUsize::new(0));
-        Self { metrics, values, of_lists, exposure, tied }
+        Self { metrics, of_lists, values, exposure, tied }
     }
 
     /// Takes the metrics of a block of users, of whose lists `about` knows, in parallel.

@@ -38,7 +38,7 @@ pub use verbs::{
     AuditOptions, Audited, Listed, Matched, Plan, PlannedArm, PlannedStage, PromptOf,
     Recommendation, Relevance, StudyObserver, TitleIndex, Tried, Whose, audit, check, evaluate,
     evaluate_lists, export_lists, export_mlflow, export_qrels, export_tensorboard, plan, probe,
-    prompt, recommend, report, train,
+    prompt, recommend, record, report, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.

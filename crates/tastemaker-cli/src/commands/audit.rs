@@ -109,7 +109,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
         None => Levels::usual(),
     };
     let record = match &arguments.record {
-        Some(path) => tastemaker::audits::read_record(path)?,
+        Some(path) => tastemaker::record(path)?,
         None => BTreeMap::new(),
     };
     let mut harms = AnyHarm::all();

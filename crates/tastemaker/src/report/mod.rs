@@ -15,6 +15,7 @@ use crate::study::{RunFolder, RunResult, study_folder};
 use crate::train::StageCost;
 
 mod audits;
+mod cards;
 mod charts;
 mod comparing;
 mod curves;
@@ -22,6 +23,8 @@ mod groups;
 mod pages;
 
 pub use audits::{audit_html, audit_json, audit_markdown, severity};
+pub(crate) use cards::cards;
+pub use cards::{Card, Field, open_fields};
 pub use comparing::{CLASSES, Compared, Family};
 pub use curves::{Curve, Point};
 pub use groups::{Group, Grouping};

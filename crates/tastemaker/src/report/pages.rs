@@ -90,7 +90,7 @@ pub(super) fn render(
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.map_err(failed)?);
     environment.set_auto_escape_callback(|name| match name {
-        "report.html" | "audit.html" | "style.html" => AutoEscape::Html,
+        "report.html" | "audit.html" => AutoEscape::Html,
         _ => AutoEscape::None,
     });
     environment.add_filter("fixed", |value: f64, digits: usize| format!("{value:.digits$}"));
@@ -101,12 +101,13 @@ pub(super) fn render(
     });
     environment.add_filter("scientific", |value: f64| format!("{value:.1e}"));
     environment.add_filter("tex", tex);
-    environment.add_template("style.html", include_str!("pages/style.html")).map_err(failed)?;
     environment.add_template(name, template).map_err(failed)?;
     let energy = format!(
         "by {WATTS_A_CORE} W a second of a processor and {WATTS_A_GIBIBYTE} W a GiB of the most memory, not measured"
     );
-    let values = context! { shown => Value::from(Serde(shown)), data => encoded(data), energy };
+    let style = include_str!("pages/style.html");
+    let values =
+        context! { style, shown => Value::from(Serde(shown)), data => encoded(data), energy };
     let template = environment.get_template(name).map_err(failed)?;
     template.render(values).map_err(failed)
 }

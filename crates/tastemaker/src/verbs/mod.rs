@@ -12,7 +12,7 @@ mod reporting;
 mod tracking;
 mod training;
 
-pub use auditing::{AuditOptions, Audited, Tried, audit};
+pub use auditing::{AuditOptions, Audited, Tried, audit, record};
 pub use evaluating::evaluate;
 pub use exchanging::{Relevance, evaluate_lists, export_lists, export_qrels};
 pub use matching::{Matched, TitleIndex};

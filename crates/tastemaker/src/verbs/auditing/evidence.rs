@@ -1,25 +1,17 @@
-//! Audit a run, or lists that were made elsewhere.
+//! What a run can be asked that an audit cannot ask by itself.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-use tastemaker_audit::harms::{AnyHarm, Disparities, EchoChambers};
-use tastemaker_audit::mitigations::{AnyMitigation, Point, TradeOff};
-use tastemaker_audit::{
-    Audit, Auditor, Context, Counterfactual, Evidence, Levels, Membership, Scope, Subject,
-};
+use tastemaker_audit::{Counterfactual, Membership, Scope, Subject};
 use tastemaker_core::catalog::{Attribute, Column};
 use tastemaker_core::people::{UserAttribute, UserAttributes};
-use tastemaker_core::splits::Part;
-use tastemaker_core::{
-    Dataset, ItemId, RankedList, RecQuery, Recommender, SeedTree, UserId, artifact,
-};
-use tastemaker_eval::metrics::Ndcg;
+use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender, UserId};
 
-use super::{Ended, Run};
+use super::super::{Ended, Run, split_of};
+use super::AuditOptions;
 use crate::Result;
-use crate::recommenders::{AnyRecommender, FitContext, MODEL_FILE, Others};
+use crate::recommenders::{AnyRecommender, FitContext, Others};
 use crate::study::RunFolder;
 
 /// How deep lists are looked at for a user's last item, as a sign of having learnt from it.
@@ -31,156 +23,13 @@ const MEMBERS: usize = 1000;
 /// Values of a sensitive attribute that are told, the most frequent ones.
 const VALUES: usize = 6;
 
-/// Strengths at which mitigations are tried.
-const STRENGTHS: [f64; 4] = [0.1, 0.2, 0.4, 0.8];
-
-/// What an audit looks at, and how.
-#[derive(Clone, Debug)]
-pub struct AuditOptions {
-    /// Which harms.
-    pub harms: Vec<AnyHarm>,
-    /// From what value on a sign is how severe.
-    pub levels: Levels,
-    /// What the recommender is used for.
-    pub context: Context,
-    /// Whose targets are looked at.
-    pub part: Part,
-    /// The first k of each list are looked at.
-    pub k: usize,
-    /// Users that are asked about, drawn at random; 0 for all.
-    pub users: usize,
-    /// Bootstrap samples an interval.
-    pub resamples: usize,
-    /// What is on record of it, beside what the run itself says.
-    pub record: BTreeMap<String, String>,
-    /// Whether a language model learns anew after each round of the closed loop; controls always do.
-    pub refit: bool,
-    /// Whether what lessens harms is tried.
-    pub mitigate: bool,
-}
-
-/// An audit, what was tried against harms, and what it was of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Audited {
-    /// What was audited.
-    pub audit: Audit,
-    /// What is on record of it.
-    pub record: BTreeMap<String, String>,
-    /// What mitigations bring and cost; empty where they were not tried.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trade_offs: Vec<Tried>,
-}
-
-/// What mitigations bring against a sign of a harm, and cost in accuracy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Tried {
-    /// The harm.
-    pub harm: String,
-    /// Its sign.
-    pub sign: String,
-    /// The recommender as it is, and with each mitigation at each strength.
-    pub points: Vec<Point>,
-}
-
-/// Audits the recommender of the run in `folder`.
-pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Audited> {
-    let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
-    let seeds = SeedTree::new(run.seed);
-    let scope = run.scope(options);
-    let subject = Subject::of_users(scope, &*recommender, options.users, &seeds)?;
-    let (others, audited) = (Others::default(), Audited::folder(&run)?);
-    let remake = |data: &Dataset| run.remade(data, &others).map_err(failed);
-    let refit = |data: &Dataset| run.refitted(data, &others).map_err(failed);
-    let learns = options.refit || run.is_control();
-    let evidence = Evidence {
-        retitle: run.reads_titles_as_they_are().then_some(&remake),
-        refit: learns.then_some(&refit),
-        counterfactual: run.counterfactual(&subject, &others)?,
-        membership: run.membership(&*recommender, &subject)?,
-        runs: run.other_seeds(&subject)?,
-        provenance: audited.into_iter().chain(options.record.clone()).collect(),
-        seconds: run.seconds()?,
-        ..Evidence::default()
-    };
-    let record = evidence.provenance.clone();
-    let subject = subject.with(evidence)?;
-    let auditor = Auditor {
-        harms: options.harms.clone(),
-        levels: options.levels.clone(),
-        context: options.context.clone(),
-        resamples: options.resamples,
-    };
-    let seeds = seeds.child("audit");
-    let mut audit = auditor.audit(&subject, &seeds)?;
-    audit.subject = format!("{}, {}, seed {}", run.study.study.title(), run.arm().name, run.seed);
-    let trade_offs = if options.mitigate { tried(&subject, options, &seeds)? } else { Vec::new() };
-    Ok(Audited { audit, record, trade_offs })
-}
-
-/// What re-ranking brings against the harms that it can lessen.
-fn tried(subject: &Subject<'_>, options: &AuditOptions, seeds: &SeedTree) -> Result<Vec<Tried>> {
-    let mitigations = AnyMitigation::all(0.0);
-    // Rounds of a loop say nothing of lists as they are.
-    let loopless = AnyHarm::EchoChambers(EchoChambers { rounds: 0, ..EchoChambers::default() });
-    let disparities = AnyHarm::Disparities(Disparities::default());
-    let categories = subject.ground.has_categories(None);
-    let mut signs = vec![(&loopless, "exposure-gini"), (&disparities, "long-tail")];
-    if categories {
-        signs.extend([(&loopless, "diversity"), (&loopless, "miscalibration")]);
-    }
-    let accuracy = Ndcg { k: options.k };
-    let mut all = Vec::new();
-    for (harm, sign) in signs {
-        let trade_off =
-            TradeOff { accuracy: &accuracy, harm, sign, of: "", resamples: options.resamples };
-        let points = trade_off.points(subject, &mitigations, &STRENGTHS, seeds)?;
-        all.push(Tried { harm: harm.name().to_owned(), sign: sign.to_owned(), points });
-    }
-    Ok(all)
-}
-
-/// What a recommender could not do, as the audit hands it on.
-fn failed(error: crate::Error) -> tastemaker_core::Error {
-    match error {
-        crate::Error::Core(error) => error,
-        error => {
-            tastemaker_core::Error::Recommender { recommender: "audited", source: error.into() }
-        }
-    }
-}
-
-impl Audited {
-    /// What the run itself says for the record.
-    fn folder(run: &Run) -> Result<BTreeMap<String, String>> {
-        let manifest = &run.data.manifest;
-        let model = run.folder.join(MODEL_FILE);
-        let mut record = BTreeMap::from([
-            ("data-source".to_owned(), format!("{}: {}", manifest.name, manifest.format)),
-            ("data-hash".to_owned(), run.data.dataset.hash.clone()),
-            ("split-hash".to_owned(), run.split.hash().to_owned()),
-            ("seeds".to_owned(), run.seed.to_string()),
-            ("version".to_owned(), format!("tastemaker {}", env!("CARGO_PKG_VERSION"))),
-        ]);
-        let hash = if model.exists() {
-            artifact::sha256_file(&model)?
-        } else {
-            let study = run.study.to_toml()?;
-            format!("learnt again from data and study {}", artifact::sha256(study.as_bytes()))
-        };
-        record.insert("model-hash".to_owned(), hash);
-        Ok(record)
-    }
-}
-
 impl Run {
-    fn scope(&self, options: &AuditOptions) -> Scope<'_> {
+    pub(super) fn scope(&self, options: &AuditOptions) -> Scope<'_> {
         let (data, split) = (&self.data.dataset, &self.split);
         Scope { data, split, part: options.part, k: options.k }
     }
 
-    fn is_control(&self) -> bool {
+    pub(super) fn is_control(&self) -> bool {
         !matches!(
             self.arm().recommender,
             AnyRecommender::LanguageModel(_)
@@ -191,7 +40,7 @@ impl Run {
 
     /// Whether it can be made again where titles are other ones: what learnt its words cannot, since it
     /// would be another model.
-    fn reads_titles_as_they_are(&self) -> bool {
+    pub(super) fn reads_titles_as_they_are(&self) -> bool {
         match &self.arm().recommender {
             AnyRecommender::LanguageModel(model) => {
                 model.features.is_none() && model.tokenisation.is_none() && model.texts.is_none()
@@ -202,27 +51,27 @@ impl Run {
     }
 
     /// The same recommender over changed catalogs or people.
-    fn remade(&self, data: &Dataset, others: &Others) -> Result<Box<dyn Recommender>> {
+    pub(super) fn remade(&self, data: &Dataset, others: &Others) -> Result<Box<dyn Recommender>> {
         self.arm().recommender.as_dyn().restore(&FitContext { data, ..self.context(others) })
     }
 
     /// One that has learnt from `data`, divided as the study says.
-    fn refitted(&self, data: &Dataset, others: &Others) -> Result<Box<dyn Recommender>> {
-        let split = super::split_of(&self.study.split, data)?;
+    pub(super) fn refitted(&self, data: &Dataset, others: &Others) -> Result<Box<dyn Recommender>> {
+        let split = split_of(&self.study.split, data)?;
         let context = self.context(others);
         let context =
             FitContext { data, split: &split, checkpoints: None, pretrained: None, ..context };
         self.arm().recommender.as_dyn().fit(&context)
     }
 
-    fn seconds(&self) -> Result<Option<f64>> {
+    pub(super) fn seconds(&self) -> Result<Option<f64>> {
         let costs = RunFolder::open(&self.folder)?.costs()?;
         let seconds: f64 = costs.iter().map(|stage| stage.cost.seconds).sum();
         Ok((!costs.is_empty()).then_some(seconds))
     }
 
     /// The lists of the runs beside this one, with other seeds.
-    fn other_seeds(&self, subject: &Subject<'_>) -> Result<Vec<Vec<RankedList>>> {
+    pub(super) fn other_seeds(&self, subject: &Subject<'_>) -> Result<Vec<Vec<RankedList>>> {
         let siblings = self.folder.parent().map(fs_err::read_dir).into_iter().flatten().flatten();
         let mut folders: Vec<PathBuf> = siblings.flatten().map(|entry| entry.path()).collect();
         folders.sort();
@@ -241,7 +90,7 @@ impl Run {
 
     /// How well it foretells the last item of users whom it has learnt from, and of those whom it has not;
     /// `None` where it has learnt from all.
-    fn membership(
+    pub(super) fn membership(
         &self,
         recommender: &dyn Recommender,
         subject: &Subject<'_>,
@@ -284,7 +133,7 @@ impl Run {
 
     /// The lists of the subject's users where each has the same value of a sensitive attribute, and where
     /// nobody has one; of models over text, which are told of users in words.
-    fn counterfactual(
+    pub(super) fn counterfactual(
         &self,
         subject: &Subject<'_>,
         others: &Others,

@@ -1,0 +1,195 @@
+//! What a run says of itself, for the record and for cards.
+
+use std::collections::BTreeMap;
+
+use tastemaker_audit::{Audit, Severity};
+use tastemaker_core::artifact;
+use tastemaker_eval::Summary;
+
+use super::super::Run;
+use crate::Result;
+use crate::hygiene::{Subject, inspect};
+use crate::recommenders::MODEL_FILE;
+use crate::report::severity;
+use crate::study::{RunFolder, RunResult};
+use crate::train::StageCost;
+
+/// What the run itself says for the record.
+pub(super) fn record(run: &Run) -> Result<BTreeMap<String, String>> {
+    let manifest = &run.data.manifest;
+    let model = run.folder.join(MODEL_FILE);
+    let hash = if model.exists() {
+        artifact::sha256_file(&model)?
+    } else {
+        let study = run.study.to_toml()?;
+        format!("learnt again from the data by study {}", artifact::sha256(study.as_bytes()))
+    };
+    let mut record = BTreeMap::from(
+        [
+            ("data-source", format!("{}: {}", manifest.name, manifest.format)),
+            ("data-hash", run.data.dataset.hash.clone()),
+            ("split-hash", run.split.hash().to_owned()),
+            ("seeds", run.seed.to_string()),
+            ("version", format!("tastemaker {}", env!("CARGO_PKG_VERSION"))),
+            ("model-hash", hash),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    if let Some(attribution) = &manifest.attribution {
+        record.insert("data-licence".to_owned(), attribution.clone());
+    }
+    Ok(record)
+}
+
+/// What fills in the fields of cards.
+pub(super) fn facts(
+    run: &Run,
+    audit: &Audit,
+    record: &BTreeMap<String, String>,
+) -> Result<BTreeMap<&'static str, String>> {
+    let folder = RunFolder::open(&run.folder)?;
+    let result = folder.result()?;
+    let mut facts = BTreeMap::from([
+        ("data", data(run)),
+        ("preparation", preparation(run)),
+        ("split", split(run)),
+        ("sensitive-attributes", sensitive(run)),
+        ("by-group", by_group(audit)),
+        ("severities", severities(audit)),
+        ("not-measured", not_measured(audit)),
+        ("energy", energy(&folder.costs()?)),
+        ("purpose", audit.context.purpose.clone()),
+        ("audience", audit.context.audience.clone()),
+        ("minors", if audit.context.minors { "yes" } else { "no" }.to_owned()),
+        ("sector", written(&audit.context.sector)),
+        ("autonomy", written(&audit.context.autonomy)),
+        (
+            "stakeholders",
+            "end users, content creators, system designers, supply chain, environment".to_owned(),
+        ),
+        ("properties", audit.findings.iter().map(|f| &f.harm[..]).collect::<Vec<_>>().join(", ")),
+        (
+            "controls",
+            "data, split, candidates, ties and metrics are those of the study for every arm"
+                .to_owned(),
+        ),
+        ("experiment", "offline, on what was recorded".to_owned()),
+        ("model", format!("{}\n{}", run.arm().recommender.name(), settings(run))),
+    ]);
+    if let Some(result) = result {
+        facts.insert("test", summary(&result.test));
+        facts.insert("hygiene", hygiene(run, (result, folder)));
+    }
+    for name in ["data-source", "data-hash", "version", "model-hash", "seeds"] {
+        facts.extend(record.get(name).map(|text| (name, text.clone())));
+    }
+    Ok(facts)
+}
+
+/// A word of a study or a context file as it is written there.
+fn written(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn settings(run: &Run) -> String {
+    toml::to_string(&run.arm().recommender).unwrap_or_default()
+}
+
+fn data(run: &Run) -> String {
+    let counts = run.data.manifest.counts;
+    format!(
+        "{}: {} users, {} items, {} interactions",
+        run.data.manifest.name, counts.users, counts.items, counts.interactions
+    )
+}
+
+fn preparation(run: &Run) -> String {
+    let steps = run.data.manifest.steps.iter();
+    let steps = steps.map(|step| {
+        let left = step.left;
+        format!(
+            "{} ({} users, {} items, {} interactions left)",
+            step.what, left.users, left.items, left.interactions
+        )
+    });
+    steps.collect::<Vec<String>>().join("; ")
+}
+
+fn split(run: &Run) -> String {
+    let summary = run.split.summary(&run.data.dataset);
+    format!(
+        "{}: {} interactions of {} users are learnt from, {} users validate, {} test",
+        summary.split,
+        summary.train_interactions,
+        summary.train_users,
+        summary.validation.users,
+        summary.test.users
+    )
+}
+
+fn sensitive(run: &Run) -> String {
+    let all = run.data.dataset.people.attributes().iter();
+    let names: Vec<&str> = all
+        .filter(|attribute| attribute.sensitive)
+        .map(|attribute| &attribute.attribute.name[..])
+        .collect();
+    if names.is_empty() { "none are known".to_owned() } else { names.join(", ") }
+}
+
+/// The gaps between groups that were measured.
+fn by_group(audit: &Audit) -> String {
+    let all = audit.findings.iter().flat_map(|findings| &findings.indicators);
+    let gaps = all.filter(|found| found.name == "ndcg-gap").map(|found| {
+        let interval =
+            found.interval.map_or(String::new(), |[from, to]| format!(" ({from:.4} to {to:.4})"));
+        format!(
+            "NDCG of the best-served less that of the worst-served by {}: {:.4}{interval}",
+            found.of, found.value
+        )
+    });
+    gaps.collect::<Vec<String>>().join("; ")
+}
+
+fn severities(audit: &Audit) -> String {
+    let worst = |findings: &tastemaker_audit::Findings| {
+        let worst: Option<Severity> = findings.cells.iter().filter_map(|cell| cell.severity).max();
+        format!("{}: {}", findings.harm, worst.map_or("not measured", severity))
+    };
+    audit.findings.iter().map(worst).collect::<Vec<String>>().join(", ")
+}
+
+fn not_measured(audit: &Audit) -> String {
+    let all = audit.findings.iter().flat_map(|findings| &findings.not_measured);
+    all.map(|not| format!("{}: {}", not.name, not.reason)).collect::<Vec<String>>().join("; ")
+}
+
+fn energy(costs: &[StageCost]) -> String {
+    if costs.is_empty() {
+        return String::new();
+    }
+    let hours: f64 = costs.iter().map(|stage| stage.cost.watt_hours()).sum();
+    let seconds: f64 = costs.iter().map(|stage| stage.cost.cpu_seconds).sum();
+    format!("{seconds:.0} processor seconds, {hours:.2} Wh by a model of watts and not measured")
+}
+
+fn summary(summary: &Summary) -> String {
+    let metrics = summary.metrics.iter().map(|value| {
+        let error = value.standard_error.map(|error| format!(" ± {:.4}", 1.96 * error));
+        format!("{} {:.4}{}", value.metric, value.mean, error.unwrap_or_default())
+    });
+    format!(
+        "{} (95 %, over users); {}",
+        metrics.collect::<Vec<String>>().join(", "),
+        summary.protocol
+    )
+}
+
+fn hygiene(run: &Run, result: (RunResult, RunFolder)) -> String {
+    let (study, data, split) = (&run.study, &run.data, &run.split);
+    let findings = inspect(&Subject { study, data, split, results: &[result] });
+    let told = findings
+        .iter()
+        .map(|found| format!("{} ({}): {}", found.check, found.verdict.name(), found.message));
+    told.collect::<Vec<String>>().join("; ")
+}

@@ -1,0 +1,150 @@
+//! Audit a run, or lists that were made elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tastemaker_audit::harms::{AnyHarm, Disparities, EchoChambers};
+use tastemaker_audit::mitigations::{AnyMitigation, Point, TradeOff};
+use tastemaker_audit::{Audit, Auditor, Context, Evidence, Levels, Subject, read_record};
+use tastemaker_core::splits::Part;
+use tastemaker_core::{Dataset, SeedTree};
+use tastemaker_eval::metrics::Ndcg;
+
+use super::Ended;
+use crate::Result;
+use crate::recommenders::Others;
+use crate::report::{Card, cards, open_fields};
+use crate::study::RunFolder;
+
+mod evidence;
+mod facts;
+
+/// Strengths at which mitigations are tried.
+const STRENGTHS: [f64; 4] = [0.1, 0.2, 0.4, 0.8];
+
+/// What an audit looks at, and how.
+#[derive(Clone, Debug)]
+pub struct AuditOptions {
+    /// Which harms.
+    pub harms: Vec<AnyHarm>,
+    /// From what value on a sign is how severe.
+    pub levels: Levels,
+    /// What the recommender is used for.
+    pub context: Context,
+    /// Whose targets are looked at.
+    pub part: Part,
+    /// The first k of each list are looked at.
+    pub k: usize,
+    /// Users that are asked about, drawn at random; 0 for all.
+    pub users: usize,
+    /// Bootstrap samples an interval.
+    pub resamples: usize,
+    /// What is on record of it, beside what the run itself says.
+    pub record: BTreeMap<String, String>,
+    /// Whether a language model learns anew after each round of the closed loop; controls always do.
+    pub refit: bool,
+    /// Whether what lessens harms is tried.
+    pub mitigate: bool,
+}
+
+/// An audit, what was tried against harms, and what it was of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Audited {
+    /// What was audited.
+    pub audit: Audit,
+    /// What is on record of it.
+    pub record: BTreeMap<String, String>,
+    /// What mitigations bring and cost; empty where they were not tried.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trade_offs: Vec<Tried>,
+    /// Documents that go with it, as far as they are filled in.
+    pub cards: Vec<Card>,
+}
+
+/// What mitigations bring against a sign of a harm, and cost in accuracy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Tried {
+    /// The harm.
+    pub harm: String,
+    /// Its sign.
+    pub sign: String,
+    /// The recommender as it is, and with each mitigation at each strength.
+    pub points: Vec<Point>,
+}
+
+/// Reads what is on record of a recommender: a TOML file with a text for each field that is filled in, of
+/// the provenance record and of the cards.
+pub fn record(path: &Path) -> Result<BTreeMap<String, String>> {
+    Ok(read_record(path, open_fields().into_iter().map(|(name, _)| name))?)
+}
+
+/// Audits the recommender of the run in `folder`.
+pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Audited> {
+    let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
+    let seeds = SeedTree::new(run.seed);
+    let scope = run.scope(options);
+    let subject = Subject::of_users(scope, &*recommender, options.users, &seeds)?;
+    let (others, record) = (Others::default(), facts::record(&run)?);
+    let remake = |data: &Dataset| run.remade(data, &others).map_err(failed);
+    let refit = |data: &Dataset| run.refitted(data, &others).map_err(failed);
+    let learns = options.refit || run.is_control();
+    let evidence = Evidence {
+        retitle: run.reads_titles_as_they_are().then_some(&remake),
+        refit: learns.then_some(&refit),
+        counterfactual: run.counterfactual(&subject, &others)?,
+        membership: run.membership(&*recommender, &subject)?,
+        runs: run.other_seeds(&subject)?,
+        provenance: record.into_iter().chain(options.record.clone()).collect(),
+        seconds: run.seconds()?,
+        ..Evidence::default()
+    };
+    let record = evidence.provenance.clone();
+    let subject = subject.with(evidence)?;
+    let auditor = Auditor {
+        harms: options.harms.clone(),
+        levels: options.levels.clone(),
+        context: options.context.clone(),
+        resamples: options.resamples,
+    };
+    let seeds = seeds.child("audit");
+    let mut audit = auditor.audit(&subject, &seeds)?;
+    audit.subject = format!("{}, {}, seed {}", run.study.study.title(), run.arm().name, run.seed);
+    let trade_offs = if options.mitigate { tried(&subject, options, &seeds)? } else { Vec::new() };
+    let cards = cards(&facts::facts(&run, &audit, &record)?, &record);
+    Ok(Audited { audit, record, trade_offs, cards })
+}
+
+/// What re-ranking brings against the harms that it can lessen.
+fn tried(subject: &Subject<'_>, options: &AuditOptions, seeds: &SeedTree) -> Result<Vec<Tried>> {
+    let mitigations = AnyMitigation::all(0.0);
+    // Rounds of a loop say nothing of lists as they are.
+    let loopless = AnyHarm::EchoChambers(EchoChambers { rounds: 0, ..EchoChambers::default() });
+    let disparities = AnyHarm::Disparities(Disparities::default());
+    let categories = subject.ground.has_categories(None);
+    let mut signs = vec![(&loopless, "exposure-gini"), (&disparities, "long-tail")];
+    if categories {
+        signs.extend([(&loopless, "diversity"), (&loopless, "miscalibration")]);
+    }
+    let accuracy = Ndcg { k: options.k };
+    let mut all = Vec::new();
+    for (harm, sign) in signs {
+        let trade_off =
+            TradeOff { accuracy: &accuracy, harm, sign, of: "", resamples: options.resamples };
+        let points = trade_off.points(subject, &mitigations, &STRENGTHS, seeds)?;
+        all.push(Tried { harm: harm.name().to_owned(), sign: sign.to_owned(), points });
+    }
+    Ok(all)
+}
+
+/// What a recommender could not do, as the audit hands it on.
+fn failed(error: crate::Error) -> tastemaker_core::Error {
+    match error {
+        crate::Error::Core(error) => error,
+        error => {
+            tastemaker_core::Error::Recommender { recommender: "audited", source: error.into() }
+        }
+    }
+}
