@@ -299,7 +299,7 @@ fn every_toml_block_in_the_documents_resolves() {
         let text = fs_err::read_to_string(workspace().join(&document)).unwrap();
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();
-            tastemaker::study::parse(&document, block, &[])
+            tastemaker::study::parse_all(&document, block, &[])
                 .unwrap_or_else(|error| panic!("{error}"));
             n += 1;
         }

@@ -59,8 +59,8 @@ struct Searcher<'a> {
 /// The arm with the best settings that the study's search finds in `folder`, where trials that have ended
 /// are not repeated; the arm itself where nothing is searched for.
 ///
-/// The first trial is the arm as it was written. Trials learn and validate with the first of the study's
-/// seeds, and nothing of the test targets is looked at.
+/// The first trial is the arm as it was written. Trials learn and validate with the search's own seed, and
+/// nothing of the test targets is looked at.
 pub fn search(
     study: &Study,
     arm: &Arm,

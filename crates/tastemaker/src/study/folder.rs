@@ -20,7 +20,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::artifact::write_atomically;
+use tastemaker_core::artifact::{lock, write_atomically};
 use tastemaker_core::prepare::{self, Prepared};
 use tastemaker_eval::{Evaluation, Summary};
 
@@ -140,9 +140,12 @@ impl RunFolder {
         if !own.exists() {
             let hash = &data.dataset.hash;
             let shared = self.shared.join("data").join(&hash[..16.min(hash.len())]);
+            // Other processes that run the same study wait, and find it.
+            let lock = lock(&self.shared.join("data").join("lock"))?;
             if !shared.exists() {
                 prepare::write(data, &shared, false)?;
             }
+            drop(lock);
             link(&shared, &own)?;
         }
         Ok(write_atomically(&file, |out| out.write_all(text.as_bytes()))?)

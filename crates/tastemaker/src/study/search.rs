@@ -21,12 +21,14 @@ pub struct Search {
     pub strategy: Strategy,
     /// What is to be best over the validation targets.
     pub metric: AnyMetric,
+    /// The seed that trials are drawn and learn with, whatever the seeds of the runs.
+    pub seed: u64,
 }
 
 impl Default for Search {
     fn default() -> Self {
         let metric = AnyMetric::Ndcg(Ndcg { k: 10 });
-        Self { trials: 20, strategy: Strategy::Random {}, metric }
+        Self { trials: 20, strategy: Strategy::Random {}, metric, seed: 1 }
     }
 }
 

@@ -63,7 +63,9 @@ fn searched(
     out: &Path,
     observer: &dyn StudyObserver,
 ) -> Result<Arm> {
-    let Some(&seed) = study.study.seeds.first() else { return Ok(arm.clone()) };
+    let Some(seed) = study.search.as_ref().map(|search| search.seed) else {
+        return Ok(arm.clone());
+    };
     let pretrained = RunFolder::of(out, study, arm, seed).pretrained();
     let context = FitContext {
         data: &data.dataset,
