@@ -36,14 +36,17 @@ pub fn chosen<'a>(
 }
 
 /// The groups of `users` by `attribute`, with `least` members or more, by value; and how many users are in
-/// none of them. Numbers are told apart by the bands of ages of `MovieLens` 1M; who has several categories
-/// is told apart by all of them together.
+/// none of them. Numbers, and ages that are written as categories, are told apart by the bands of ages of
+/// `MovieLens` 1M; who has several categories is told apart by all of them together.
 pub fn groups(attribute: &UserAttribute, users: &[UserId], least: usize) -> (Vec<Group>, usize) {
     let mut members: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, user) in users.iter().enumerate() {
         let value = match &attribute.attribute.column {
             Column::Number(rows) => rows[user.index()].map(band),
-            column => column.display(user.index()),
+            column => column.display(user.index()).map(|value| match value.parse() {
+                Ok(age) if attribute.attribute.name.eq_ignore_ascii_case("age") => band(age),
+                _ => value,
+            }),
         };
         if let Some(value) = value {
             members.entry(value).or_default().push(place);

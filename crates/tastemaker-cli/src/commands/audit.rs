@@ -17,8 +17,9 @@ use crate::{Global, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder of a run
-    run: PathBuf,
+    /// The folder of a run; those of several go into one report
+    #[arg(required = true)]
+    run: Vec<PathBuf>,
     /// What it is used for, and with whom: a TOML file with purpose, audience, minors, autonomy, sector
     #[arg(long, value_name = "FILE")]
     context: Option<PathBuf>,
@@ -31,6 +32,9 @@ pub(crate) struct Arguments {
     /// Look at this harm alone; can be given several times
     #[arg(long, value_name = "HARM")]
     harm: Vec<String>,
+    /// Tell users apart by this attribute instead of those known to be sensitive; can be given several times
+    #[arg(long, value_name = "NAME")]
+    attribute: Vec<String>,
     /// Items of each list that are looked at
     #[arg(long, default_value_t = 10, value_name = "K")]
     k: usize,
@@ -76,14 +80,19 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     for path in &arguments.out {
         maker(path)?;
     }
-    let audited = tastemaker::audit(&arguments.run, &options(arguments)?)?;
+    let options = options(arguments)?;
+    let mut audited = Vec::new();
+    for run in &arguments.run {
+        audited.push(tastemaker::audit(run, &options)?);
+    }
     for path in &arguments.out {
         let text = maker(path)?(&audited)?;
         write_atomically(path, |out| out.write_all(text.as_bytes()))?;
         tracing::info!("audit: {}", path.display());
     }
-    output::write(global.format, &audited, text)?;
-    let worst = audited.audit.worst();
+    let table = |all: &Vec<Audited>| all.iter().map(text).collect::<Vec<_>>().join("\n\n");
+    output::write_all(global.format, &audited, table)?;
+    let worst = audited.iter().filter_map(|audited| audited.audit.worst()).max();
     let failed = arguments.fail_at.is_some_and(|at| worst >= Some(Severity::from(at)));
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
@@ -119,6 +128,13 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
             return Err(tastemaker::core::Error::unknown("harm", wanted, known()).into());
         }
     }
+    for harm in &mut harms {
+        match harm {
+            AnyHarm::Disparities(harm) => harm.attributes.clone_from(&arguments.attribute),
+            AnyHarm::Privacy(harm) => harm.attributes.clone_from(&arguments.attribute),
+            _ => {}
+        }
+    }
     harms.retain(|harm| {
         arguments.harm.is_empty() || arguments.harm.iter().any(|h| h == harm.name())
     });
@@ -128,7 +144,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
 }
 
 /// What makes a file of an audit.
-type Maker = fn(&Audited) -> tastemaker::Result<String>;
+type Maker = fn(&[Audited]) -> tastemaker::Result<String>;
 
 /// What makes a file with the ending of `path`.
 fn maker(path: &Path) -> anyhow::Result<Maker> {

@@ -31,7 +31,27 @@ struct Shown<'a> {
     trade_offs: Vec<Chart>,
     questions: Vec<Question<'a>>,
     blind: [&'static str; 7],
+    /// The worst of each harm, in words.
+    worst: Vec<&'static str>,
+    /// What those below are called.
+    names: [&'static str; 10],
+    /// Some indicators, the same of every audit in one report; `None` where one was not measured.
+    compared: Vec<Option<&'a Indicator>>,
 }
+
+/// Indicators that are told side by side, with what they are of where that must be so.
+const COMPARED: [&str; 10] = [
+    "ndcg-gap",
+    "popularity-lift",
+    "long-tail",
+    "provider-gini",
+    "diversity",
+    "miscalibration",
+    "coverage",
+    "likeness",
+    "attribute-auc",
+    "attack-success",
+];
 
 /// A severity as it is shown.
 #[derive(Serialize)]
@@ -59,18 +79,23 @@ pub fn severity(severity: Severity) -> &'static str {
 }
 
 /// One HTML file that opens without a network and without scripts.
-pub fn audit_html(audited: &Audited) -> Result<String> {
-    render("audit.html", include_str!("pages/audit.html"), (&shown(audited), &audit_json(audited)?))
+pub fn audit_html(audited: &[Audited]) -> Result<String> {
+    let shown: Vec<Shown<'_>> = audited.iter().map(shown).collect();
+    render("audit.html", include_str!("pages/audit.html"), (&shown, &audit_json(audited)?))
 }
 
 /// The same in Markdown, without charts.
-pub fn audit_markdown(audited: &Audited) -> Result<String> {
-    render("audit.md", include_str!("pages/audit.md"), (&shown(audited), ""))
+pub fn audit_markdown(audited: &[Audited]) -> Result<String> {
+    let shown: Vec<Shown<'_>> = audited.iter().map(shown).collect();
+    render("audit.md", include_str!("pages/audit.md"), (&shown, ""))
 }
 
 /// All of it as data.
-pub fn audit_json(audited: &Audited) -> Result<String> {
-    let text = serde_json::to_string_pretty(audited);
+pub fn audit_json(audited: &[Audited]) -> Result<String> {
+    let text = match audited {
+        [audited] => serde_json::to_string_pretty(audited),
+        audited => serde_json::to_string_pretty(audited),
+    };
     text.map(|text| text + "\n").map_err(|error| Error::Serialise(error.to_string()))
 }
 
@@ -95,7 +120,21 @@ fn shown(audited: &Audited) -> Shown<'_> {
         trade_offs: audited.trade_offs.iter().map(charts::trade_off).collect(),
         questions: questions(audited),
         blind: BLIND,
+        worst: audited.audit.findings.iter().map(worst).collect(),
+        names: COMPARED,
+        compared: COMPARED.iter().map(|name| measured(audited, name)).collect(),
     }
+}
+
+fn worst(findings: &tastemaker_audit::Findings) -> &'static str {
+    let worst = findings.cells.iter().filter_map(|cell| cell.severity).max();
+    worst.map_or("not measured", severity)
+}
+
+/// The first indicator of this name.
+fn measured<'a>(audited: &'a Audited, name: &str) -> Option<&'a Indicator> {
+    let mut all = audited.audit.findings.iter().flat_map(|findings| &findings.indicators);
+    all.find(|indicator| indicator.name == name)
 }
 
 fn called(stakeholder: Stakeholder) -> &'static str {

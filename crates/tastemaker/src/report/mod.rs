@@ -186,7 +186,7 @@ pub struct Cell {
     /// The value of each seed.
     pub values: Vec<f64>,
     /// Its 95 % interval over users, each user's values averaged over the seeds, by the normal
-    /// distribution; `None` where arms were not compared, and of metrics of all lists together.
+    /// distribution within the metric's range; `None` where arms were not compared, and of metrics of all lists together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
 }
@@ -238,8 +238,10 @@ impl Report {
         let averages: Vec<Averages> =
             self.arms.iter().map(|arm| Averages::of(arm, &labels)).collect::<Result<_>>()?;
         for (arm, averages) in self.arms.iter_mut().zip(&averages) {
-            for cell in &mut arm.test {
-                cell.interval = averages.interval(&cell.metric);
+            for (cell, metric) in arm.test.iter_mut().zip(&subject.study.evaluate.metrics) {
+                let (least, most) = metric.as_dyn().range();
+                let interval = averages.interval(&cell.metric);
+                cell.interval = interval.map(|ends| ends.map(|end| end.clamp(least, most)));
             }
         }
         self.comparisons = comparing::families(subject.study, self, &averages);
