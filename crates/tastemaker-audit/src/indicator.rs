@@ -68,6 +68,9 @@ pub struct Indicator {
     pub protocol: String,
     /// How soon it is felt.
     pub horizon: Horizon,
+    /// Whether it is of something that is not done, such as an intervention: it has no severity.
+    #[serde(default)]
+    pub hypothetical: bool,
     /// How severe it is, where the whole interval is beyond the thresholds and by the rules of the
     /// context; `None` without thresholds.
     pub severity: Option<Severity>,

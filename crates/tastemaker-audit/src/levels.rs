@@ -142,7 +142,8 @@ impl Levels {
     /// Says of `indicator`, a sign of `harm`, how severe it is in `context`.
     pub fn judge(&self, harm: &str, indicator: &mut Indicator, context: &Context) {
         let of = |level: &&Level| level.harm == harm && level.sign == indicator.name;
-        let Some(level) = self.levels.iter().find(of) else { return };
+        let level = self.levels.iter().find(of).filter(|_| !indicator.hypothetical);
+        let Some(level) = level else { return };
         let threshold = level.threshold.clone();
         // The end of the interval that is nearer to what is better.
         let surely = match (indicator.interval, indicator.better) {
@@ -195,6 +196,10 @@ impl Levels {
                 Better::Higher => pair[0] > pair[1],
             });
             let within = levels.iter().all(|at| (sign.range.0..=sign.range.1).contains(at));
+            if levels.is_empty() {
+                let problem = format!("the threshold of {} has no level", level.sign);
+                return Err(Error::file(path, problem));
+            }
             if !follow || !within {
                 let order = if sign.better == Better::Lower { "ascend" } else { "descend" };
                 let problem = format!(

@@ -31,8 +31,10 @@ impl Notes {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n as f64;
         let seeds = self.seeds.child(name).child(of);
-        let interval = (n > 1).then(|| interval(values, self.resamples, &seeds));
-        self.defined(name, of, mean, interval, n)
+        // Of one alone everything is possible.
+        let interval =
+            if n > 1 { interval(values, self.resamples, &seeds) } else { self.all(name) };
+        self.defined(name, of, mean, Some(interval), n)
     }
 
     /// What `statistic` is of all of `n` units, as the sign `name`, of `of`; the interval is wide enough
@@ -47,11 +49,13 @@ impl Notes {
     ) -> Option<&mut Indicator> {
         let all: Vec<usize> = (0..n).collect();
         let value = statistic(&all);
-        let mut interval = None;
+        let mut interval = Some(self.all(name));
         if n > 1 && value.is_finite() {
             let seeds = self.seeds.child(name).child(of);
             let draws = bootstrap(n, self.resamples, &seeds, statistic);
-            interval = (draws.len() > 1).then(|| around(value, &draws, comparisons));
+            if draws.len() > 1 {
+                interval = Some(around(value, &draws, comparisons));
+            }
         }
         self.defined(name, of, value, interval, n)
     }
@@ -97,6 +101,7 @@ impl Notes {
             n,
             protocol: sign.summary.to_owned(),
             horizon: Horizon::Immediate,
+            hypothetical: false,
             severity: None,
             suspected: None,
             because: vec![],
@@ -115,6 +120,12 @@ impl Notes {
         for name in names {
             self.cannot(name, of, reason);
         }
+    }
+
+    /// From the smallest to the largest value that a sign can have.
+    fn all(&self, name: &str) -> [f64; 2] {
+        let (low, high) = self.sign(name).range;
+        [low, high]
     }
 
     fn sign(&self, name: &str) -> &'static Sign {

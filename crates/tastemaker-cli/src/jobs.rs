@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,8 +22,8 @@ pub(crate) struct Job {
     pub(crate) name: String,
     /// The folder of its arm, with the runs of other seeds.
     pub(crate) arm: PathBuf,
-    /// Its folder.
-    pub(crate) run: PathBuf,
+    /// Whether it has ended before.
+    pub(crate) ended: bool,
     /// What the program is asked for.
     pub(crate) arguments: Vec<String>,
 }
@@ -41,6 +42,8 @@ struct Running {
     name: String,
     child: Child,
     memory: f64,
+    /// Passes on what it says.
+    relay: JoinHandle<()>,
 }
 
 impl Drop for Running {
@@ -55,8 +58,7 @@ impl Jobs {
     /// Runs those that have not ended; says which could not be done.
     pub(crate) fn run(&self, jobs: Vec<Job>) -> anyhow::Result<Vec<String>> {
         let all = jobs.len();
-        let mut waiting: VecDeque<Job> =
-            jobs.into_iter().filter(|job| !job.run.join("metrics.json").exists()).collect();
+        let mut waiting: VecDeque<Job> = jobs.into_iter().filter(|job| !job.ended).collect();
         tracing::info!("{all} runs, {} of them have ended before", all - waiting.len());
         let (mut running, mut failed): (Vec<Running>, Vec<String>) = (Vec::new(), Vec::new());
         loop {
@@ -65,7 +67,8 @@ impl Jobs {
             {
                 let memory = memory(job);
                 let taken: f64 = running.iter().map(|running| running.memory).sum();
-                if !running.is_empty() && taken + memory > self.memory {
+                // Where nothing says how much there is, there is no budget.
+                if !running.is_empty() && self.memory > 0.0 && taken + memory > self.memory {
                     break;
                 }
                 if let Some(job) = waiting.pop_front() {
@@ -79,6 +82,9 @@ impl Jobs {
             for i in (0..running.len()).rev() {
                 let Some(status) = running[i].child.try_wait()? else { continue };
                 let ended = running.remove(i);
+                while !ended.relay.is_finished() {
+                    std::thread::sleep(PAUSE / 10);
+                }
                 let done = all - waiting.len() - running.len();
                 if status.success() {
                     tracing::info!("{done} of {all}  {}", ended.name);
@@ -100,12 +106,12 @@ impl Jobs {
         let mut child = command.spawn().context("a run cannot be started")?;
         let said = child.stderr.take().context("a run says nothing")?;
         let name = job.name.clone();
-        std::thread::spawn(move || {
+        let relay = std::thread::spawn(move || {
             for line in BufReader::new(said).lines().map_while(Result::ok) {
                 tracing::error!("{name}: {line}");
             }
         });
-        Ok(Running { name: job.name, child, memory })
+        Ok(Running { name: job.name, child, memory, relay })
     }
 }
 

@@ -7,7 +7,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tastemaker::StudyObserver;
 use tastemaker::core::prepare::Prepared;
 use tastemaker::core::splits::SplitSets;
-use tastemaker::hygiene::{Finding, Verdict};
 use tastemaker::search::Trial;
 use tastemaker::train::{Event, Meter, ObjectiveLoss, Observer};
 
@@ -149,14 +148,5 @@ impl StudyObserver for Progress {
         let settings =
             if settings.is_empty() { "as written".to_owned() } else { settings.join(", ") };
         self.with(|state| state.say(&format!("{arm}, trial: {validation:.4}  {settings}")));
-    }
-
-    fn hygiene(&self, findings: &[Finding]) {
-        let grave = findings.iter().filter(|finding| finding.verdict > Verdict::Fine);
-        self.with(|state| {
-            for Finding { check, verdict, message } in grave {
-                state.say(&format!("{}: {check}: {message}", verdict.name()));
-            }
-        });
     }
 }

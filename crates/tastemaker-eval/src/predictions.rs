@@ -176,7 +176,9 @@ pub(crate) fn discount(rank: usize) -> f64 {
 
 /// The clicks and the misses with each score, the best score first.
 fn alike(clicks: &[Click]) -> Vec<(usize, usize)> {
-    let mut order = clicks.to_vec();
+    // Adding zero makes -0.0 equal to 0.0.
+    let mut order: Vec<Click> =
+        clicks.iter().map(|(score, clicked)| (score + 0.0, *clicked)).collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0));
     let equal = order.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq());
     let counted = equal.map(|equal| {

@@ -259,6 +259,7 @@ impl EchoChambers {
             for (values, horizon) in [(&before, Horizon::Immediate), (&after, Horizon::Long)] {
                 if let Some(indicator) = notes.mean(&names[0], of, values) {
                     indicator.horizon = horizon;
+                    indicator.hypothetical = !of.is_empty();
                     indicator.protocol.push_str(&how);
                 }
             }
@@ -268,6 +269,7 @@ impl EchoChambers {
             };
             if let Some(indicator) = notes.statistic(&names[1], of, before.len(), 1, drift) {
                 indicator.horizon = Horizon::Long;
+                indicator.hypothetical = !of.is_empty();
                 indicator.protocol.push_str(&how);
             }
         }

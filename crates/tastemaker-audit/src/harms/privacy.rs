@@ -129,6 +129,12 @@ fn membership(given: Option<&Membership>, notes: &mut Notes) {
     };
     let n = members.len() + non_members.len();
     for (sign, most) in signs.iter().zip([None, Some(0.01), Some(0.001)]) {
+        if most.is_some_and(|most| (non_members.len() as f64) * most < 1.0) {
+            let reason =
+                format!("{} others are too few for such a share of them", non_members.len());
+            notes.cannot(sign, "", reason);
+            continue;
+        }
         let statistic = |sample: &[usize]| {
             let (own, others): (Vec<usize>, Vec<usize>) =
                 sample.iter().partition(|&&at| at < members.len());

@@ -42,10 +42,10 @@ pub fn groups(attribute: &UserAttribute, users: &[UserId], least: usize) -> (Vec
     let mut members: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, user) in users.iter().enumerate() {
         let value = match &attribute.attribute.column {
-            Column::Number(rows) => rows[user.index()].map(band),
-            column => column.display(user.index()).map(|value| match value.parse() {
+            Column::Number(rows) => rows[user.index()].and_then(band),
+            column => column.display(user.index()).and_then(|value| match value.parse() {
                 Ok(age) if attribute.attribute.name.eq_ignore_ascii_case("age") => band(age),
-                _ => value,
+                _ => Some(value),
             }),
         };
         if let Some(value) = value {
@@ -58,12 +58,14 @@ pub fn groups(attribute: &UserAttribute, users: &[UserId], least: usize) -> (Vec
     (groups, users.len() - inside)
 }
 
-fn band(age: f64) -> String {
+/// The band of an age; none of what is below 0, by which some say that it is not known.
+fn band(age: f64) -> Option<String> {
     let next = AGES.iter().position(|&from| f64::from(from) > age).unwrap_or(AGES.len());
-    match (AGES.get(next.saturating_sub(1)), AGES.get(next)) {
-        (Some(from), Some(to)) => format!("{from}–{}", to - 1),
-        _ => format!("{} and more", AGES[AGES.len() - 1]),
-    }
+    let from = AGES[next.checked_sub(1)?];
+    Some(match AGES.get(next) {
+        Some(to) => format!("{from}–{}", to - 1),
+        None => format!("{from} and more"),
+    })
 }
 
 /// For each user the place of its group; `None` for users of none.
@@ -148,6 +150,8 @@ mod tests {
     #[test]
     fn ages_are_told_apart_by_bands() {
         let bands = [17.0, 18.0, 49.9, 50.0, 56.0, 90.0].map(band);
-        assert_eq!(bands, ["0–17", "18–24", "45–49", "50–55", "56 and more", "56 and more"]);
+        let expected = ["0–17", "18–24", "45–49", "50–55", "56 and more", "56 and more"];
+        assert_eq!(bands, expected.map(|band| Some(band.to_owned())));
+        assert_eq!(band(-1.0), None);
     }
 }

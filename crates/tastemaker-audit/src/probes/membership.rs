@@ -9,18 +9,9 @@
 /// # References
 /// Mann and Whitney 1947; `roc_auc_score` of scikit-learn.
 pub fn auc(members: &[f64], non_members: &[f64]) -> f64 {
-    // Adding zero makes -0.0 equal to 0.0.
-    let mut all: Vec<(f64, bool)> = members.iter().map(|&score| (score + 0.0, true)).collect();
-    all.extend(non_members.iter().map(|&score| (score + 0.0, false)));
-    all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut below, mut won) = (0.0, 0.0);
-    for alike in all.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
-        let own = alike.iter().filter(|(_, member)| *member).count() as f64;
-        let others = alike.len() as f64 - own;
-        won += own * (below + others / 2.0);
-        below += others;
-    }
-    won / (members.len() as f64 * non_members.len() as f64)
+    let all = members.iter().map(|&score| (score, true));
+    let all: Vec<_> = all.chain(non_members.iter().map(|&score| (score, false))).collect();
+    tastemaker_eval::predictions::auc(&all).unwrap_or(f64::NAN)
 }
 
 /// The largest share of members that is found where of the others no more than the share `most` is taken

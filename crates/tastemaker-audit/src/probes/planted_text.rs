@@ -70,7 +70,8 @@ pub fn effects(
         let after = subject.ask(&*remake(&edited)?, users, depth)?;
         for (place, &user) in users.iter().enumerate() {
             if !subject.cases[user].history.contains(&target) {
-                let ranks = (rank(&before[place], target), rank(&after[place], target));
+                let ranks =
+                    (rank(&before[place], target, depth), rank(&after[place], target, depth));
                 moves[place].push(ranks);
             }
         }
@@ -79,9 +80,10 @@ pub fn effects(
     Ok(moves.iter().filter(|moves| !moves.is_empty()).map(|moves| effect(moves, k)).collect())
 }
 
-/// The rank of `item`, from 1.
-fn rank(list: &RankedList, item: ItemId) -> usize {
-    list.items.iter().position(|other| *other == item).unwrap_or(list.items.len()) + 1
+/// The rank of `item`, from 1; the one behind the last that is looked at where it is not there, however
+/// short the list is.
+fn rank(list: &RankedList, item: ItemId, depth: usize) -> usize {
+    list.items.iter().position(|other| *other == item).unwrap_or(depth) + 1
 }
 
 fn effect(moves: &[(usize, usize)], k: usize) -> Effect {

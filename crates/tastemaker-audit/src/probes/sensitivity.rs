@@ -200,7 +200,7 @@ pub fn to_what_is_cited(
         for (list, (explanation, other, _)) in lists.iter().zip(&asked) {
             let counts = |item: &&ItemId| **item != explanation.cited && **item != *other;
             let place = list.items.iter().filter(counts).position(|item| *item == explanation.item);
-            ranks.push((place.unwrap_or(list.items.len()) + 1) as f64);
+            ranks.push((place.unwrap_or(subject.ground.n_items()) + 1) as f64);
         }
     }
     let [cited, other] = ranks;

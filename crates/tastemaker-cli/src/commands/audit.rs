@@ -140,7 +140,23 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
     });
     let Arguments { k, users, resamples, refit, mitigate, .. } = *arguments;
     let part = Part::Test;
-    Ok(AuditOptions { harms, levels, context, part, k, users, resamples, record, refit, mitigate })
+    if resamples < 100 {
+        let error = tastemaker::core::Error::setting("resamples", resamples, "100 or more");
+        return Err(error.into());
+    }
+    Ok(AuditOptions {
+        harms,
+        attributes: arguments.attribute.clone(),
+        levels,
+        context,
+        part,
+        k,
+        users,
+        resamples,
+        record,
+        refit,
+        mitigate,
+    })
 }
 
 /// What makes a file of an audit.
@@ -166,7 +182,8 @@ fn text(audited: &Audited) -> String {
         std::iter::once(audit.subject.as_str()).chain(named).map(str::to_owned).collect();
     debug_assert_eq!(named.len(), Stakeholder::ALL.len());
     let cell = |cell: &Cell| match (cell.severity, cell.suspected) {
-        (None, _) => "not measured".to_owned(),
+        (None, _) if cell.indicators.is_empty() => "not measured".to_owned(),
+        (None, _) => "no threshold".to_owned(),
         (Some(found), Some(suspected)) if suspected > found => {
             format!("{} ({}?)", report::severity(found), report::severity(suspected))
         }

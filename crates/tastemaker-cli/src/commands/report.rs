@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tastemaker::core::artifact::write_atomically;
+use tastemaker::hygiene::{Finding, Verdict};
 use tastemaker::report::{self, ArmReport, Cell, Compared, Costs, Family, Report};
 use tastemaker::study::WholeStudy;
 
@@ -39,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
 }
 
 /// What makes a file of reports.
-type Maker = fn(&[Report]) -> tastemaker::Result<String>;
+pub(super) type Maker = fn(&[Report]) -> tastemaker::Result<String>;
 
 /// Writes the reports to each of the files.
 pub(crate) fn write(reports: &[Report], paths: &[PathBuf]) -> anyhow::Result<()> {
@@ -52,7 +53,7 @@ pub(crate) fn write(reports: &[Report], paths: &[PathBuf]) -> anyhow::Result<()>
 }
 
 /// What makes a file with the ending of `path`.
-fn maker(path: &Path) -> anyhow::Result<Maker> {
+pub(super) fn maker(path: &Path) -> anyhow::Result<Maker> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("html") => Ok(report::html),
         Some("md") => Ok(report::markdown),
@@ -97,7 +98,12 @@ fn of_one(report: &Report) -> String {
     let families = report.comparisons.iter().filter(|family| family.metric == main);
     let comparisons: Vec<String> = families.map(compared).collect();
     let (comparisons, protocol) = (comparisons.concat(), &report.protocol);
-    format!("{table}\n\n{protocol}\n{comparisons}Runs:\n{}", folders.join("\n"))
+    let grave = report.hygiene.iter().filter(|finding| finding.verdict > Verdict::Fine);
+    let told = grave.map(|Finding { check, verdict, message }| {
+        format!("{}: {check}: {message}\n", verdict.name())
+    });
+    let findings: String = told.collect();
+    format!("{table}\n\n{protocol}\n{findings}{comparisons}Runs:\n{}", folders.join("\n"))
 }
 
 /// How arms differ from one of them in a metric.

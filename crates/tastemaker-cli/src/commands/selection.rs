@@ -65,17 +65,6 @@ impl Selection {
         Ok(studies)
     }
 
-    /// The command line that trains what is selected of `study`, but for arms and seeds.
-    pub(crate) fn again(&self, study: &Study) -> Vec<String> {
-        let mut arguments = vec!["train".to_owned()];
-        arguments.extend(self.study.iter().map(|path| path.display().to_string()));
-        arguments.extend(self.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
-        let regime = study.study.regime.iter();
-        arguments.extend(regime.flat_map(|regime| ["--regime".to_owned(), regime.clone()]));
-        arguments.extend(["--out".to_owned(), self.out.display().to_string()]);
-        arguments
-    }
-
     fn change(&self, study: &mut Study) -> anyhow::Result<()> {
         for note in &study.notes {
             tracing::warn!("note: {note}");
@@ -93,6 +82,9 @@ impl Selection {
             let known: Vec<String> = study.arm.iter().map(|arm| arm.name.clone()).collect();
             known_all("arm", &self.recommender, &known)?;
             study.arm.retain(|arm| self.recommender.contains(&arm.name));
+            if study.arm.iter().all(|arm| arm.space.is_empty()) {
+                study.search = None;
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tastemaker::study::{Study, WholeStudy, study_folder};
+use tastemaker::study::{Arm, RunFolder, Study, WholeStudy, study_folder};
 use tastemaker::{Plan, PlannedArm};
 
 use super::report;
@@ -36,6 +36,7 @@ pub(crate) struct Arguments {
 /// Runs all of it and reports.
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
     let Arguments { selection, .. } = arguments;
+    arguments.report.iter().try_for_each(|path| report::maker(path).map(drop))?;
     let studies = selection.resolve()?;
     if arguments.dry_run {
         return plan(&studies, arguments, global);
@@ -72,25 +73,33 @@ fn at_once(arguments: &Arguments) -> usize {
     arguments.jobs.unwrap_or_else(rayon::current_num_threads).max(1)
 }
 
-/// A job a run. Runs with the same seed may share a search or a pre-trained model, which one of them makes
-/// while the others wait, so those beside each other differ in their seeds.
+/// A job a run, each of the study as it was resolved. One run makes what runs share while the others wait:
+/// those of an arm its search, those of a seed a pre-trained model; so the ones beside each other differ in
+/// their arms where settings are searched for, and else in their seeds.
 fn of_study(study: &Study, selection: &Selection) -> Vec<Job> {
-    let mut jobs = Vec::new();
-    for arm in &study.arm {
-        for &seed in &study.study.seeds {
-            let folder = study_folder(&selection.out, study);
-            let mut arguments = selection.again(study);
-            arguments.extend(["--recommender".to_owned(), arm.name.clone()]);
-            arguments.extend(["--seed".to_owned(), seed.to_string()]);
-            jobs.push(Job {
-                name: format!("{}: {} (seed {seed})", study.study.title(), arm.name),
-                arm: folder.join(&arm.name),
-                run: folder.join(&arm.name).join(format!("seed-{seed}")),
-                arguments,
-            });
+    let folder = study_folder(&selection.out, study);
+    let job = |arm: &Arm, seed: u64| {
+        let run = RunFolder::of(&selection.out, study, arm, seed);
+        let resolved = folder.join(WholeStudy::FILE).display().to_string();
+        let out = selection.out.display().to_string();
+        let written = seed.to_string();
+        let arguments =
+            ["train", &resolved, "--recommender", &arm.name, "--seed", &written, "--out", &out];
+        Job {
+            name: format!("{}: {} (seed {seed})", study.study.title(), arm.name),
+            arm: folder.join(&arm.name),
+            ended: arm.space.is_empty() && run.is_of(&study.one(arm, seed)),
+            arguments: arguments.map(str::to_owned).into(),
         }
+    };
+    let seeds = &study.study.seeds;
+    if study.search.is_some() {
+        let of_seed = |&seed: &u64| study.arm.iter().map(move |arm| (arm, seed));
+        seeds.iter().flat_map(of_seed).map(|(arm, seed)| job(arm, seed)).collect()
+    } else {
+        let of_arm = |arm| seeds.iter().map(move |&seed| (arm, seed));
+        study.arm.iter().flat_map(of_arm).map(|(arm, seed)| job(arm, seed)).collect()
     }
-    jobs
 }
 
 fn plan(studies: &[Study], arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
@@ -100,18 +109,15 @@ fn plan(studies: &[Study], arguments: &Arguments, global: &Global) -> anyhow::Re
         tracing::info!("{}: a little of each arm is tried", study.study.title());
         plans.push(tastemaker::plan(study, &arguments.selection.out, &clock)?);
     }
-    let at_once = at_once(arguments);
     output::write_all(global.format, &plans, |plans| {
         let tables: Vec<String> = plans.iter().map(planned).collect();
         let seconds: f64 = plans.iter().filter_map(Plan::seconds).sum();
         let threads = rayon::current_num_threads();
         format!(
-            "{}\n\nAt most {} one run after the other with {threads} threads each, about {} with {at_once} at once.\n\
-             Early stopping makes it less.",
+            "{}\n\nAbout {} at most, one run after the other with {threads} threads each; early stopping makes \
+             it less, and several at once too where runs do not use all threads.",
             tables.join("\n\n"),
             time(seconds),
-            // One thread does more of a run's work a second than a share of several.
-            time(seconds * (threads as f64 / at_once as f64).min(1.0)),
         )
     })?;
     Ok(ExitCode::SUCCESS)

@@ -570,7 +570,7 @@ fn an_audit_says_what_it_found_and_gates_on_it() {
     // A gate that is not passed is no error.
     let gate = |at: &str| {
         let arguments =
-            ["audit", run, "--harm", "governance", "--resamples", "50", "--fail-at", at];
+            ["audit", run, "--harm", "governance", "--resamples", "100", "--fail-at", at];
         here.run(&arguments).status.code()
     };
     assert_eq!((gate("limited"), gate("unacceptable")), (Some(1), Some(0)));

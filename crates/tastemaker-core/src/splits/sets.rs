@@ -104,6 +104,19 @@ impl SplitSets {
         Ok(Self { name, hash: hash(name, &data.hash, &cuts), cuts })
     }
 
+    /// Everything of `data` is learnt from but, where it `validates`, each user's last interaction: for
+    /// learning anew from what was divided before, and not for reports.
+    pub fn for_learning(data: &Dataset, validates: bool) -> Self {
+        let cuts = data.interactions.users().map(|user| {
+            let length = super::length(data, user);
+            let train_end = length - u32::from(validates && length > 2);
+            UserCuts { train_end, validation: train_end..length, test: length..length }
+        });
+        let cuts: Vec<UserCuts> = cuts.collect();
+        let name = "everything";
+        Self { name, hash: hash(name, &data.hash, &cuts), cuts }
+    }
+
     /// The split's name.
     pub fn name(&self) -> &'static str {
         self.name

@@ -156,7 +156,7 @@ impl Recommender for Echo {
         queries: &[RecQuery<'_>],
         options: &RankOptions<'_>,
     ) -> tastemaker_core::Result<Vec<RankedList>> {
-        self.0.lock().unwrap().extend(queries.iter().map(|query| query.history.to_vec()));
+        self.0.lock().expect("no panic").extend(queries.iter().map(|query| query.history.to_vec()));
         tastemaker_core::recommender::rank_by_scores(queries, options, |_, _| Ok(()))
     }
 }

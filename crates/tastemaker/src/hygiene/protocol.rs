@@ -79,9 +79,11 @@ pub(super) fn ties(subject: &Subject<'_>) -> Found {
 /// Whether there are enough users.
 pub(super) fn users(subject: &Subject<'_>) -> Found {
     let all = subject.split.iter_cases(&subject.data.dataset, Part::Test).count();
-    let n = match subject.study.evaluate.users {
-        0 => all,
-        asked => asked.min(all),
+    let tested = subject.results.iter().filter_map(|(result, _)| result.test.metrics.first());
+    let n = match (tested.map(|value| value.n_users).min(), subject.study.evaluate.users) {
+        (Some(tested), _) => tested,
+        (None, 0) => all,
+        (None, asked) => asked.min(all),
     };
     Some(if n < FEW_USERS {
         let half = 0.98 / (n.max(1) as f64).sqrt();

@@ -102,7 +102,8 @@ pub fn audit_json(audited: &[Audited]) -> Result<String> {
 fn shown(audited: &Audited) -> Shown<'_> {
     let row = |findings: &'_ tastemaker_audit::Findings| {
         let word = |cell: &tastemaker_audit::Cell| {
-            let found = cell.severity.map_or("not measured", severity);
+            let none = if cell.indicators.is_empty() { "not measured" } else { "no threshold" };
+            let found = cell.severity.map_or(none, severity);
             let suspected = cell.suspected.filter(|suspected| Some(*suspected) > cell.severity);
             Word { found, suspected: suspected.map_or("", severity) }
         };

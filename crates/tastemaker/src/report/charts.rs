@@ -74,7 +74,7 @@ fn short(value: f64) -> String {
         _ if size >= 1.0 => {
             format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
         }
-        _ => format!("{value:.4}").trim_end_matches('0').to_owned(),
+        _ => format!("{value:.5}").trim_end_matches('0').trim_end_matches('.').to_owned(),
     }
 }
 
@@ -104,11 +104,11 @@ fn line(svg: &mut String, from: [f64; 2], to: [f64; 2], class: &str) {
         write!(svg, r#"<line x1="{a:.1}" y1="{b:.1}" x2="{c:.1}" y2="{d:.1}" class="{class}"/>"#);
 }
 
-fn dot(svg: &mut String, [x, y]: [f64; 2], colour: usize, title: &str) {
-    let (colour, title) = (colour % COLOURS, escaped(title));
+fn circle(svg: &mut String, [x, y]: [f64; 2], class: &str, title: &str) {
+    let title = escaped(title);
     let _ = write!(
         svg,
-        r#"<circle cx="{x:.1}" cy="{y:.1}" r="4" class="fill{colour}"><title>{title}</title></circle>"#
+        r#"<circle cx="{x:.1}" cy="{y:.1}" r="4" class="{class}"><title>{title}</title></circle>"#
     );
 }
 
@@ -155,7 +155,12 @@ pub(super) fn means(report: &Report, metric: &str) -> Option<Chart> {
             for value in &cell.values {
                 line(svg, [scale.at(*value), y - 4.0], [scale.at(*value), y + 4.0], "seed");
             }
-            dot(svg, [scale.at(cell.mean), y], 0, &format!("{}: {:.4}", arm.arm, cell.mean));
+            circle(
+                svg,
+                [scale.at(cell.mean), y],
+                "fill0",
+                &format!("{}: {:.4}", arm.arm, cell.mean),
+            );
         }
     };
     let about = format!("{metric} of each arm with its interval over users");
@@ -188,7 +193,7 @@ pub(super) fn against(
         for (i, arm, value, mean) in &points {
             let at = [x.at(*value), y.at(*mean)];
             let title = format!("{}: {metric} {mean:.4}, {name} {}", arm.arm, short(*value));
-            dot(svg, at, 0, &title);
+            circle(svg, at, "fill0", &title);
             text(svg, [at[0] + 6.0, at[1] - 5.0], "start", &i.to_string());
         }
     };
@@ -217,7 +222,8 @@ pub(super) fn trade_off(tried: &Tried) -> Chart {
                 "{name} {}: accuracy {:.4}, {} {:.4}",
                 point.strength, point.accuracy, tried.sign, point.harm.value
             );
-            dot(svg, at, colour, &title);
+            let class = if point.pareto { "fill" } else { "hollow line" };
+            circle(svg, at, &format!("{class}{}", colour % COLOURS), &title);
             if colour == names.len() {
                 names.push(name);
                 text(svg, [at[0] + 6.0, at[1] - 5.0], "start", name);

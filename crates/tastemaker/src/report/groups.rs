@@ -37,7 +37,7 @@ pub struct Grouping {
 pub struct Group {
     /// What its users have in common.
     pub group: String,
-    /// How many they are.
+    /// How many they are; of arms that were asked about different users, the fewest.
     pub n_users: usize,
     /// The mean of each arm over them, in the order of the arms.
     pub means: Vec<f64>,
@@ -81,20 +81,21 @@ fn grouping(
     groups: &Groups<'_>,
     averages: &[Averages],
 ) -> Option<Grouping> {
-    let mut sums: BTreeMap<&str, (usize, Vec<f64>)> = BTreeMap::new();
+    // Of each arm how many users of a group it was asked about, and their sum.
+    let mut sums: BTreeMap<&str, Vec<(usize, f64)>> = BTreeMap::new();
     for (arm, values) in averages.iter().enumerate() {
         for (user, value) in values.values(metric)? {
             let Some(group) = groups.get(user) else { continue };
-            let (n, sums) = sums.entry(group).or_insert_with(|| (0, vec![0.0; averages.len()]));
-            *n += usize::from(arm == 0);
-            sums[arm] += value;
+            let sums = sums.entry(group).or_insert_with(|| vec![(0, 0.0); averages.len()]);
+            sums[arm] = (sums[arm].0 + 1, sums[arm].1 + value);
         }
     }
-    let told = sums.into_iter().filter(|(_, (n, _))| *n >= FEWEST_USERS);
-    let groups = told.map(|(group, (n_users, sums))| Group {
+    let fewest = |sums: &[(usize, f64)]| sums.iter().map(|(n, _)| *n).min().unwrap_or(0);
+    let told = sums.into_iter().filter(|(_, sums)| fewest(sums) >= FEWEST_USERS);
+    let groups = told.map(|(group, sums)| Group {
         group: group.to_owned(),
-        n_users,
-        means: sums.into_iter().map(|sum| sum / n_users as f64).collect(),
+        n_users: fewest(&sums),
+        means: sums.into_iter().map(|(n, sum)| sum / n as f64).collect(),
     });
     let groups: Vec<Group> = groups.collect();
     (groups.len() > 1).then(|| Grouping { by, metric: metric.to_owned(), groups })

@@ -100,6 +100,8 @@ pub(super) fn render(
         p => format!("{p:.4}"),
     });
     environment.add_filter("scientific", |value: f64| format!("{value:.1e}"));
+    let cell = |text: String| text.trim().replace('|', "\\|").replace('\n', "<br>");
+    environment.add_filter("cell", cell);
     environment.add_filter("tex", tex);
     environment.add_template(name, template).map_err(failed)?;
     let energy = format!(

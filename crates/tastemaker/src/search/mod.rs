@@ -11,13 +11,10 @@ use tastemaker_core::splits::Part;
 use tastemaker_eval::metrics::Better;
 
 use crate::recommenders::FitContext;
-use crate::study::{Arm, Evaluate, Search, Strategy, Study};
+use crate::study::{Arm, EPOCHS, Evaluate, Search, Strategy, Study};
 use crate::{Error, Result};
 
 mod tpe;
-
-/// Where a recommender's settings say how many epochs it has.
-const EPOCHS: [&str; 2] = ["training.epochs", "tuning.training.epochs"];
 
 /// What was tried, and what came out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,8 +25,11 @@ pub struct Trial {
     /// How many epochs it had at most, where that is not what the arm says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
-    /// The metric over the validation targets.
+    /// The metric over the validation targets; the worst there is of settings that do not fit together.
     pub validation: f64,
+    /// Why nothing could be learnt with these settings, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// All trials of an arm.
@@ -52,7 +52,7 @@ struct Searcher<'a> {
     context: FitContext<'a>,
     folder: PathBuf,
     hash: String,
-    /// Is told of every trial: how many there will be at most, and what came out.
+    /// Is told what came out of every trial.
     told: &'a dyn Fn(&Trial),
 }
 
@@ -141,6 +141,15 @@ impl Searcher<'_> {
         match self.search.metric.as_dyn().better() {
             Better::Higher => trial.validation,
             Better::Lower => -trial.validation,
+        }
+    }
+
+    /// The worst value that the metric can have, or next to it.
+    fn worst(&self) -> f64 {
+        let metric = self.search.metric.as_dyn();
+        match metric.better() {
+            Better::Higher => metric.range().0.max(f64::MIN),
+            Better::Lower => metric.range().1.min(f64::MAX),
         }
     }
 
@@ -246,8 +255,18 @@ impl Searcher<'_> {
         if let (Some(epochs), Some((keys, _))) = (epochs, self.epochs()) {
             all.push((keys, toml::Value::Integer(i64::try_from(epochs).unwrap_or(i64::MAX))));
         }
-        let arm = self.arm.with(all)?;
         let folder = self.folder.join(format!("trial-{i:03}"));
+        // Each setting by itself was looked at; two can still not fit together, as widths and heads.
+        let arm = match self.arm.with(all) {
+            Ok(arm) => arm,
+            Err(error) => {
+                let problem = Some(error.to_string());
+                let trial = Trial { settings, epochs, validation: self.worst(), problem };
+                write_json(&path, &(&self.hash, &trial))?;
+                (self.told)(&trial);
+                return Ok(trial);
+            }
+        };
         let context = FitContext { checkpoints: Some(&folder), ..self.context };
         let recommender = arm.recommender.as_dyn().fit(&context)?;
         let metrics = vec![self.search.metric.clone()];
@@ -255,7 +274,7 @@ impl Searcher<'_> {
         let (data, split, seeds) = (context.data, context.split, &context.seeds);
         let evaluation = evaluator.evaluate(&*recommender, data, split, Part::Validation, seeds)?;
         let validation = evaluation.summary.metrics[0].mean;
-        let trial = Trial { settings, epochs, validation };
+        let trial = Trial { settings, epochs, validation, problem: None };
         write_json(&path, &(&self.hash, &trial))?;
         // Only an interrupted trial needs its folder.
         if folder.exists() {

@@ -166,6 +166,12 @@ impl RunFolder {
         Ok(prepare::read(&self.file("data"))?)
     }
 
+    /// Whether it is of this study with one arm and one seed, and has ended.
+    pub fn is_of(&self, one: &Study) -> bool {
+        let same = self.study().is_ok_and(|own| own == *one);
+        same && self.file(METRICS_FILE).exists()
+    }
+
     /// The result, if the run has ended.
     pub fn result(&self) -> Result<Option<RunResult>> {
         let path = self.file(METRICS_FILE);

@@ -31,6 +31,7 @@ pub use folder::{RunFolder, RunResult, study_folder};
 pub use places::Places;
 pub use problem::{Place, Problem};
 pub use resolve::{parse, parse_all, read};
+pub(crate) use search::EPOCHS;
 pub use search::{Search, Space, Strategy};
 pub use users::UserValues;
 pub use whole::WholeStudy;
@@ -199,6 +200,6 @@ impl Study {
     pub fn one(&self, arm: &Arm, seed: u64) -> Self {
         let study = About { seeds: vec![seed], ..self.study.clone() };
         let arm = Arm { space: BTreeMap::new(), ..arm.clone() };
-        Self { study, arm: vec![arm], search: None, ..self.clone() }
+        Self { study, arm: vec![arm], search: None, notes: vec![], ..self.clone() }
     }
 }

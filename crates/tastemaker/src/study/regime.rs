@@ -21,6 +21,10 @@ pub(super) fn documents(mut document: Document<'_>) -> Vec<Document<'_>> {
         document.report("regime is no table, expected for example [regime.few-shot]", key.span());
         return vec![document];
     };
+    if regimes.is_empty() {
+        document.report("there is no regime, expected for example [regime.few-shot]", key.span());
+        return vec![document];
+    }
     let mut documents = Vec::new();
     for (name, regime) in regimes {
         let span = name.span();
@@ -61,12 +65,7 @@ impl<'t> Document<'t> {
 /// Puts what `own` says into `table`.
 fn fill<'t>(table: &mut DeTable<'t>, own: &DeTable<'t>) {
     for (key, value) in own {
-        match (table.get_mut(key.get_ref().as_ref()).map(Spanned::get_mut), value.get_ref()) {
-            (Some(DeValue::Table(there)), DeValue::Table(own)) => fill(there, own),
-            _ => {
-                table.remove(key.get_ref().as_ref());
-                table.insert(key.clone(), value.clone());
-            }
-        }
+        table.remove(key.get_ref().as_ref());
+        table.insert(key.clone(), value.clone());
     }
 }

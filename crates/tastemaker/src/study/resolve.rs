@@ -15,7 +15,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, Texts};
 use super::inherit::Inherited;
-use super::{About, Arm, Evaluate, Places, Problem, Search, Study, regime};
+use super::search::EPOCHS;
+use super::{About, Arm, Evaluate, Places, Problem, Search, Strategy, Study, regime};
 use crate::objectives::AnyObjective;
 use crate::paradigms::AnyParadigm;
 use crate::recommenders::{AnyRecommender, Auxiliary, Elsewhere, FewShot, ItemFeatures, ItemTexts};
@@ -205,6 +206,15 @@ fn search(document: &mut Document<'_>, arms: &[Arm]) -> Option<Option<Search>> {
     if let Some(problem) = search.problem() {
         document.report_at("search", problem.to_string());
         return None;
+    }
+    let halving = matches!(search.strategy, Strategy::Halving { .. });
+    let epochs = |arm: &&Arm| arm.space.keys().any(|keys| EPOCHS.contains(&&keys[..]));
+    if let Some(arm) = arms.iter().find(epochs).filter(|_| halving) {
+        let message = format!(
+            "arm {:?}: epochs are in its space, expected none: halving says how many a trial has",
+            arm.name
+        );
+        document.problems.push(Problem { message, place: arm.places.find("space").cloned() });
     }
     if !spaces {
         let message = "search has no effect, since no arm has a space";

@@ -10,6 +10,9 @@ use super::Arm;
 use crate::recommenders::AnyRecommender;
 use crate::{Error, Result};
 
+/// Where a recommender's settings say how many epochs it has.
+pub(crate) const EPOCHS: [&str; 2] = ["training.epochs", "tuning.training.epochs"];
+
 /// How the settings of arms are searched for: every arm that has a space gets the same budget, and only
 /// the validation targets judge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +121,14 @@ impl Space {
         }
     }
 
+    /// Shares at which it is looked at before anything is tried: of a list every value, else both ends.
+    fn samples(&self) -> Vec<f64> {
+        match self.categories() {
+            Some(n) => (0..n).map(|i| (i as f64 + 0.5) / n as f64).collect(),
+            None => vec![0.0, 1.0],
+        }
+    }
+
     /// How many different values there are, where they have no order.
     pub fn categories(&self) -> Option<usize> {
         match self {
@@ -184,8 +195,8 @@ impl Arm {
         for (keys, space) in &self.space {
             let problem = match space.problem() {
                 Some(expected) => Some(format!("expected {expected}")),
-                // What holds at both ends holds between them.
-                None => [0.0, 1.0].into_iter().find_map(|share| {
+                // Between two ends there are too many to look at.
+                None => space.samples().into_iter().find_map(|share| {
                     let changed = self.with([(&keys[..], space.at(share))]);
                     changed.err().map(|error| error.to_string())
                 }),

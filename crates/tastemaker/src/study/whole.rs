@@ -8,9 +8,6 @@ use tastemaker_core::artifact::{lock, write_atomically};
 use super::{Study, study_folder};
 use crate::{Error, Result};
 
-/// Its name, in the folder of a study.
-const FILE: &str = "resolved.toml";
-
 /// A study as far as any of it was run, and the folder that its folder is in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WholeStudy {
@@ -21,16 +18,28 @@ pub struct WholeStudy {
 }
 
 impl WholeStudy {
+    /// The name of its file, in the folder of a study.
+    pub const FILE: &str = "resolved.toml";
+
     /// Takes note of a study that runs now. What was run of it before, other arms and other seeds, stays.
     pub fn note(study: &Study, out: &Path) -> Result<()> {
-        let path = study_folder(out, study).join(FILE);
+        let path = study_folder(out, study).join(Self::FILE);
         let lock = lock(&path.with_extension("lock"))?;
         let mut whole = study.clone();
         if path.exists() {
             let before = super::read(&path, &[])?;
-            let of_others = Study { arm: vec![], study: study.study.clone(), ..before.clone() }
-                == Study { arm: vec![], notes: before.notes.clone(), ..study.clone() };
-            if of_others {
+            let plain = |whole: &Study| Study {
+                arm: vec![],
+                study: study.study.clone(),
+                search: None,
+                notes: vec![],
+                ..whole.clone()
+            };
+            let searched = |other: &Study| other.search.is_none() || study.search.is_none();
+            if plain(&before) == plain(study)
+                && (before.search == study.search || searched(&before))
+            {
+                whole.search = study.search.clone().or(before.search.clone());
                 whole.arm.clone_from(&before.arm);
                 for arm in &study.arm {
                     match whole.arm.iter_mut().find(|known| known.name == arm.name) {
@@ -51,9 +60,10 @@ impl WholeStudy {
 
     /// The study in `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(FILE);
+        let path = folder.join(Self::FILE);
         if !path.is_file() {
-            let problem = format!("there is no {FILE} in it, expected the folder of a study");
+            let problem =
+                format!("there is no {} in it, expected the folder of a study", Self::FILE);
             return Err(Error::Run { path: folder.to_owned(), problem });
         }
         let study = super::read(&path, &[])?;
@@ -67,12 +77,14 @@ impl WholeStudy {
 
     /// The folders of studies in `folder`: itself, or those of its regimes by name.
     pub fn folders(folder: &Path) -> Vec<PathBuf> {
-        if folder.join(FILE).is_file() {
+        if folder.join(Self::FILE).is_file() {
             return vec![folder.to_owned()];
         }
         let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
-        let mut inside: Vec<PathBuf> =
-            entries.map(|entry| entry.path()).filter(|path| path.join(FILE).is_file()).collect();
+        let mut inside: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.join(Self::FILE).is_file())
+            .collect();
         inside.sort();
         inside
     }

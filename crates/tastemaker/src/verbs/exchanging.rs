@@ -47,7 +47,7 @@ pub fn evaluate_lists(
         Relevance::Run(folder, part) => {
             let run = Run::read(&RunFolder::open(folder)?)?;
             let data = &run.data.dataset;
-            let usual = Evaluate { sampled: 0, ..run.study.evaluate.clone() };
+            let usual = Evaluate { sampled: 0, noise: 0.0, ..run.study.evaluate.clone() };
             let ground = Ground::new(data, &run.split);
             let evaluator = evaluator(settings, &usual, &ground)?;
             let seeds = SeedTree::new(run.seed);
@@ -160,6 +160,10 @@ pub fn export_lists(
 ) -> Result<(usize, usize)> {
     let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
     let (data, evaluate) = (&run.data.dataset, &run.study.evaluate);
+    if evaluate.noise > 0.0 || evaluate.sampled > 0 {
+        let expected = "a run that was told whole histories and asked for the whole catalog";
+        return Err(setting("noise or sampled of the run", "said", expected));
+    }
     let seeds = SeedTree::new(run.seed);
     let (cases, _) = evaluate.evaluator()?.cases(data, &run.split, part, &seeds)?;
     let most_targets = cases.iter().map(|case| case.targets.len()).max().unwrap_or(1);

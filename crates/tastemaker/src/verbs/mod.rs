@@ -46,11 +46,7 @@ fn split(study: &Study, data: &Prepared) -> Result<SplitSets> {
 
 /// Divides data.
 pub(crate) fn divide(split: &AnySplit, data: &Prepared) -> Result<SplitSets> {
-    split_of(split, &data.dataset)
-}
-
-fn split_of(split: &AnySplit, data: &Dataset) -> Result<SplitSets> {
-    Ok(split.as_dyn().split(data, &SeedTree::new(SPLIT_SEED).child("split"))?)
+    Ok(split.as_dyn().split(&data.dataset, &SeedTree::new(SPLIT_SEED).child("split"))?)
 }
 
 /// The user of the data with this outside id.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{Dataset, SeedTree};
 
-use super::training::read;
+use super::training::{read, suits};
 use crate::Result;
 use crate::paradigms::PRETRAINING;
 use crate::recommenders::{FitContext, Others};
@@ -80,8 +80,8 @@ impl Plan {
 /// # Errors
 /// With every reason why an arm cannot learn from the data.
 pub fn plan(study: &Study, out: &Path, meter: &dyn Meter) -> Result<Plan> {
-    super::check(study)?;
     let (data, split) = read(study)?;
+    suits(study, (&data, &split, &Others::default()))?;
     let given = (&data.dataset, &split);
     let scratch = tempfile::tempdir();
     let failed = |source| {

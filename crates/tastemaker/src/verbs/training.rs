@@ -6,7 +6,7 @@ use tastemaker_core::prepare::{Prepared, prepare};
 use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{Recommender, SeedTree, artifact};
 
-use crate::hygiene::{Finding, Subject};
+use crate::hygiene::Subject;
 use crate::recommenders::{FitContext, Given, Others};
 use crate::report::Report;
 use crate::search::{Trial, search};
@@ -26,9 +26,6 @@ pub trait StudyObserver: Observer {
 
     /// A trial of the search for an arm's settings has ended.
     fn trial(&self, _arm: &str, _trial: &Trial) {}
-
-    /// What can make the numbers say something else than they seem to.
-    fn hygiene(&self, _findings: &[Finding]) {}
 }
 
 /// Runs every arm of `study` with every seed, in folders below `out`, and reports the metrics.
@@ -50,9 +47,7 @@ pub fn train(study: &Study, out: &Path, observer: &dyn StudyObserver) -> Result<
         }
     }
     let subject = Subject { study, data: &data, split: &split, results: &results };
-    let report = Report::new(&subject, out)?;
-    observer.hygiene(&report.hygiene);
-    Ok(report)
+    Report::new(&subject, out)
 }
 
 /// The arm with the settings that its search has found, if there is one.
@@ -100,7 +95,7 @@ pub(super) fn read(study: &Study) -> Result<(Prepared, SplitSets)> {
 /// The study's data, how it is divided, and data beside it.
 type Read<'a> = (&'a Prepared, &'a SplitSets, &'a Others);
 
-fn suits(study: &Study, (data, split, others): Read<'_>) -> Result<()> {
+pub(super) fn suits(study: &Study, (data, split, others): Read<'_>) -> Result<()> {
     let given = Given { data: &data.dataset, split, others };
     let of_arm = |arm: &Arm| -> Vec<Problem> {
         let reasons = arm.recommender.as_dyn().unsuitable(&given);

@@ -94,6 +94,14 @@ fn chances(subject: &Subject<'_>, notes: &mut Notes) {
             notes.statistic(sign, "", users.len(), 1, |sample| deviation_of_chances(users, sample));
         if let Some(indicator) = found {
             indicator.exposed = tail(ground);
+            // Where the long tail has the better chances, it is not who is exposed.
+            let chance = |group: usize| {
+                let sum = |part: fn(&(f64, f64)) -> f64| {
+                    users.iter().map(|own| part(&own[group])).sum::<f64>()
+                };
+                sum(|own| own.0) / sum(|own| own.1)
+            };
+            indicator.hypothetical = chance(0) < chance(1);
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use rand::seq::SliceRandom;
 use tastemaker_audit::{Counterfactual, Membership, Scope, Subject};
 use tastemaker_core::catalog::{Attribute, Column};
 use tastemaker_core::people::{UserAttribute, UserAttributes};
-use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender, UserId};
+use tastemaker_core::splits::SplitSets;
+use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender, SeedTree, UserId};
 
-use super::super::{Ended, Run, split_of};
+use super::super::{Ended, Run};
 use super::AuditOptions;
 use crate::Result;
 use crate::recommenders::{AnyRecommender, FitContext, Others};
@@ -55,9 +57,9 @@ impl Run {
         self.arm().recommender.as_dyn().restore(&FitContext { data, ..self.context(others) })
     }
 
-    /// One that has learnt from `data`, divided as the study says.
+    /// One that has learnt from all of `data`; a language model validates with each user's last interaction.
     pub(super) fn refitted(&self, data: &Dataset, others: &Others) -> Result<Box<dyn Recommender>> {
-        let split = split_of(&self.study.split, data)?;
+        let split = SplitSets::for_learning(data, !self.is_control());
         let context = self.context(others);
         let context =
             FitContext { data, split: &split, checkpoints: None, pretrained: None, ..context };
@@ -89,15 +91,18 @@ impl Run {
     }
 
     /// How well it foretells the last item of users whom it has learnt from, and of those whom it has not;
-    /// `None` where it has learnt from all.
+    /// `None` where it has learnt from all, or where others came later and not by lot.
     pub(super) fn membership(
         &self,
         recommender: &dyn Recommender,
         subject: &Subject<'_>,
     ) -> Result<Option<Membership>> {
+        if self.split.name() != "user-holdout" {
+            return Ok(None);
+        }
         let data = &self.data.dataset;
         let learnt = |user: &UserId| !self.split.train(data, *user).is_empty();
-        let (members, others): (Vec<UserId>, Vec<UserId>) = data
+        let (mut members, mut others): (Vec<UserId>, Vec<UserId>) = data
             .interactions
             .users()
             .filter(|user| data.interactions.sequence(*user).len() > 2)
@@ -105,6 +110,9 @@ impl Run {
         if others.is_empty() || members.is_empty() {
             return Ok(None);
         }
+        let mut rng = SeedTree::new(self.seed).child("members").rng();
+        members.shuffle(&mut rng);
+        others.shuffle(&mut rng);
         let scores = |users: &[UserId]| -> Result<Vec<f64>> {
             let sequences: Vec<&[ItemId]> = users
                 .iter()
@@ -124,7 +132,7 @@ impl Run {
             let score = |(list, sequence): (&RankedList, &&[ItemId])| {
                 let last = sequence.last();
                 let rank = list.items.iter().position(|item| Some(item) == last);
-                -(rank.unwrap_or(list.items.len()) as f64 + 1.0).ln()
+                -(rank.unwrap_or(DEPTH) as f64 + 1.0).ln()
             };
             Ok(lists.iter().zip(&sequences).map(score).collect())
         };
@@ -137,6 +145,7 @@ impl Run {
         &self,
         subject: &Subject<'_>,
         others: &Others,
+        wanted: &[String],
     ) -> Result<Vec<Counterfactual>> {
         if !matches!(self.arm().recommender, AnyRecommender::TextLanguageModel(_)) {
             return Ok(vec![]);
@@ -149,7 +158,11 @@ impl Run {
             Ok(lists.into_iter().map(|list| list.items).collect())
         };
         let mut found = Vec::new();
-        for attribute in data.people.attributes().iter().filter(|attribute| attribute.sensitive) {
+        let wanted = |attribute: &&UserAttribute| match wanted {
+            [] => attribute.sensitive,
+            names => names.contains(&attribute.attribute.name),
+        };
+        for attribute in data.people.attributes().iter().filter(wanted) {
             let name = &attribute.attribute.name;
             let told = |value: Option<&str>| replaced(&data.people, name, value);
             let neutral = ask(told(None))?;

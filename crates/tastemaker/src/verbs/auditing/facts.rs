@@ -18,12 +18,6 @@ use crate::train::StageCost;
 pub(super) fn record(run: &Run) -> Result<BTreeMap<String, String>> {
     let manifest = &run.data.manifest;
     let model = run.folder.join(MODEL_FILE);
-    let hash = if model.exists() {
-        artifact::sha256_file(&model)?
-    } else {
-        let study = run.study.to_toml()?;
-        format!("learnt again from the data by study {}", artifact::sha256(study.as_bytes()))
-    };
     let mut record = BTreeMap::from(
         [
             ("data-source", format!("{}: {}", manifest.name, manifest.format)),
@@ -31,12 +25,11 @@ pub(super) fn record(run: &Run) -> Result<BTreeMap<String, String>> {
             ("split-hash", run.split.hash().to_owned()),
             ("seeds", run.seed.to_string()),
             ("version", format!("tastemaker {}", env!("CARGO_PKG_VERSION"))),
-            ("model-hash", hash),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
-    if let Some(attribution) = &manifest.attribution {
-        record.insert("data-licence".to_owned(), attribution.clone());
+    if model.exists() {
+        record.insert("model-hash".to_owned(), artifact::sha256_file(&model)?);
     }
     Ok(record)
 }
@@ -168,9 +161,10 @@ fn energy(costs: &[StageCost]) -> String {
     if costs.is_empty() {
         return String::new();
     }
-    let hours: f64 = costs.iter().map(|stage| stage.cost.watt_hours()).sum();
     let seconds: f64 = costs.iter().map(|stage| stage.cost.cpu_seconds).sum();
-    format!("{seconds:.0} processor seconds, {hours:.2} Wh by a model of watts and not measured")
+    format!(
+        "{seconds:.0} processor seconds of learning; energy-kwh among the indicators is reckoned"
+    )
 }
 
 fn summary(summary: &Summary) -> String {

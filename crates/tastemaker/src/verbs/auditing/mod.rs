@@ -1,4 +1,4 @@
-//! Audit a run, or lists that were made elsewhere.
+//! Audit a run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,6 +28,9 @@ const STRENGTHS: [f64; 4] = [0.1, 0.2, 0.4, 0.8];
 pub struct AuditOptions {
     /// Which harms.
     pub harms: Vec<AnyHarm>,
+    /// Attributes of users whose values are told to language models over text, one after the other; the
+    /// sensitive ones where none is named.
+    pub attributes: Vec<String>,
     /// From what value on a sign is how severe.
     pub levels: Levels,
     /// What the recommender is used for.
@@ -94,7 +97,7 @@ pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Audited> {
     let evidence = Evidence {
         retitle: run.reads_titles_as_they_are().then_some(&remake),
         refit: learns.then_some(&refit),
-        counterfactual: run.counterfactual(&subject, &others)?,
+        counterfactual: run.counterfactual(&subject, &others, &options.attributes)?,
         membership: run.membership(&*recommender, &subject)?,
         runs: run.other_seeds(&subject)?,
         provenance: record.into_iter().chain(options.record.clone()).collect(),
