@@ -38,6 +38,22 @@ struct OfEpoch {
     stage: Option<String>,
 }
 
+/// What the file at `path` tells, event by event; nothing where there is none, as of controls.
+pub(crate) fn read(path: &Path) -> Result<Vec<Event>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs_err::read_to_string(path)
+        .map_err(|source| tastemaker_core::Error::read(path, source))?;
+    let event = |(number, line): (u64, &str)| {
+        serde_json::from_str(line).map_err(|error| {
+            let problem = format!("{error}; expected an event of ours");
+            tastemaker_core::Error::line(path, number, problem).into()
+        })
+    };
+    (1..).zip(text.lines()).map(event).collect()
+}
+
 impl<'a> EventLog<'a> {
     /// Writes to `path` and passes on to `next`.
     pub fn new(path: &Path, next: &'a dyn Observer) -> Self {

@@ -24,8 +24,8 @@ use tastemaker_core::artifact::{lock, write_atomically};
 use tastemaker_core::prepare::{self, Prepared};
 use tastemaker_eval::{Evaluation, Summary};
 
-use super::{Arm, Study, UserValues, costs, users};
-use crate::train::StageCost;
+use super::{Arm, Study, UserValues, costs, events, users};
+use crate::train::{Event, StageCost};
 use crate::{Error, Result};
 
 /// The study of a run, in its folder.
@@ -123,6 +123,11 @@ impl RunFolder {
     /// Where the events are told.
     pub fn events(&self) -> PathBuf {
         self.file("events.jsonl")
+    }
+
+    /// What was told while it learnt.
+    pub(crate) fn told(&self) -> Result<Vec<Event>> {
+        events::read(&self.events())
     }
 
     /// Writes what is known before the run: its study and its data.

@@ -1,12 +1,12 @@
 //! What training tells while it runs.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Meter;
 
 /// Something that happened in training. Nothing in it depends on the clock, so the events of a
 /// repeated run are the same bytes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Event {
     /// A stage of the plan begins.
@@ -25,8 +25,10 @@ pub enum Event {
         /// How many weights learn.
         trained_parameters: usize,
         /// Users whose interactions are learnt from.
+        #[serde(default)]
         users: usize,
         /// Their interactions in windows, targets among them.
+        #[serde(default)]
         interactions: usize,
     },
     /// One optimiser step was taken.
@@ -49,7 +51,7 @@ pub enum Event {
         /// Mean loss over the epoch.
         loss: f64,
         /// That of each objective by itself, before it is weighted, where there are several.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         losses: Vec<ObjectiveLoss>,
         /// The validation metric, where this epoch was validated.
         validation: Option<f64>,
@@ -68,7 +70,7 @@ pub enum Event {
 }
 
 /// The loss of one of several objectives.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ObjectiveLoss {
     /// Its name.

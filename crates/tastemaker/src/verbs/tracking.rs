@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use serde::Deserialize;
 use tastemaker_endpoint::{Tracked, Tracker};
 
 use crate::study::RunFolder;
 use crate::tensorboard::{self, Scalar};
+use crate::train::{Event, ObjectiveLoss};
 use crate::{Error, Result};
 
 /// Writes the losses and metrics of the run in `folder` to a file of events of TensorBoard in the
@@ -57,36 +57,6 @@ struct Told {
     metrics: Vec<Scalar>,
 }
 
-/// A line of `events.jsonl`, as far as it is told.
-#[derive(Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-enum Line {
-    Stage {
-        stage: String,
-    },
-    Step {
-        step: usize,
-        loss: f64,
-        gradient_norm: f64,
-        learning_rate: f64,
-    },
-    Epoch {
-        epoch: usize,
-        loss: f64,
-        #[serde(default)]
-        losses: Vec<OfObjective>,
-        validation: Option<f64>,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct OfObjective {
-    objective: String,
-    loss: f64,
-}
-
 impl Told {
     fn read(folder: &RunFolder) -> Result<Self> {
         let Some(result) = folder.result()? else {
@@ -112,26 +82,16 @@ impl Told {
             epochs: Vec::new(),
             metrics: metrics.concat(),
         };
-        // Controls have no events.
-        let path = folder.events();
-        if path.exists() {
-            let text = fs_err::read_to_string(&path)
-                .map_err(|source| tastemaker_core::Error::read(&path, source))?;
-            told.events(&path, &text)?;
-        }
+        told.events(folder.told()?);
         Ok(told)
     }
 
-    fn events(&mut self, path: &Path, text: &str) -> Result<()> {
+    fn events(&mut self, events: Vec<Event>) {
         let mut stage = String::new();
-        for (number, line) in (1..).zip(text.lines()) {
-            let line: Line = serde_json::from_str(line).map_err(|error| {
-                let problem = format!("{error}; expected an event of ours");
-                tastemaker_core::Error::line(path, number, problem)
-            })?;
-            match line {
-                Line::Stage { stage: next } => stage = next,
-                Line::Step { step, loss, gradient_norm, learning_rate } => {
+        for event in events {
+            match event {
+                Event::Stage { stage: next } => stage = next,
+                Event::Step { step, loss, gradient_norm, learning_rate, .. } => {
                     let all = [
                         ("loss", loss),
                         ("gradient-norm", gradient_norm),
@@ -141,26 +101,22 @@ impl Told {
                         |(name, value)| Scalar::new(format!("{stage}/step/{name}"), step, value);
                     self.steps.extend(all.map(scalar));
                 }
-                Line::Epoch { epoch, loss, losses, validation } => {
+                Event::Epoch { epoch, loss, losses, validation, .. } => {
                     let mut add = |name: &str, value| {
-                        self.epochs.push(Scalar::new(
-                            format!("{stage}/epoch/{name}"),
-                            epoch,
-                            value,
-                        ));
+                        let tag = format!("{stage}/epoch/{name}");
+                        self.epochs.push(Scalar::new(tag, epoch, value));
                     };
                     add("loss", loss);
-                    for OfObjective { objective, loss } in losses {
+                    for ObjectiveLoss { objective, loss } in losses {
                         add(&format!("loss of {objective}"), loss);
                     }
                     if let Some(validation) = validation {
                         add("validation", validation);
                     }
                 }
-                Line::Other => {}
+                Event::Started { .. } | Event::Finished { .. } => {}
             }
         }
-        Ok(())
     }
 }
 
