@@ -7,7 +7,7 @@ use tastemaker::Relevance;
 use tastemaker::core::lists::Columns;
 use tastemaker::core::splits::Part;
 use tastemaker::eval::{Summary, Targets, Value};
-use tastemaker::study::Evaluate;
+use tastemaker::study::{Evaluate, RunFolder};
 
 use crate::{Global, output};
 
@@ -25,10 +25,10 @@ pub(crate) struct Arguments {
     /// Ask for these targets alone
     #[arg(long, value_enum, value_name = "WHICH")]
     targets: Option<Whose>,
-    /// Rank the targets among this many sampled items instead of the whole catalog
+    /// Rank the targets among this many sampled items; 0 for the whole catalog
     #[arg(long, value_name = "N")]
     sampled: Option<usize>,
-    /// Ask for this many users alone, drawn at random
+    /// Ask for this many users alone, drawn at random; 0 for all
     #[arg(long, value_name = "N")]
     users: Option<usize>,
     /// Let items of the history be recommended again
@@ -135,26 +135,34 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// The study's settings, unless any of them is given here.
+/// The settings of the run's study with what is said here instead; `None` where nothing is.
 fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
     let Arguments { sampled, targets, users, allow_seen, .. } = *arguments;
     let changed = sampled.is_some() || targets.is_some() || users.is_some() || allow_seen;
     if arguments.metric.is_empty() && !changed {
         return Ok(None);
     }
-    let mut settings = Evaluate::default();
+    let mut settings = match &arguments.run {
+        Some(run) => RunFolder::open(run)?.study()?.evaluate,
+        None => Evaluate::default(),
+    };
+    // How lists from elsewhere were made, nothing here decides.
+    if arguments.elsewhere.runs.is_some() {
+        (settings.sampled, settings.noise) = (0, 0.0);
+    }
     if !arguments.metric.is_empty() {
         settings.metrics =
             arguments.metric.iter().map(|metric| metric.parse()).collect::<Result<_, _>>()?;
     }
-    settings.sampled = sampled.unwrap_or(0);
+    settings.sampled = sampled.unwrap_or(settings.sampled);
     settings.targets = match targets {
-        None | Some(Whose::All) => Targets::All,
+        None => settings.targets,
+        Some(Whose::All) => Targets::All,
         Some(Whose::Met) => Targets::Met,
         Some(Whose::Unmet) => Targets::Unmet,
     };
-    settings.users = users.unwrap_or(0);
-    settings.allow_seen = allow_seen;
+    settings.users = users.unwrap_or(settings.users);
+    settings.allow_seen |= allow_seen;
     Ok(Some(settings))
 }
 

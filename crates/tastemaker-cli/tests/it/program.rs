@@ -511,6 +511,10 @@ fn the_report_of_a_study_needs_nothing_else() {
     let again = here.json(&["report", "runs/whole/noise", "--out", "noise.html"]);
     assert_eq!(again["arms"], noise["arms"]);
     assert!(here.path("noise.html").exists());
+    // Other metrics are taken as the study takes its own.
+    let run = "runs/whole/noise/lora/seed-1";
+    let other = here.json(&["evaluate", run, "--metric", "mrr@10"]);
+    assert!(other["protocol"].as_str().unwrap().contains("30 % of each history replaced"));
     assert!(here.error(&["report", "runs", "--out", "x.pdf"]).contains("none of .html"));
     assert!(here.error(&["report", "runs"]).contains("no resolved.toml"));
 }
