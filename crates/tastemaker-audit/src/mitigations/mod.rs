@@ -15,7 +15,7 @@ pub use exploration::Exploration;
 pub use exposure_fair::ExposureFair;
 pub use mmr::Mmr;
 pub use popularity_debiased::PopularityDebiased;
-pub use trade_off::{Point, TradeOff};
+pub use trade_off::{Point, TradeOff, at_strengths, mitigated};
 
 /// How many times as long as needed the lists are that are put in another order.
 const LONGER: usize = 10;

@@ -55,21 +55,25 @@ impl TradeOff<'_> {
         strengths: &[f64],
         seeds: &SeedTree,
     ) -> Result<Vec<Point>> {
-        let Some(recommender) = subject.recommender else {
-            let expected = "a recommender, which can be asked for longer lists";
-            return Err(Error::setting("what is mitigated", "lists", expected));
-        };
-        if let Some(strength) = strengths.iter().find(|strength| !(0.0..=1.0).contains(*strength)) {
-            return Err(Error::setting("a strength", strength, "a number from 0 to 1"));
-        }
+        let stronger = at_strengths(mitigations, strengths)?;
+        let mitigated = mitigated(subject, &stronger)?;
+        let changed = mitigated.iter().map(|mitigated| subject.changed(mitigated));
+        let changed: Vec<Subject<'_>> = changed.collect::<Result<_>>()?;
+        self.over(subject, stronger.iter().zip(&changed), seeds)
+    }
+
+    /// The same of a subject that was mitigated before, so that several signs can be measured of the same
+    /// lists.
+    pub fn over<'s, 'a: 's>(
+        &self,
+        subject: &Subject<'_>,
+        changed: impl Iterator<Item = (&'s AnyMitigation, &'s Subject<'a>)>,
+        seeds: &SeedTree,
+    ) -> Result<Vec<Point>> {
         let mut points = vec![self.point("none", 0.0, subject, seeds)?];
-        for mitigation in mitigations {
-            for &strength in strengths {
-                let stronger = mitigation.as_dyn().at(strength);
-                let mitigated = Mitigated::new(recommender, &stronger, &subject.ground);
-                let changed = subject.changed(&mitigated)?;
-                points.push(self.point(mitigation.name(), strength, &changed, seeds)?);
-            }
+        for (mitigation, changed) in changed {
+            let strength = mitigation.as_dyn().strength();
+            points.push(self.point(mitigation.name(), strength, changed, seeds)?);
         }
         mark_pareto(&mut points);
         Ok(points)
@@ -111,6 +115,36 @@ impl TradeOff<'_> {
             pareto: false,
         })
     }
+}
+
+/// Each of `mitigations` at each of `strengths`.
+pub fn at_strengths(
+    mitigations: &[AnyMitigation],
+    strengths: &[f64],
+) -> Result<Vec<AnyMitigation>> {
+    if let Some(strength) = strengths.iter().find(|strength| !(0.0..=1.0).contains(*strength)) {
+        return Err(Error::setting("a strength", strength, "a number from 0 to 1"));
+    }
+    let of = |mitigation: &AnyMitigation| {
+        strengths.iter().map(|&strength| mitigation.as_dyn().at(strength)).collect::<Vec<_>>()
+    };
+    Ok(mitigations.iter().flat_map(of).collect())
+}
+
+/// The recommender of `subject` with each of `mitigations`.
+///
+/// # Errors
+/// If lists were made elsewhere, so that no longer ones can be asked for.
+pub fn mitigated<'a>(
+    subject: &'a Subject<'_>,
+    mitigations: &'a [AnyMitigation],
+) -> Result<Vec<Mitigated<'a>>> {
+    let Some(recommender) = subject.recommender else {
+        let expected = "a recommender, which can be asked for longer lists";
+        return Err(Error::setting("what is mitigated", "lists", expected));
+    };
+    let with = |mitigation| Mitigated::new(recommender, mitigation, &subject.ground);
+    Ok(mitigations.iter().map(with).collect())
 }
 
 fn mark_pareto(points: &mut [Point]) {

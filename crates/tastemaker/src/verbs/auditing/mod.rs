@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tastemaker_audit::harms::{AnyHarm, Disparities, EchoChambers};
-use tastemaker_audit::mitigations::{AnyMitigation, Point, TradeOff};
+use tastemaker_audit::harms::{AnyHarm, EchoChambers};
+use tastemaker_audit::mitigations::{AnyMitigation, Point, TradeOff, at_strengths, mitigated};
 use tastemaker_audit::{Audit, Auditor, Context, Evidence, Levels, Subject, read_record};
 use tastemaker_core::splits::Part;
 use tastemaker_core::{Dataset, SeedTree};
@@ -120,24 +120,36 @@ pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Audited> {
     Ok(Audited { audit, record, trade_offs, cards })
 }
 
-/// What re-ranking brings against the harms that it can lessen.
+/// What re-ranking brings against those of the harms that it can lessen.
 fn tried(subject: &Subject<'_>, options: &AuditOptions, seeds: &SeedTree) -> Result<Vec<Tried>> {
-    let mitigations = AnyMitigation::all(0.0);
-    // Rounds of a loop say nothing of lists as they are.
-    let loopless = AnyHarm::EchoChambers(EchoChambers { rounds: 0, ..EchoChambers::default() });
-    let disparities = AnyHarm::Disparities(Disparities::default());
+    let stronger = at_strengths(&AnyMitigation::all(0.0), &STRENGTHS)?;
+    let mitigated = mitigated(subject, &stronger)?;
+    let changed = mitigated.iter().map(|mitigated| subject.changed(mitigated));
+    let changed: Vec<Subject<'_>> = changed.collect::<tastemaker_core::Result<_>>()?;
     let categories = subject.ground.has_categories(None);
-    let mut signs = vec![(&loopless, "exposure-gini"), (&disparities, "long-tail")];
-    if categories {
-        signs.extend([(&loopless, "diversity"), (&loopless, "miscalibration")]);
-    }
     let accuracy = Ndcg { k: options.k };
     let mut all = Vec::new();
-    for (harm, sign) in signs {
-        let trade_off =
-            TradeOff { accuracy: &accuracy, harm, sign, of: "", resamples: options.resamples };
-        let points = trade_off.points(subject, &mitigations, &STRENGTHS, seeds)?;
-        all.push(Tried { harm: harm.name().to_owned(), sign: sign.to_owned(), points });
+    for harm in &options.harms {
+        let (harm, first, others) = match harm {
+            AnyHarm::EchoChambers(harm) => {
+                // Rounds of a loop say nothing of lists as they are.
+                let loopless = EchoChambers { rounds: 0, ..harm.clone() };
+                let of = harm.attribute.clone().unwrap_or_default();
+                let of_categories = ["diversity", "miscalibration"].map(|sign| (sign, of.clone()));
+                let signs = of_categories.into_iter().filter(|_| categories);
+                (AnyHarm::EchoChambers(loopless), "exposure-gini", signs.collect())
+            }
+            AnyHarm::Disparities(harm) => {
+                (AnyHarm::Disparities(harm.clone()), "long-tail", Vec::new())
+            }
+            _ => continue,
+        };
+        for (sign, of) in [(first, String::new())].into_iter().chain(others) {
+            let (accuracy, resamples) = (&accuracy, options.resamples);
+            let trade_off = TradeOff { accuracy, harm: &harm, sign, of: &of, resamples };
+            let points = trade_off.over(subject, stronger.iter().zip(&changed), seeds)?;
+            all.push(Tried { harm: harm.name().to_owned(), sign: sign.to_owned(), points });
+        }
     }
     Ok(all)
 }
