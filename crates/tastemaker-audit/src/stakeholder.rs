@@ -47,6 +47,16 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// As it is shown, and written in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Limited => "limited",
+            Self::High => "high",
+            Self::Unacceptable => "unacceptable",
+        }
+    }
+
     /// This many levels worse, and no worse than [`Severity::Unacceptable`].
     #[must_use]
     pub fn raised(self, by: usize) -> Self {

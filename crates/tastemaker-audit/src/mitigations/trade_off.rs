@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Error, Result, SeedTree};
-use tastemaker_eval::metrics::{Better, Metric};
+use tastemaker_eval::metrics::Metric;
 use tastemaker_eval::significance::interval;
 
 use super::{AnyMitigation, Mitigated};
@@ -149,10 +149,7 @@ pub fn mitigated<'a>(
 
 fn mark_pareto(points: &mut [Point]) {
     // Larger is better in both.
-    let worth = |point: &Point| {
-        let sign = if point.harm.better == Better::Higher { 1.0 } else { -1.0 };
-        [point.accuracy, sign * point.harm.value]
-    };
+    let worth = |point: &Point| [point.accuracy, point.harm.better.sign() * point.harm.value];
     let worths: Vec<[f64; 2]> = points.iter().map(worth).collect();
     for (point, [accuracy, harm]) in points.iter_mut().zip(&worths) {
         let beats = |other: &[f64; 2]| {

@@ -185,9 +185,9 @@ fn text(audited: &Audited) -> String {
         (None, _) if cell.indicators.is_empty() => "not measured".to_owned(),
         (None, _) => "no threshold".to_owned(),
         (Some(found), Some(suspected)) if suspected > found => {
-            format!("{} ({}?)", report::severity(found), report::severity(suspected))
+            format!("{} ({}?)", found.name(), suspected.name())
         }
-        (Some(found), _) => report::severity(found).to_owned(),
+        (Some(found), _) => found.name().to_owned(),
     };
     let rows = audit.findings.iter().map(|findings| {
         std::iter::once(findings.harm.clone()).chain(findings.cells.iter().map(cell)).collect()
@@ -206,6 +206,6 @@ fn indicator(indicator: &Indicator) -> String {
     let interval = indicator
         .interval
         .map_or(String::new(), |[from, to]| format!(", 95 %: {from:.4} to {to:.4}"));
-    let severity = indicator.severity.map_or("", report::severity);
+    let severity = indicator.severity.map_or("", Severity::name);
     format!("{severity}: {}{of} {:.4}{interval}", indicator.name, indicator.value)
 }

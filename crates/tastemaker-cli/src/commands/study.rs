@@ -111,7 +111,7 @@ fn plan(studies: &[Study], arguments: &Arguments, global: &Global) -> anyhow::Re
     }
     output::write_all(global.format, &plans, |plans| {
         let tables: Vec<String> = plans.iter().map(planned).collect();
-        let seconds: f64 = plans.iter().filter_map(Plan::seconds).sum();
+        let seconds: f64 = plans.iter().map(Plan::seconds).sum();
         let threads = rayon::current_num_threads();
         format!(
             "{}\n\nAbout {} at most, one run after the other with {threads} threads each; early stopping makes \
@@ -142,7 +142,7 @@ fn planned(plan: &Plan) -> String {
             arm.trials.to_string(),
             arm.runs_left.to_string(),
             if stages.is_empty() { "–".to_owned() } else { stages.join(", ") },
-            arm.seconds.map_or("–".to_owned(), |seconds| format!("{how}{}", time(seconds))),
+            format!("{how}{}", time(arm.seconds)),
         ]
     };
     output::table(&headings.map(str::to_owned), 2, plan.arms.iter().map(row).collect())

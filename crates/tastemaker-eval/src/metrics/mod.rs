@@ -58,6 +58,16 @@ pub enum Better {
     Lower,
 }
 
+impl Better {
+    /// What to multiply values with so that the larger one is better.
+    pub fn sign(self) -> f64 {
+        match self {
+            Self::Higher => 1.0,
+            Self::Lower => -1.0,
+        }
+    }
+}
+
 /// A number from ranked lists and what they should have held.
 ///
 /// Targets are relevant or not (binary relevance), and there is at least one.

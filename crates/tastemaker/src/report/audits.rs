@@ -5,8 +5,8 @@ use tastemaker_audit::harms::Governance;
 use tastemaker_audit::{Indicator, Severity, Stakeholder};
 
 use super::charts::{self, Chart};
-use super::pages::render;
-use crate::{Audited, Error, Result};
+use super::pages::{data, render};
+use crate::{Audited, Result};
 
 /// What an audit cannot see, whatever it finds.
 const BLIND: [&str; 7] = [
@@ -68,16 +68,6 @@ struct Question<'a> {
     asks: String,
 }
 
-/// A severity in a word.
-pub fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Minimal => "minimal",
-        Severity::Limited => "limited",
-        Severity::High => "high",
-        Severity::Unacceptable => "unacceptable",
-    }
-}
-
 /// One HTML file that opens without a network and without scripts.
 pub fn audit_html(audited: &[Audited]) -> Result<String> {
     let shown: Vec<Shown<'_>> = audited.iter().map(shown).collect();
@@ -92,20 +82,16 @@ pub fn audit_markdown(audited: &[Audited]) -> Result<String> {
 
 /// All of it as data.
 pub fn audit_json(audited: &[Audited]) -> Result<String> {
-    let text = match audited {
-        [audited] => serde_json::to_string_pretty(audited),
-        audited => serde_json::to_string_pretty(audited),
-    };
-    text.map(|text| text + "\n").map_err(|error| Error::Serialise(error.to_string()))
+    data(audited)
 }
 
 fn shown(audited: &Audited) -> Shown<'_> {
     let row = |findings: &'_ tastemaker_audit::Findings| {
         let word = |cell: &tastemaker_audit::Cell| {
             let none = if cell.indicators.is_empty() { "not measured" } else { "no threshold" };
-            let found = cell.severity.map_or(none, severity);
+            let found = cell.severity.map_or(none, Severity::name);
             let suspected = cell.suspected.filter(|suspected| Some(*suspected) > cell.severity);
-            Word { found, suspected: suspected.map_or("", severity) }
+            Word { found, suspected: suspected.map_or("", Severity::name) }
         };
         findings.cells.iter().map(word).collect()
     };
@@ -129,7 +115,7 @@ fn shown(audited: &Audited) -> Shown<'_> {
 
 fn worst(findings: &tastemaker_audit::Findings) -> &'static str {
     let worst = findings.cells.iter().filter_map(|cell| cell.severity).max();
-    worst.map_or("not measured", severity)
+    worst.map_or("not measured", Severity::name)
 }
 
 /// The first indicator of this name.

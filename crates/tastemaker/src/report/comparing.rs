@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::Serialize;
 use tastemaker_core::SeedTree;
-use tastemaker_eval::metrics::{AnyMetric, Better};
+use tastemaker_eval::metrics::AnyMetric;
 use tastemaker_eval::significance::{Comparison, benjamini_hochberg, holm};
 
 use super::{ArmReport, Report};
@@ -117,7 +117,7 @@ pub(super) fn families(study: &Study, report: &Report, averages: &[Averages]) ->
     let Some(first) = report.arms.first().filter(|_| report.arms.len() > 1) else { return vec![] };
     let metrics = first.validation.iter().zip(&study.evaluate.metrics).enumerate();
     let family = |(i, (cell, metric)): (usize, (&super::Cell, &AnyMetric))| {
-        let sign = if metric.as_dyn().better() == Better::Higher { 1.0 } else { -1.0 };
+        let sign = metric.as_dyn().better().sign();
         let good = |arm: usize| {
             report.arms[arm].validation.get(i).map_or(f64::NEG_INFINITY, |cell| sign * cell.mean)
         };

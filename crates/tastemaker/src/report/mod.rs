@@ -22,7 +22,7 @@ mod curves;
 mod groups;
 mod pages;
 
-pub use audits::{audit_html, audit_json, audit_markdown, severity};
+pub use audits::{audit_html, audit_json, audit_markdown};
 pub(crate) use cards::cards;
 pub use cards::{Card, Field, open_fields};
 pub use comparing::{CLASSES, Compared, Family};

@@ -22,8 +22,6 @@ struct Shown<'a> {
     main: &'a str,
     /// For each arm the cells of its row: value, and mark of its difference from the best.
     rows: Vec<Vec<ShownCell>>,
-    /// For each row of costs the arm's name and numbers.
-    costs: Vec<ShownCosts>,
     means: Option<Chart>,
     against: Vec<Chart>,
     learning: Vec<Chart>,
@@ -43,13 +41,6 @@ struct ShownCell {
     /// `lower`, `higher` or `alike`: where p, corrected by Holm, is below .05 and where not; nothing of
     /// the arm that the others are compared with and where nothing was compared.
     mark: &'static str,
-}
-
-/// A row of the table of costs.
-#[derive(Serialize)]
-struct ShownCosts {
-    arm: String,
-    costs: Option<super::Costs>,
 }
 
 /// One HTML file that opens without a network and without scripts.
@@ -72,9 +63,14 @@ pub fn latex(reports: &[Report]) -> Result<String> {
 
 /// All of it as data.
 pub fn json(reports: &[Report]) -> Result<String> {
-    let text = match reports {
-        [report] => serde_json::to_string_pretty(report),
-        reports => serde_json::to_string_pretty(reports),
+    data(reports)
+}
+
+/// All of `values` as JSON; one stands by itself.
+pub(super) fn data<T: Serialize>(values: &[T]) -> Result<String> {
+    let text = match values {
+        [value] => serde_json::to_string_pretty(value),
+        values => serde_json::to_string_pretty(values),
     };
     text.map(|text| text + "\n").map_err(|error| Error::Serialise(error.to_string()))
 }
@@ -107,9 +103,9 @@ pub(super) fn render(
     let energy = format!(
         "by {WATTS_A_CORE} W a second of a processor and {WATTS_A_GIBIBYTE} W a GiB of the most memory, not measured"
     );
-    let style = include_str!("pages/style.html");
+    let head = include_str!("pages/head.html");
     let values =
-        context! { style, shown => Value::from(Serde(shown)), data => encoded(data), energy };
+        context! { head, shown => Value::from(Serde(shown)), data => encoded(data), energy };
     let template = environment.get_template(name).map_err(failed)?;
     template.render(values).map_err(failed)
 }
@@ -119,12 +115,10 @@ fn shown(report: &Report) -> Shown<'_> {
     let learning = report.arms.iter().filter_map(charts::learning).collect();
     let family = report.comparisons.iter().find(|family| family.metric == main);
     let arms = family.map(|family| &family.arms[..]).unwrap_or_default();
-    let costs = |arm: &ArmReport| ShownCosts { arm: arm.arm.clone(), costs: arm.costs };
     Shown {
         report,
         main,
         rows: rows(report),
-        costs: report.arms.iter().map(costs).collect(),
         means: charts::means(report, main),
         against: against(report),
         learning,

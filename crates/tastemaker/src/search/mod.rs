@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::artifact::{lock, sha256, write_atomically};
 use tastemaker_core::splits::Part;
@@ -108,16 +109,12 @@ fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 
 impl Searcher<'_> {
     fn run(&self) -> Result<Searched> {
-        let of_another = |path: PathBuf| {
-            let problem = "it is the search of another study; give the study another name or delete the folder";
-            Err(Error::Run { path, problem: problem.to_owned() })
-        };
         if let Some(searched) = read(&self.folder)? {
-            return if searched.hash == self.hash {
-                Ok(searched)
-            } else {
-                of_another(self.folder.clone())
-            };
+            if searched.hash == self.hash {
+                return Ok(searched);
+            }
+            let problem = "it is the search of another study; give the study another name or delete the folder";
+            return Err(Error::Run { path: self.folder.clone(), problem: problem.to_owned() });
         }
         let trials = match self.search.strategy {
             Strategy::Random {} => self.one_by_one(usize::MAX)?,
@@ -138,10 +135,7 @@ impl Searcher<'_> {
 
     /// Larger is better.
     fn goodness(&self, trial: &Trial) -> f64 {
-        match self.search.metric.as_dyn().better() {
-            Better::Higher => trial.validation,
-            Better::Lower => -trial.validation,
-        }
+        self.search.metric.as_dyn().better().sign() * trial.validation
     }
 
     /// The worst value that the metric can have, or next to it.
@@ -153,10 +147,15 @@ impl Searcher<'_> {
         }
     }
 
+    /// What draws the settings of trial `i`.
+    fn rng(&self, i: usize) -> ChaCha8Rng {
+        let seeds = self.context.seeds.child("search").child(&self.arm.name);
+        seeds.child(&format!("trial {i}")).rng()
+    }
+
     /// Where in the space trial `i` is that is drawn at random: a share for each setting.
     fn drawn(&self, i: usize) -> Vec<f64> {
-        let seeds = self.context.seeds.child("search").child(&self.arm.name);
-        let mut rng = seeds.child(&format!("trial {i}")).rng();
+        let mut rng = self.rng(i);
         self.arm.space.keys().map(|_| rng.random()).collect()
     }
 
@@ -180,8 +179,7 @@ impl Searcher<'_> {
 
     /// Where the trials so far make the next one likely to be good.
     fn suggested(&self, i: usize, points: &[Vec<f64>], trials: &[Trial]) -> Vec<f64> {
-        let seeds = self.context.seeds.child("search").child(&self.arm.name);
-        let mut rng = seeds.child(&format!("trial {i}")).rng();
+        let mut rng = self.rng(i);
         let of_setting = |(j, space): (usize, &crate::study::Space)| {
             // The first trial is the arm as it was written and has no place in the space.
             let tried = points.iter().zip(&trials[1..]);
@@ -228,11 +226,8 @@ impl Searcher<'_> {
 
     /// The keys by which the arm says its epochs, and how many.
     fn epochs(&self) -> Option<(&'static str, usize)> {
-        let written = toml::Value::try_from(&self.arm.recommender).ok()?;
-        let settings = written.get(self.arm.recommender.name())?;
         EPOCHS.into_iter().find_map(|keys| {
-            let value = keys.split('.').try_fold(settings, |value, key| value.get(key))?;
-            Some((keys, usize::try_from(value.as_integer()?).ok()?))
+            Some((keys, usize::try_from(self.arm.setting(keys)?.as_integer()?).ok()?))
         })
     }
 
@@ -257,24 +252,11 @@ impl Searcher<'_> {
         }
         let folder = self.folder.join(format!("trial-{i:03}"));
         // Each setting by itself was looked at; two can still not fit together, as widths and heads.
-        let arm = match self.arm.with(all) {
-            Ok(arm) => arm,
-            Err(error) => {
-                let problem = Some(error.to_string());
-                let trial = Trial { settings, epochs, validation: self.worst(), problem };
-                write_json(&path, &(&self.hash, &trial))?;
-                (self.told)(&trial);
-                return Ok(trial);
-            }
+        let (validation, problem) = match self.arm.with(all) {
+            Ok(arm) => (self.learn(&arm, &folder)?, None),
+            Err(error) => (self.worst(), Some(error.to_string())),
         };
-        let context = FitContext { checkpoints: Some(&folder), ..self.context };
-        let recommender = arm.recommender.as_dyn().fit(&context)?;
-        let metrics = vec![self.search.metric.clone()];
-        let evaluator = Evaluate { metrics, ..self.study.evaluate.clone() }.evaluator()?;
-        let (data, split, seeds) = (context.data, context.split, &context.seeds);
-        let evaluation = evaluator.evaluate(&*recommender, data, split, Part::Validation, seeds)?;
-        let validation = evaluation.summary.metrics[0].mean;
-        let trial = Trial { settings, epochs, validation, problem: None };
+        let trial = Trial { settings, epochs, validation, problem };
         write_json(&path, &(&self.hash, &trial))?;
         // Only an interrupted trial needs its folder.
         if folder.exists() {
@@ -283,5 +265,16 @@ impl Searcher<'_> {
         }
         (self.told)(&trial);
         Ok(trial)
+    }
+
+    /// Learns in `folder`; says the metric over the validation targets.
+    fn learn(&self, arm: &Arm, folder: &Path) -> Result<f64> {
+        let context = FitContext { checkpoints: Some(folder), ..self.context };
+        let recommender = arm.recommender.as_dyn().fit(&context)?;
+        let metrics = vec![self.search.metric.clone()];
+        let evaluator = Evaluate { metrics, ..self.study.evaluate.clone() }.evaluator()?;
+        let (data, split, seeds) = (context.data, context.split, &context.seeds);
+        let evaluation = evaluator.evaluate(&*recommender, data, split, Part::Validation, seeds)?;
+        Ok(evaluation.summary.metrics[0].mean)
     }
 }

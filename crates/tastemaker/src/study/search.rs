@@ -84,10 +84,8 @@ impl Search {
     /// What about it cannot be used.
     pub(super) fn problem(&self) -> Option<Error> {
         let too_few = |name: &str, found: usize, least: usize| {
-            let (name, found) = (name.to_owned(), found.to_string());
-            let expected = format!("{least} or more");
-            (found.parse::<usize>().is_ok_and(|found| found < least))
-                .then(|| CoreError::Setting { name, found, expected }.into())
+            let error = || CoreError::setting(name, found, format!("{least} or more"));
+            (found < least).then(|| error().into())
         };
         too_few("search.trials", self.trials, 1).or_else(|| match self.strategy {
             Strategy::Random {} => None,
@@ -158,6 +156,13 @@ impl Space {
 }
 
 impl Arm {
+    /// The setting of its recommender with these keys, such as `training.epochs`, if there is one.
+    pub(crate) fn setting(&self, keys: &str) -> Option<toml::Value> {
+        let written = toml::Value::try_from(&self.recommender).ok()?;
+        let settings = written.get(self.recommender.name())?;
+        keys.split('.').try_fold(settings, |value, key| value.get(key)).cloned()
+    }
+
     /// The arm with these settings of its recommender, each by its keys, such as `training.epochs`; it
     /// has no space any more.
     ///

@@ -11,7 +11,7 @@ use super::training::{read, suits};
 use crate::Result;
 use crate::paradigms::PRETRAINING;
 use crate::recommenders::{FitContext, Others};
-use crate::study::{Arm, Evaluate, RunFolder, Study};
+use crate::study::{Arm, EPOCHS, Evaluate, RunFolder, Study};
 use crate::train::{Event, Meter, Observer};
 
 /// Users of whom a little is learnt to see how long it takes.
@@ -20,9 +20,8 @@ const TRIED_USERS: usize = 256;
 /// Users who are asked about, likewise.
 const ASKED_USERS: usize = 32;
 
-/// Where a recommender's settings say how many epochs there are.
-const EPOCHS: [&str; 3] =
-    ["training.epochs", "tuning.training.epochs", "pretraining.training.epochs"];
+/// Where a recommender's settings say how many epochs its pre-training has.
+const PRETRAINING_EPOCHS: &str = "pretraining.training.epochs";
 
 /// What running a study would take.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,8 +48,8 @@ pub struct PlannedArm {
     /// Trials before the first run, 0 where nothing is searched for.
     pub trials: usize,
     /// Seconds of a run: those of the runs that have ended, or else at most as many as a part of the users
-    /// and one epoch make likely; `None` where no clock was given.
-    pub seconds: Option<f64>,
+    /// and one epoch make likely.
+    pub seconds: f64,
     /// Whether runs have ended from which that is known.
     pub is_measured: bool,
 }
@@ -66,10 +65,9 @@ pub struct PlannedStage {
 }
 
 impl Plan {
-    /// Seconds of everything that is left, one run after the other, at most; `None` where no clock was
-    /// given.
-    pub fn seconds(&self) -> Option<f64> {
-        let of = |arm: &PlannedArm| Some(arm.seconds? * (arm.runs_left + arm.trials) as f64);
+    /// Seconds of everything that is left, one run after the other, at most.
+    pub fn seconds(&self) -> f64 {
+        let of = |arm: &PlannedArm| arm.seconds * (arm.runs_left + arm.trials) as f64;
         self.arms.iter().map(of).sum()
     }
 }
@@ -117,7 +115,7 @@ fn planned(
     }
     let is_measured = ended > 0;
     let seconds: f64 = if is_measured {
-        seconds.iter().sum::<f64>() / f64::from(u32::try_from(ended).unwrap_or(u32::MAX))
+        seconds.iter().sum::<f64>() / ended as f64
     } else {
         let tried;
         (tried, stages) = try_out(study, arm, given, tools)?;
@@ -130,7 +128,7 @@ fn planned(
         stages,
         runs_left: study.study.seeds.len() - ended,
         trials: searches.map_or(0, |search| search.trials),
-        seconds: Some(seconds),
+        seconds,
         is_measured,
     })
 }
@@ -143,11 +141,8 @@ fn try_out(
     (data, split): (&Dataset, &SplitSets),
     (meter, shared): (&dyn Meter, &Path),
 ) -> Result<(f64, Vec<PlannedStage>)> {
-    let written = toml::Value::try_from(&arm.recommender).ok();
-    let settings = written.as_ref().and_then(|written| written.get(arm.recommender.name()));
-    let says =
-        |keys: &str| keys.split('.').try_fold(settings?, |value, key| value.get(key))?.as_integer();
-    let short = EPOCHS.into_iter().filter(|keys| says(keys).is_some());
+    let says = |keys: &str| arm.setting(keys)?.as_integer();
+    let short = EPOCHS.into_iter().chain([PRETRAINING_EPOCHS]).filter(|keys| says(keys).is_some());
     let short = arm.with(short.map(|keys| (keys, toml::Value::Integer(1))))?;
     let (few, part) = few(data, split);
     let listener = Listener { meter, stages: Mutex::default() };
@@ -169,7 +164,7 @@ fn try_out(
     let stages = listener.stages.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = |stage: &Tried| {
         let before = stage.planned.stage.as_deref() == Some(PRETRAINING);
-        let keys: &[&str] = if before { &EPOCHS[2..] } else { &EPOCHS[..2] };
+        let keys: &[&str] = if before { &[PRETRAINING_EPOCHS] } else { &EPOCHS };
         let epochs = keys.iter().copied().find_map(says).unwrap_or(1);
         // What is learnt elsewhere is not cut to a few users.
         let whole = stage.interactions > part.tried;

@@ -10,7 +10,6 @@ use super::super::Run;
 use crate::Result;
 use crate::hygiene::{Subject, inspect};
 use crate::recommenders::MODEL_FILE;
-use crate::report::severity;
 use crate::study::{RunFolder, RunResult};
 use crate::train::StageCost;
 
@@ -147,7 +146,7 @@ fn by_group(audit: &Audit) -> String {
 fn severities(audit: &Audit) -> String {
     let worst = |findings: &tastemaker_audit::Findings| {
         let worst: Option<Severity> = findings.cells.iter().filter_map(|cell| cell.severity).max();
-        format!("{}: {}", findings.harm, worst.map_or("not measured", severity))
+        format!("{}: {}", findings.harm, worst.map_or("not measured", Severity::name))
     };
     audit.findings.iter().map(worst).collect::<Vec<String>>().join(", ")
 }
