@@ -3,10 +3,12 @@
 //! Read in this order: [`ids`] → [`interactions`] → [`catalog`] and [`people`] → [`dataset`] →
 //! [`sources`] (how a data set comes in) → [`prepare`] (cleaned, mapped and saved) →
 //! [`splits`] (train, validation, test) → [`query`], [`ranked`] and [`recommender`]
-//! (what everything that recommends answers) → [`lists`] (the same of other tools).
+//! (what everything that recommends answers) → [`lists`] (the same of other tools) and [`answers`]
+//! (what else they foretold or wrote).
 //!
 //! This crate does not know the tensor library.
 
+pub mod answers;
 pub mod artifact;
 pub mod catalog;
 pub mod dataset;

@@ -1,5 +1,7 @@
 //! One pass over ranked lists.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tastemaker_core::splits::{EvalCase, Part, SplitSets};
 use tastemaker_core::{
@@ -9,7 +11,7 @@ use tastemaker_core::{
 
 use crate::metrics::{AnyMetric, Need};
 use crate::sums::{Block, Sums, USERS_A_BLOCK};
-use crate::{About, Ground, sampled};
+use crate::{About, Embedded, Ground, sampled};
 
 /// Among which items the targets are ranked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,7 @@ pub struct Evaluator {
     allow_seen: bool,
     users: usize,
     noise: f64,
+    embedded: Vec<Arc<Embedded>>,
 }
 
 /// Metrics, and every user's values.
@@ -158,6 +161,7 @@ impl Evaluator {
             allow_seen: false,
             users: 0,
             noise: 0.0,
+            embedded: vec![],
         })
     }
 
@@ -192,6 +196,12 @@ impl Evaluator {
         Self { noise, ..self }
     }
 
+    /// Knows these embeddings of the items, for metrics that look at them.
+    #[must_use]
+    pub fn embedded(self, embedded: Vec<Arc<Embedded>>) -> Self {
+        Self { embedded, ..self }
+    }
+
     /// Asks `recommender` for every user with targets in `part`, or for those that are drawn. Ties,
     /// samples and the draw follow from `seeds`.
     pub fn evaluate(
@@ -207,7 +217,7 @@ impl Evaluator {
         let most_targets = split.iter_cases(data, part).map(|case| case.targets.len()).max();
         let depth = |metric: &AnyMetric| metric.as_dyn().depth(most_targets.unwrap_or(1));
         let n = self.metrics.iter().map(depth).max().unwrap_or(1);
-        let (n, ground) = (n.min(data.n_items()), self.ground(data, split));
+        let (n, ground) = (n.min(data.n_items()), self.ground(data, split)?);
         let options = RankOptions { n, allow_seen: self.allow_seen, ties: &ties };
         let mut sums = Sums::new(&self.metrics, data.n_items());
         for block in cases.chunks(USERS_A_BLOCK) {
@@ -319,9 +329,20 @@ impl Evaluator {
     }
 
     /// What the metrics must know of items.
-    fn ground(&self, data: &Dataset, split: &SplitSets) -> Ground {
+    fn ground(&self, data: &Dataset, split: &SplitSets) -> Result<Ground> {
         let knows = self.metrics.iter().any(|metric| metric.as_dyn().needs() != Need::Nothing);
-        if knows { Ground::new(data, split) } else { Ground::default() }
+        let ground = if knows { Ground::new(data, split) } else { Ground::default() };
+        let ground = ground.embedded(self.embedded.clone());
+        for metric in &self.metrics {
+            let metric = metric.as_dyn();
+            if let Need::Embeddings(model) = metric.needs()
+                && ground.embeddings(model).is_none()
+            {
+                let expected = "embeddings of the items, which nobody has handed in";
+                return Err(Error::setting("a metric", metric.label(), expected));
+            }
+        }
+        Ok(ground)
     }
 
     fn label(&self, metric: &AnyMetric) -> String {

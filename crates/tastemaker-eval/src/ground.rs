@@ -1,6 +1,8 @@
 //! What metrics may know beside a list and its targets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tastemaker_core::catalog::Column;
 use tastemaker_core::splits::SplitSets;
@@ -20,10 +22,29 @@ pub struct Ground {
     before: Vec<f64>,
     /// For each attribute with categories those of each item, ascending; numbers ascend with attributes.
     categories: Vec<(String, Vec<Vec<u32>>)>,
+    embedded: Vec<Arc<Embedded>>,
     /// Whether there is a training part to know of.
     trained: bool,
     /// Whether its items are all that could be recommended.
     whole: bool,
+}
+
+/// An embedding of each item of a catalog.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    /// What they were made by, as metrics name it.
+    pub model: PathBuf,
+    /// Width of an embedding.
+    pub width: usize,
+    /// [items, width].
+    pub values: Vec<f32>,
+}
+
+impl Embedded {
+    /// The embedding of `item`.
+    pub fn of(&self, item: ItemId) -> &[f32] {
+        &self.values[item.index() * self.width..][..self.width]
+    }
 }
 
 /// What is known of one user's list.
@@ -79,7 +100,23 @@ impl Ground {
             }
             sum += f64::from(popularity[alike[0]]) * alike.len() as f64;
         }
-        Self { n_users, popularity, ranks, before, categories: vec![], trained: true, whole: true }
+        let (categories, embedded) = (vec![], vec![]);
+        Self {
+            n_users,
+            popularity,
+            ranks,
+            before,
+            categories,
+            embedded,
+            trained: true,
+            whole: true,
+        }
+    }
+
+    /// The same, where embeddings of the items are known too.
+    #[must_use]
+    pub fn embedded(self, embedded: Vec<Arc<Embedded>>) -> Self {
+        Self { embedded, ..self }
     }
 
     /// What is known where there are lists and targets and nothing else, which name `n_items`; whether
@@ -98,6 +135,9 @@ impl Ground {
         let reason = match of.needs() {
             Need::Categories(_) if self.categories.is_empty() => "no categories of items are known",
             Need::Popularity if !self.trained => "how often items were met before is not known",
+            Need::Embeddings(model) if self.embeddings(model).is_none() => {
+                "the texts of items are not known"
+            }
             _ if of_catalog && !self.whole => "how many items the catalog has is not known",
             _ => return None,
         };
@@ -156,6 +196,11 @@ impl Ground {
             *share /= total;
         }
         shares
+    }
+
+    /// The embeddings of the items that `model` made, if they are known.
+    pub fn embeddings(&self, model: &Path) -> Option<&Embedded> {
+        self.embedded.iter().find(|embedded| embedded.model == model).map(|embedded| &**embedded)
     }
 
     /// Whether anything is known of categories, of one attribute or of any.

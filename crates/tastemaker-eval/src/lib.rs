@@ -14,5 +14,5 @@ pub mod similarity;
 mod sums;
 
 pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};
-pub use ground::{About, Ground};
+pub use ground::{About, Embedded, Ground};
 pub use sums::USERS_A_BLOCK;

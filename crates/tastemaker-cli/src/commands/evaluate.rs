@@ -1,4 +1,4 @@
-//! `tastemaker evaluate`: a run again, by other metrics or another protocol, or lists of other tools.
+//! `tastemaker evaluate`: a run again, by other metrics or another protocol, or what other tools made.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,12 +9,13 @@ use tastemaker::core::splits::Part;
 use tastemaker::eval::{Summary, Targets, Value};
 use tastemaker::study::{Evaluate, RunFolder};
 
+use super::answers::{self, Answers};
 use crate::{Global, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The folder of a run
-    #[arg(required_unless_present = "qrels")]
+    #[arg(required_unless_present_any = ["qrels", "ratings", "clicks", "texts"])]
     run: Option<PathBuf>,
     /// Which targets to foretell
     #[arg(long, value_enum, default_value_t, value_name = "PART")]
@@ -36,6 +37,8 @@ pub(crate) struct Arguments {
     allow_seen: bool,
     #[command(flatten)]
     elsewhere: Elsewhere,
+    #[command(flatten)]
+    answers: Answers,
 }
 
 /// Lists of other tools.
@@ -117,7 +120,11 @@ enum Whose {
 /// Evaluates and prints the metrics.
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
     let (part, settings) = (arguments.part.part(), settings(arguments)?);
-    let Arguments { run, elsewhere, .. } = arguments;
+    let Arguments { run, elsewhere, answers, .. } = arguments;
+    if let Some(measured) = answers.measured()? {
+        output::write(global.format, &measured, answers::text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let Elsewhere { runs, qrels, items, .. } = elsewhere;
     let relevance = match (run, qrels) {
         (Some(run), _) => Relevance::Run(run, part),

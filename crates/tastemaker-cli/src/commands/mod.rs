@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::Global;
 
+mod answers;
 mod audit;
 mod data;
 mod describe;

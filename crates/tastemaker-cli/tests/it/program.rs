@@ -175,6 +175,76 @@ fn lists_that_are_written_and_read_again_give_the_metrics_of_their_run() {
     );
 }
 
+/// Whether the program says the metrics of the golden values.
+fn says(found: &Value, golden: &Value, names: &[(&str, &str)]) {
+    for (metric, name) in names {
+        let metrics = found["metrics"].as_array().unwrap();
+        let value = metrics.iter().find(|value| value["metric"] == *metric).unwrap();
+        let (value, expected) = (value["value"].as_f64().unwrap(), golden[name].as_f64().unwrap());
+        assert!((value - expected).abs() < 1e-6 * expected.abs().max(1.0), "{metric}: {value}");
+    }
+}
+
+#[test]
+fn ratings_clicks_and_texts_of_other_tools_are_measured_as_by_the_reference_libraries() {
+    let here = Here::new();
+    let golden: Value = serde_json::from_str(include_str!(
+        "../../../tastemaker-eval/tests/golden/predictions.json"
+    ))
+    .unwrap();
+    let (ratings, clicks) = (&golden["ratings"][1], &golden["clicks"][0]);
+    let rows = |pairs: &Value| -> String {
+        let row = |pair: &Value| format!("{},{}\n", pair[0], pair[1]);
+        pairs.as_array().unwrap().iter().map(row).collect()
+    };
+    fs_err::write(here.path("a.csv"), format!("est,r_ui\n{}", rows(&ratings["pairs"]))).unwrap();
+    let found = here.json(&["evaluate", "--ratings", "a.csv"]);
+    says(&found, ratings, &[("RMSE", "rmse"), ("MAE", "mae")]);
+    let text = rows(&clicks["pairs"]).replace("true", "1").replace("false", "0");
+    fs_err::write(here.path("a.csv"), format!("score,click\n{text}")).unwrap();
+    let found = here.json(&["evaluate", "--clicks", "a.csv"]);
+    says(&found, clicks, &[("AUC", "auc"), ("log-loss", "log-loss")]);
+    assert!(found["protocol"].as_str().unwrap().contains("no column says what was asked"));
+
+    // Groups need not come one after the other.
+    let mut lines = String::from("impression_id\tscore\tclick\n");
+    let groups = golden["groups"].as_array().unwrap();
+    for place in 0..100 {
+        for (name, group) in groups.iter().enumerate() {
+            let Some(click) = group.get(place) else { continue };
+            let label = u8::from(click[1].as_bool().unwrap());
+            lines.push_str(&format!("{name}\t{}\t{label}\n", click[0]));
+        }
+    }
+    fs_err::write(here.path("a.tsv"), lines).unwrap();
+    let found = here.json(&["evaluate", "--clicks", "a.tsv"]);
+    let of_groups = [
+        ("AUC of groups", "auc"),
+        ("AUC of groups, by clicks (GAUC)", "auc-by-clicks"),
+        ("MRR of groups", "mrr"),
+        ("NDCG@5 of groups", "ndcg-5"),
+    ];
+    says(&found, &golden["grouped"], &of_groups);
+
+    let golden: Value =
+        serde_json::from_str(include_str!("../../../tastemaker-eval/tests/golden/generation.json"))
+            .unwrap();
+    let set = &golden["sets"][0];
+    let line = |(pair, feature): (&Value, &Value)| {
+        serde_json::json!({ "generated": pair[0], "reference": pair[1], "feature": feature })
+            .to_string()
+    };
+    let (pairs, features) = (set["pairs"].as_array(), set["features"]["wanted"].as_array());
+    let lines: Vec<String> = pairs.unwrap().iter().zip(features.unwrap()).map(line).collect();
+    fs_err::write(here.path("a.jsonl"), lines.join("\n")).unwrap();
+    let found = here.json(&["evaluate", "--texts", "a.jsonl"]);
+    let names = [("BLEU", "bleu"), ("ROUGE-1", "rouge-1"), ("METEOR", "meteor"), ("chrF", "chrf")];
+    says(&found, set, &names);
+    says(&found, &set["features"], &[("FMR", "matching")]);
+    let both = here.error(&["evaluate", "--texts", "a.jsonl", "--ratings", "a.csv"]);
+    assert!(both.contains("cannot be used with"), "{both}");
+}
+
 #[test]
 fn losses_and_metrics_are_told_to_tensorboard_and_mlflow() {
     let here = Here::new();

@@ -104,6 +104,33 @@ pub(crate) const SCORE: Role =
 pub(crate) const RELEVANCE: Role =
     Role { key: "relevance", names: &["relevance", "rel", "relevant", "qrel", "gain", "label"] };
 
+/// What a tool foretold: a rating, a probability, a score.
+pub(crate) const FORETOLD: Role = Role {
+    key: "prediction",
+    names: &["prediction", "predicted", "pred", "probability", "prob", "score", "estimate", "est"],
+};
+/// The rating that was given.
+pub(crate) const RATED: Role =
+    Role { key: "truth", names: &["truth", "rating", "rui", "label", "actual", "target", "stars"] };
+/// Whether there was a click.
+pub(crate) const CLICK: Role =
+    Role { key: "truth", names: &["truth", "click", "clicked", "label", "actual", "target"] };
+/// What was asked about together.
+pub(crate) const IMPRESSION: Role = Role {
+    key: "group",
+    names: &["group", "groupid", "impressionid", "impression", "requestid", "sessionid", "session"],
+};
+/// A text that a tool wrote.
+pub(crate) const WRITTEN: Role = Role {
+    key: "prediction",
+    names: &["generated", "prediction", "predicted", "hypothesis", "output", "answer", "text"],
+};
+/// The right text.
+pub(crate) const REFERENCE: Role =
+    Role { key: "truth", names: &["reference", "truth", "target", "label", "gold", "actual"] };
+/// What a text should speak of.
+pub(crate) const FEATURE: Role = Role { key: "feature", names: &["feature", "aspect"] };
+
 impl Role {
     /// The place of the column that is named, or else of the first one with a usual name; none
     /// where "" is named.

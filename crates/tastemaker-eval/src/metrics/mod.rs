@@ -1,5 +1,6 @@
 //! A number from ranked lists.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ mod precision;
 mod r_precision;
 mod recall;
 mod serendipity;
+mod text_diversity;
 
 pub use auc::Auc;
 pub use average_popularity::AveragePopularity;
@@ -47,6 +49,7 @@ pub use precision::Precision;
 pub use r_precision::RPrecision;
 pub use recall::Recall;
 pub use serendipity::Serendipity;
+pub use text_diversity::TextDiversity;
 
 /// Which of two values is the better one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +138,8 @@ pub enum Need<'a> {
     Popularity,
     /// Their categories, of this attribute or of all.
     Categories(Option<&'a str>),
+    /// Embeddings of their texts by the sentence encoder in this folder.
+    Embeddings(&'a Path),
 }
 
 registry! {
@@ -178,6 +183,8 @@ registry! {
         "recall" => Recall(Recall),
         /// Targets that popularity would not have found.
         "serendipity" => Serendipity(Serendipity),
+        /// How different the items of a list are by embeddings of their texts (ILD).
+        "text-diversity" => TextDiversity(TextDiversity),
     }
 }
 
@@ -256,6 +263,7 @@ impl FromStr for AnyMetric {
             "precision" => Ok(Self::Precision(Precision { k })),
             "recall" => Ok(Self::Recall(Recall { k })),
             "serendipity" => Ok(Self::Serendipity(Serendipity { k })),
+            "text-diversity" => Ok(Self::TextDiversity(TextDiversity::of(k))),
             _ => {
                 let names = || Self::ENTRIES.iter().map(|entry| entry.name);
                 let known: Vec<&str> = names().collect();

@@ -1,7 +1,13 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
+use tastemaker_core::splits::EvalCase;
+use tastemaker_core::{ItemId, RankedList, UserId};
+use tastemaker_eval::metrics::{AnyMetric, TextDiversity};
 use tastemaker_eval::similarity::{
     Embeddings, TokenSimilarity, list_diversity, text_similarity, token_similarity,
 };
+use tastemaker_eval::{Embedded, Evaluator, Ground};
 
 type Rows = Vec<Vec<f32>>;
 
@@ -54,6 +60,34 @@ fn what_is_not_there_is_near_nothing() {
     // Items that are alike, and those that are opposite.
     near("alike", list_diversity(&[token, token, &[2.0, 4.0]]), 0.0);
     near("opposite", list_diversity(&[token, &[-1.0, -2.0]]), 2.0);
+}
+
+#[test]
+fn diversity_by_texts_is_that_of_the_first_k_and_needs_their_embeddings() {
+    let golden: Golden = serde_json::from_str(include_str!("../golden/similarity.json")).unwrap();
+    let k = golden.items.len();
+    let metric = TextDiversity { k, model: "encoder".into() };
+    let evaluator = Evaluator::new(vec![AnyMetric::TextDiversity(metric)]).unwrap();
+    // Behind those that are looked at stands an item that has nothing in common with them.
+    let width = golden.items[0].len();
+    let mut values = golden.items.concat();
+    values.resize((k + 1) * width, 0.0);
+    let embedded = Arc::new(Embedded { model: "encoder".into(), width, values });
+    let items: Vec<ItemId> = (0..).map(ItemId).take(k + 1).collect();
+    let scores = vec![0.0; k + 1];
+    let lists = [RankedList { items, scores, ..RankedList::default() }];
+    let targets = [ItemId(0)];
+    let case = EvalCase { user: UserId(0), history: &[], targets: &targets };
+    let list = |place: usize, list: &mut RankedList| list.clone_from(&lists[place]);
+    let known = Ground::of_lists(k + 1, true);
+    let of = |ground| evaluator.evaluate_lists(&[case], list, &ground, String::new());
+    let found = of(known.clone().embedded(vec![embedded])).unwrap();
+    near("diversity", found.summary.metrics[0].mean, golden.diversity);
+    let refused = of(known).unwrap_err().to_string();
+    assert!(
+        refused.contains("ILD") && refused.contains("texts of items are not known"),
+        "{refused}"
+    );
 }
 
 fn rows() -> impl Strategy<Value = Rows> {

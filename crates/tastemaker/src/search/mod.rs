@@ -272,8 +272,9 @@ impl Searcher<'_> {
         let context = FitContext { checkpoints: Some(folder), ..self.context };
         let recommender = arm.recommender.as_dyn().fit(&context)?;
         let metrics = vec![self.search.metric.clone()];
-        let evaluator = Evaluate { metrics, ..self.study.evaluate.clone() }.evaluator()?;
         let (data, split, seeds) = (context.data, context.split, &context.seeds);
+        let evaluate = Evaluate { metrics, ..self.study.evaluate.clone() };
+        let evaluator = evaluate.evaluator_over(data, context.pretrained)?;
         let evaluation = evaluator.evaluate(&*recommender, data, split, Part::Validation, seeds)?;
         Ok(evaluation.summary.metrics[0].mean)
     }

@@ -1,16 +1,21 @@
 //! What is compared with what: one file that says everything that influences a number.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::Dataset;
 use tastemaker_core::prepare::PrepareOptions;
 use tastemaker_core::sources::AnySource;
 use tastemaker_core::splits::AnySplit;
-use tastemaker_eval::metrics::AnyMetric;
-use tastemaker_eval::{Candidates, Evaluator, Targets};
+use tastemaker_eval::metrics::{AnyMetric, Need};
+use tastemaker_eval::{Candidates, Embedded, Evaluator, Targets};
+use tastemaker_nn::fused::Precision;
+use tastemaker_nn::text::SentenceEncoder;
 
-use crate::recommenders::AnyRecommender;
+use crate::recommenders::{AnyRecommender, has_texts};
+use crate::text::TextEmbeddings;
 use crate::{Error, Result};
 
 pub(crate) mod costs;
@@ -168,11 +173,50 @@ impl Default for Evaluate {
 impl Evaluate {
     /// Which of the metrics `data` cannot support, and why.
     pub(crate) fn unsuitable(&self, data: &Dataset) -> Vec<Problem> {
-        let reasons = self.metrics.iter().filter_map(|metric| metric.unsuitable(data));
+        let of_data = self.metrics.iter().filter_map(|metric| metric.unsuitable(data));
+        let of_texts = self.encoders().into_iter().filter_map(|(model, metric)| {
+            if !has_texts(data) {
+                return Some(format!(
+                    "{metric} looks at texts of items, of which the data has none"
+                ));
+            }
+            let error = SentenceEncoder::read(model, Precision::F32).err()?;
+            Some(format!("{metric}: {error}"))
+        });
+        let reasons = of_data.chain(of_texts);
         reasons.map(|reason| Problem::new(format!("evaluate.metrics: {reason}"))).collect()
     }
 
-    /// The evaluator that these settings describe.
+    /// The sentence encoders that metrics look through, each with the label of a metric.
+    fn encoders(&self) -> BTreeMap<&Path, String> {
+        let mut encoders = BTreeMap::new();
+        for metric in self.metrics.iter().map(AnyMetric::as_dyn) {
+            if let Need::Embeddings(model) = metric.needs() {
+                encoders.insert(model, metric.label());
+            }
+        }
+        encoders
+    }
+
+    /// What metrics must know of the texts of items; embeddings are kept in the folder `kept`.
+    pub(crate) fn embedded(
+        &self,
+        data: &Dataset,
+        kept: Option<&Path>,
+    ) -> Result<Vec<Arc<Embedded>>> {
+        let read = |model: &Path| -> Result<Arc<Embedded>> {
+            let TextEmbeddings { width, values, .. } = TextEmbeddings::of_items(data, model, kept)?;
+            Ok(Arc::new(Embedded { model: model.to_owned(), width, values }))
+        };
+        self.encoders().into_keys().map(read).collect()
+    }
+
+    /// The evaluator that these settings describe, over `data`: see [`Evaluate::embedded`].
+    pub(crate) fn evaluator_over(&self, data: &Dataset, kept: Option<&Path>) -> Result<Evaluator> {
+        Ok(self.evaluator()?.embedded(self.embedded(data, kept)?))
+    }
+
+    /// The evaluator that these settings describe; metrics that look at texts need [`Evaluator::embedded`].
     pub fn evaluator(&self) -> Result<Evaluator> {
         let candidates = match self.sampled {
             0 => Candidates::Full,

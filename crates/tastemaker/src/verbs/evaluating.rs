@@ -19,7 +19,7 @@ pub fn evaluate(folder: &Path, part: Part, settings: Option<&Evaluate>) -> Resul
     if !problems.is_empty() {
         return Err(Error::Study(problems));
     }
-    let evaluator = settings.evaluator()?;
+    let evaluator = settings.evaluator_over(&run.data.dataset, run.pretrained.as_deref())?;
     let seeds = SeedTree::new(run.seed);
     Ok(evaluator.evaluate(&*recommender, &run.data.dataset, &run.split, part, &seeds)?.summary)
 }

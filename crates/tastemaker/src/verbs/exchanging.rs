@@ -48,7 +48,13 @@ pub fn evaluate_lists(
             let run = Run::read(&RunFolder::open(folder)?)?;
             let data = &run.data.dataset;
             let usual = Evaluate { sampled: 0, noise: 0.0, ..run.study.evaluate.clone() };
-            let ground = Ground::new(data, &run.split);
+            let asked = settings.unwrap_or(&usual);
+            let problems = asked.unsuitable(data);
+            if !problems.is_empty() {
+                return Err(Error::Study(problems));
+            }
+            let embedded = asked.embedded(data, run.pretrained.as_deref())?;
+            let ground = Ground::new(data, &run.split).embedded(embedded);
             let evaluator = evaluator(settings, &usual, &ground)?;
             let seeds = SeedTree::new(run.seed);
             let lists = read_lists(lists, columns, &data.users, Items::Catalog(&data.items))?;

@@ -1,5 +1,6 @@
 //! What can be done, one function a verb of the command line.
 
+mod answering;
 mod auditing;
 mod evaluating;
 mod exchanging;
@@ -12,6 +13,7 @@ mod reporting;
 mod tracking;
 mod training;
 
+pub use answering::{Measure, Measured, evaluate_clicks, evaluate_ratings, evaluate_texts};
 pub use auditing::{AuditOptions, Audited, Tried, audit, record};
 pub use evaluating::evaluate;
 pub use exchanging::{Relevance, evaluate_lists, export_lists, export_qrels};

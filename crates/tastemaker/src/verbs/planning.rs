@@ -179,7 +179,8 @@ fn try_out(
     };
     let evaluate = Evaluate { users: ASKED_USERS, ..study.evaluate.clone() };
     meter.reset();
-    evaluate.evaluator()?.evaluate(&*recommender, data, split, Part::Validation, &seeds)?;
+    let evaluator = evaluate.evaluator_over(data, Some(shared))?;
+    evaluator.evaluate(&*recommender, data, split, Part::Validation, &seeds)?;
     let a_user = meter.read().seconds / ASKED_USERS.min(users).max(1) as f64;
     let planned = stages.into_iter().map(|stage| stage.planned).collect();
     Ok((learnt + 2.0 * a_user * asked as f64, planned))

@@ -144,7 +144,7 @@ fn run(
     };
     let recommender = fit(arm, &context, folder.path())?;
     log.finish()?;
-    let evaluator = study.evaluate.evaluator()?;
+    let evaluator = study.evaluate.evaluator_over(&data.dataset, Some(&pretrained))?;
     let of = |part| evaluator.evaluate(&*recommender, &data.dataset, split, part, &seeds);
     let (validation, test) = (of(Part::Validation)?, of(Part::Test)?);
     folder.write_users(data, &test)?;

@@ -125,6 +125,27 @@ fn a_model_that_is_not_there_and_items_without_texts_are_refused_before_anything
 }
 
 #[test]
+fn diversity_by_texts_is_refused_where_there_is_no_encoder() {
+    let text = r#"
+[study]
+name = "texts"
+seeds = [1]
+[dataset.synthetic]
+users = 20
+items = 30
+[[arm]]
+name = "most-popular"
+recommender = { most-popular = {} }
+[evaluate]
+metrics = [{ text-diversity = { k = 10, model = "nowhere" } }]
+"#;
+    let study = tastemaker::study::parse("a.toml", text, &[]).unwrap();
+    let found = tastemaker::check(&study).unwrap_err().to_string();
+    assert!(found.contains("evaluate.metrics: ILD@10 texts (nowhere): "), "{found}");
+    assert!(found.contains("nowhere/config.json"), "{found}");
+}
+
+#[test]
 fn candidates_are_ranked_by_the_likelihood_of_their_titles() {
     let Some(model) = model("smollm2-135m-instruct") else { return };
     let path = model.join("SmolLM2-135M-Instruct.Q4_1.gguf");

@@ -58,6 +58,7 @@ struct Texts {
     #[serde(rename = "rouge-2")]
     rouge_2: f64,
     rouge_l: f64,
+    meteor: f64,
     chrf: f64,
     #[serde(rename = "distinct-2")]
     distinct_2: f64,
@@ -141,6 +142,7 @@ fn texts(pairs: &[(String, &str)]) -> Texts {
         rouge_1: generation::rouge_n(&both, 1),
         rouge_2: generation::rouge_n(&both, 2),
         rouge_l: generation::rouge_l(&both),
+        meteor: generation::meteor(&both),
         chrf: generation::chrf(&both),
         distinct_2: generation::distinct(&own, 2),
         unique_sentence_ratio: generation::unique_sentence_ratio(&own),
