@@ -100,6 +100,7 @@ impl State {
                 let value = validation.map(|value| format!(", validation {value:.4}"));
                 self.say(&format!("  kept epoch {best_epoch}{}{why}", value.unwrap_or_default()));
             }
+            Event::Spent(spent) => self.say(&format!("  {spent}")),
         }
     }
 }

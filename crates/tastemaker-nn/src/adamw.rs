@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Tensor, Var};
 use rayon::prelude::*;
 
-use crate::fused::{RowGradients, slice, slice_mut, vectorised, with_slice};
+use crate::fused::{RowGradients, slice, slice_mut, vectorised};
 use crate::gradients::Gradients;
 use crate::parameters::{Group, Parameters};
 use crate::{Error, Result};
@@ -86,12 +86,11 @@ impl AdamW {
     ) -> Result<f64> {
         let mut total = 0.0;
         for (name, _) in parameters.learning() {
-            total += match (gradients.dense.get(name), gradients.rows.get(name)) {
-                (Some(gradient), _) => square_norm(gradient)?,
-                (None, Some(rows)) => square_sum(&rows.values),
+            total += match gradients.square_norm(name)? {
+                Some(square) => square,
                 // Not every objective is asked in every step.
-                (None, None) if Group::of(name) == Group::Objective => 0.0,
-                (None, None) => return Err(Error::NoGradient { parameter: name.to_owned() }),
+                None if Group::of(name) == Group::Objective => 0.0,
+                None => return Err(Error::NoGradient { parameter: name.to_owned() }),
             };
         }
         let norm = total.sqrt();
@@ -129,17 +128,6 @@ fn on_cpu(
     let numbers = variable.to_device(&Device::Cpu)?;
     change(&numbers)?;
     variable.set(&numbers.to_device(variable.device())?)
-}
-
-/// Σ g², in a fixed order.
-fn square_norm(gradient: &Tensor) -> Result<f64> {
-    Ok(with_slice(gradient, |values| Ok(square_sum(values)))?)
-}
-
-fn square_sum(values: &[f32]) -> f64 {
-    let square = |values: &[f32]| values.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
-    let pieces: Vec<f64> = values.par_chunks(PIECE).map(square).collect();
-    pieces.iter().sum()
 }
 
 /// One parameter's part of a step.

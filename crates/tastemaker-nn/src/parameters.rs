@@ -257,7 +257,7 @@ impl Parameters {
 
 /// Normal numbers by the polar method of Box and Muller (Marsaglia's form).
 #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
-fn normal(n: usize, deviation: f64, seeds: &SeedTree) -> Vec<f32> {
+pub(crate) fn normal(n: usize, deviation: f64, seeds: &SeedTree) -> Vec<f32> {
     let mut rng = seeds.rng();
     let mut values = Vec::with_capacity(n + 1);
     while values.len() < n {

@@ -10,6 +10,7 @@ use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
     BlockShape, Dropout, FeedForward, Intervals, Lanes, Norm, Positions, Precision, SampledKind,
 };
+use tastemaker_nn::gradients::Gradients;
 use tastemaker_nn::transformer::{Input, Pass, Transformer};
 
 const TOKENS: usize = 30;
@@ -494,4 +495,43 @@ fn rows_without_a_gradient_are_left_alone_and_the_others_move_as_ever() {
     assert!(lazy == dense && lazy_moments == dense_moments);
     assert!(lazy[12 * 16..] == before[12 * 16..] && lazy[..12 * 16] != before[..12 * 16]);
     assert!(lazy_moments[12 * 16..].iter().all(|&v| v == 0.0));
+}
+
+#[test]
+fn noise_reaches_every_number_that_learns_and_has_its_deviation() {
+    for (backbone, mut model) in models() {
+        model.choose(|name| !name.starts_with("blocks.0"));
+        let mut gradients = Gradients::default();
+        gradients.add_noise(0.5, model.parameters(), &SeedTree::new(5)).unwrap();
+        let (mut all, mut seen) = (Vec::new(), Vec::new());
+        for (name, variable) in model.parameters().iter() {
+            let values = gradients.values(name, variable.elem_count()).unwrap();
+            assert_eq!(values.is_some(), model.parameters().learns(name), "{backbone}: {name}");
+            let Some(values) = values else { continue };
+            assert!(values.iter().all(|value| *value != 0.0), "{backbone}: {name}");
+            // No two parameters have the same noise.
+            assert!(!seen.contains(&values[0]), "{backbone}: {name}");
+            seen.push(values[0]);
+            all.extend(values.into_iter().map(f64::from));
+        }
+        let n = all.len() as f64;
+        let mean = all.iter().sum::<f64>() / n;
+        let square = all.iter().map(|value| value * value).sum::<f64>();
+        // Five standard errors.
+        assert!(mean.abs() < 2.5 / n.sqrt(), "{backbone}: {mean}");
+        let deviation = (square / n).sqrt();
+        assert!((deviation - 0.5).abs() < 2.5 / (2.0 * n).sqrt(), "{backbone}: {deviation}");
+        assert!((gradients.norm().unwrap() - square.sqrt()).abs() < 1e-6 * square.sqrt());
+        // What is there stays beneath it.
+        let before = model.gradients(&loss(&model)).unwrap();
+        let mut sum = model.gradients(&loss(&model)).unwrap();
+        sum.add_noise(0.5, model.parameters(), &SeedTree::new(5)).unwrap();
+        for (name, variable) in model.parameters().learning() {
+            let of = |gradients: &Gradients| gradients.values(name, variable.elem_count()).unwrap();
+            let (sum, noise) = (of(&sum).unwrap(), of(&gradients).unwrap());
+            let before = of(&before).unwrap_or_else(|| vec![0.0; noise.len()]);
+            let whole = sum.iter().zip(&noise).zip(&before);
+            assert!(whole.into_iter().all(|((s, n), b)| (s - n - b).abs() < 1e-5), "{name}");
+        }
+    }
 }

@@ -60,6 +60,11 @@ pub trait Objective: Sync {
         true
     }
 
+    /// Whether the loss of a user's windows tells of no other user; private training needs that.
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     /// Whether every number of the settings can be used.
     fn check(&self) -> tastemaker_core::Result<()>;
 

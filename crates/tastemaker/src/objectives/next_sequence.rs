@@ -38,6 +38,10 @@ impl Objective for NextSequence {
         false
     }
 
+    fn is_of_one_user(&self) -> bool {
+        false
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         Ok(())
     }

@@ -174,6 +174,10 @@ impl Objective for S3Rec {
         false
     }
 
+    fn is_of_one_user(&self) -> bool {
+        false
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         check_share("probability", self.probability)?;
         for (name, weight) in self.terms() {

@@ -106,6 +106,10 @@ impl Objective for SequenceContrast {
         false
     }
 
+    fn is_of_one_user(&self) -> bool {
+        false
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         for (name, share) in [("crop", self.crop), ("mask", self.mask), ("reorder", self.reorder)] {
             check_share(name, share)?;

@@ -50,6 +50,10 @@ impl Objective for SequenceItemContrast {
         !self.cosine
     }
 
+    fn is_of_one_user(&self) -> bool {
+        false
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         check_positive("temperature", self.temperature)
     }

@@ -47,7 +47,7 @@ pub(super) fn of(runs: &[(RunResult, RunFolder)]) -> Result<Vec<Curve>> {
                         curve.points.push(Point { epoch, loss, validation });
                     }
                 }
-                Event::Step { .. } | Event::Finished { .. } => {}
+                Event::Step { .. } | Event::Finished { .. } | Event::Spent(_) => {}
             }
         }
     }

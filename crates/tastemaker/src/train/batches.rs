@@ -290,8 +290,13 @@ impl<'a> Windows<'a> {
 
     /// Users that have any.
     pub fn n_users(&self) -> usize {
+        self.by_user().count()
+    }
+
+    /// All of each user that has any.
+    pub fn by_user(&self) -> impl Iterator<Item = &[Window<'a>]> {
         // Those of a user stand together.
-        self.windows.chunk_by(|a, b| a.user == b.user).count()
+        self.windows.chunk_by(|a, b| a.user == b.user)
     }
 
     /// Items in all of them.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Spent;
+
 /// What a part of a run took. It depends on the machine and on what else ran there, so it stands
 /// apart from results, which do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -87,4 +89,7 @@ pub struct StageCost {
     /// What it took; of a stage that was interrupted, all its parts, each up to its last
     /// checkpoint.
     pub cost: Cost,
+    /// What it spent of users' privacy, where that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
 }

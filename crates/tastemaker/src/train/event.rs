@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Meter;
+use super::{Meter, Spent};
 
 /// Something that happened in training. Nothing in it depends on the clock, so the events of a
 /// repeated run are the same bytes.
@@ -67,6 +67,8 @@ pub enum Event {
         /// Whether patience ended it before the last epoch.
         stopped_early: bool,
     },
+    /// Private training has ended: what it spent.
+    Spent(Spent),
 }
 
 /// The loss of one of several objectives.

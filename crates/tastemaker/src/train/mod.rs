@@ -1,10 +1,13 @@
 //! The one training loop.
 
+mod accountant;
 mod asked;
 mod batches;
 mod cost;
 mod event;
 mod facts;
+mod noisy;
+mod privacy;
 mod profiles;
 mod resume;
 mod schedule;
@@ -17,6 +20,7 @@ pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
 pub use cost::{Cost, Meter, StageCost, WATTS_A_CORE, WATTS_A_GIBIBYTE};
 pub use event::{Event, ObjectiveLoss, Observer, Silent};
 pub use facts::{Categories, Facts, category_attributes, feature_attributes, unknown_attribute};
+pub use privacy::{Privacy, Spent};
 pub use profiles::{Profiles, profile_attributes};
 pub use resume::remove as remove_checkpoint;
 pub use schedule::Schedule;

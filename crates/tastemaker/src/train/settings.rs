@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use tastemaker_nn::Device;
 use tastemaker_nn::fused::Precision;
 
+use super::Privacy;
+
 /// How a language model is trained; the same for every paradigm and objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -41,6 +43,9 @@ pub struct Training {
     pub patience: usize,
     /// NDCG at this cut-off, over the validation targets, chooses the epoch.
     pub validation_k: usize,
+    /// Bounds what the weights can give away of any user; `batch-size` is then in users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<Privacy>,
 }
 
 /// How the learning rate falls after the warm-up.
@@ -74,6 +79,7 @@ impl Default for Training {
             validate_every: 1,
             patience: 3,
             validation_k: 10,
+            privacy: None,
         }
     }
 }
@@ -121,6 +127,13 @@ impl Training {
         {
             if !(value.is_finite() && value >= 0.0) {
                 problems.push(problem(name, value.to_string(), "0 or a number above it"));
+            }
+        }
+        if let Some(privacy) = &self.privacy {
+            problems.extend(privacy.problems());
+            if self.batch_tokens > 0 {
+                let expected = "0 with privacy, whose steps take users";
+                problems.push(problem("batch-tokens", self.batch_tokens.to_string(), expected));
             }
         }
         if self.device == Device::Cuda {

@@ -11,7 +11,7 @@ use tastemaker_nn::transformer::{Pass, Transformer};
 
 use super::resume::{self, Best, Progress, Weights};
 use super::{
-    Asked, Batch, BatchSize, Cost, Event, Facts, Meter, ObjectiveLoss, Observer, Schedule,
+    Asked, Batch, BatchSize, Cost, Event, Facts, Meter, ObjectiveLoss, Observer, Schedule, Spent,
     Training, Window, Windows, pack,
 };
 use crate::objectives::Objective;
@@ -61,21 +61,30 @@ pub struct Outcome {
     pub epochs: usize,
     /// What was taken up to the checkpoint that this went on from, if that was measured.
     pub before: Option<Cost>,
+    /// What it spent of users' privacy, where that is bounded.
+    pub spent: Option<Spent>,
 }
 
 /// What validates a model.
 pub(super) type Validate<'a> = &'a dyn Fn(&Transformer) -> Result<f64>;
 
 /// The losses of an epoch's steps, added up.
-struct Losses {
+pub(super) struct Losses {
     /// Of all questions together, weighted.
-    total: f64,
-    /// Of each question by itself, and the steps at which it counted.
+    pub(super) total: f64,
+    /// Of each question by itself, and how often it counted.
     own: Vec<(f64, usize)>,
 }
 
+impl Losses {
+    /// None yet, of so many questions.
+    pub(super) fn of(questions: &[Question<'_>]) -> Self {
+        Self { total: 0.0, own: vec![(0.0, 0); questions.len()] }
+    }
+}
+
 /// A part of a step: for each question that counts in this epoch its number and its batch.
-type Part = Vec<(usize, Batch)>;
+pub(super) type Part = Vec<(usize, Batch)>;
 
 /// Batches that are packed before they are asked for.
 const BATCHES_AHEAD: usize = 4;
@@ -86,9 +95,11 @@ fn scaled(loss: &Tensor, factor: f64) -> Result<Tensor> {
 
 impl Trainer<'_> {
     /// Trains `model` until its validation has stopped rising or the epochs are over, and leaves
-    /// it with the weights of its best epoch. Where nothing can `validate` it, that is the last.
+    /// it with the weights of its best epoch. Where nothing can `validate` it, that is the last; so it
+    /// is in private training, where a choice by validation would look past what is accounted for.
     pub fn run(&self, model: &Transformer, validate: Option<Validate<'_>>) -> Result<Outcome> {
-        let parameters = model.parameters();
+        let (parameters, privacy) = (model.parameters(), self.settings.privacy);
+        let validate = validate.filter(|_| privacy.is_none());
         let mut optimiser = AdamW::new(parameters, self.settings.weight_decay);
         let resumed = match self.checkpoint {
             Some((path, run)) => resume::read(path, run, parameters, &mut optimiser)?,
@@ -106,7 +117,10 @@ impl Trainer<'_> {
             interactions: self.windows.n_tokens(),
         });
         while !progress.finished && progress.epochs < self.settings.epochs {
-            let losses = self.epoch(progress.epochs, model, &mut optimiser)?;
+            let losses = match privacy {
+                None => self.epoch(progress.epochs, model, &mut optimiser)?,
+                Some(how) => self.private_epoch(how, progress.epochs, model, &mut optimiser)?,
+            };
             self.judge(losses, model, validate, (&mut progress, &mut best))?;
             progress.steps = optimiser.steps();
             if let Some((path, run)) = self.checkpoint {
@@ -128,7 +142,11 @@ impl Trainer<'_> {
             validation: value,
             stopped_early,
         });
-        Ok(Outcome { best_epoch: epoch, validation: value, epochs, before })
+        let spent = privacy.map(|privacy| privacy.spent(self.rate(), progress.steps));
+        if let Some(spent) = spent {
+            self.observer.observe(&Event::Spent(spent));
+        }
+        Ok(Outcome { best_epoch: epoch, validation: value, epochs, before, spent })
     }
 
     fn batch_size(&self) -> BatchSize {
@@ -138,8 +156,12 @@ impl Trainer<'_> {
         }
     }
 
-    /// Optimiser steps an epoch; with a budget of tokens about, since the order decides.
-    fn steps_per_epoch(&self) -> usize {
+    /// Optimiser steps an epoch; with a budget of tokens about, since the order decides. A private
+    /// step takes users, not windows.
+    pub(super) fn steps_per_epoch(&self) -> usize {
+        if self.settings.privacy.is_some() {
+            return self.windows.n_users().div_ceil(self.settings.batch_size);
+        }
         match self.batch_size() {
             BatchSize::Sequences(n) => self.windows.len().div_ceil(n),
             BatchSize::Tokens(n) => self.windows.n_tokens().div_ceil(n),
@@ -170,7 +192,7 @@ impl Trainer<'_> {
                     }
                 }
             });
-            let mut losses = Losses { total: 0.0, own: vec![(0.0, 0); self.questions.len()] };
+            let mut losses = Losses::of(self.questions);
             for (i, parts) in (0..).zip(receiver) {
                 self.step(epoch, model, optimiser, (&parts, &seeds.index(i)), &mut losses)?;
             }
@@ -179,7 +201,7 @@ impl Trainer<'_> {
     }
 
     /// The mean loss of each question that counted, where there are several.
-    fn apart(&self, losses: &Losses) -> Vec<ObjectiveLoss> {
+    pub(super) fn apart(&self, losses: &Losses) -> Vec<ObjectiveLoss> {
         if self.questions.len() == 1 {
             return vec![];
         }
@@ -192,13 +214,18 @@ impl Trainer<'_> {
     }
 
     /// The questions that count in `epoch`.
-    fn counting(&self, epoch: usize) -> Vec<usize> {
+    pub(super) fn counting(&self, epoch: usize) -> Vec<usize> {
         let counts = |i: &usize| self.questions[*i].schedule.at(epoch, self.settings.epochs) > 0.0;
         (0..self.questions.len()).filter(counts).collect()
     }
 
     /// The parts of a step on `windows`.
-    fn pack(&self, counts: &[usize], windows: &[Window<'_>], seeds: &SeedTree) -> Vec<Part> {
+    pub(super) fn pack(
+        &self,
+        counts: &[usize],
+        windows: &[Window<'_>],
+        seeds: &SeedTree,
+    ) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         for &question in counts {
             // The first question's choices are those of a training that asks nothing else.
@@ -225,20 +252,33 @@ impl Trainer<'_> {
         (parts, seeds): (&[Part], &SeedTree),
         losses: &mut Losses,
     ) -> Result<()> {
-        let step = usize::try_from(optimiser.steps()).unwrap_or(usize::MAX);
         let (loss, gradients) = self.gradients(epoch, model, (parts, seeds), losses)?;
+        let clip = self.settings.gradient_clip;
+        self.learn(epoch, model, optimiser, (loss, &gradients), clip)?;
+        losses.total += loss;
+        Ok(())
+    }
+
+    /// Takes a step against gradients, scaled down to the norm `clip` (0 clips nothing).
+    pub(super) fn learn(
+        &self,
+        epoch: usize,
+        model: &Transformer,
+        optimiser: &mut AdamW,
+        (loss, gradients): (f64, &Gradients),
+        clip: f64,
+    ) -> Result<()> {
+        let step = usize::try_from(optimiser.steps()).unwrap_or(usize::MAX);
         let steps = self.settings.epochs * self.steps_per_epoch();
         let learning_rate = self.settings.learning_rate_at(step, steps);
-        let clip = self.settings.gradient_clip;
-        let gradient_norm = optimiser.step(model.parameters(), &gradients, learning_rate, clip)?;
+        let gradient_norm = optimiser.step(model.parameters(), gradients, learning_rate, clip)?;
         self.observer.observe(&Event::Step { epoch, step, loss, gradient_norm, learning_rate });
-        losses.total += loss;
         Ok(())
     }
 
     /// The mean loss over what all parts ask, each question weighted, and its gradients; adds each
     /// question's own loss to `losses`.
-    fn gradients(
+    pub(super) fn gradients(
         &self,
         epoch: usize,
         model: &Transformer,

@@ -114,7 +114,7 @@ impl Told {
                         add("validation", validation);
                     }
                 }
-                Event::Started { .. } | Event::Finished { .. } => {}
+                Event::Started { .. } | Event::Finished { .. } | Event::Spent(_) => {}
             }
         }
     }

@@ -175,8 +175,9 @@ fn fit(arm: &Arm, context: &FitContext<'_>, folder: &Path) -> Result<Box<dyn Rec
     if let Some(meter) = meter
         && costs::read(folder)?.is_empty()
     {
-        let (stage, cost) = ("fit".to_owned(), meter.read());
-        costs::write(folder, &[StageCost { stage, trained_parameters: 0, epochs: None, cost }])?;
+        let (stage, cost, epochs) = ("fit".to_owned(), meter.read(), None);
+        let fit = StageCost { stage, trained_parameters: 0, epochs, cost, spent: None };
+        costs::write(folder, &[fit])?;
     }
     Ok(recommender)
 }

@@ -13,6 +13,8 @@ mod item_texts;
 mod objectives;
 // What a paradigm trains and what it leaves alone.
 mod paradigms;
+// Training that bounds what it gives away of a user.
+mod privacy;
 // Every file in recipes/ runs.
 mod recipes;
 // Settings that cannot be, or do nothing, and data that lacks something.

@@ -52,7 +52,7 @@ fn kinds() -> Column {
     Column::Categories((0..N_ITEMS).map(of).collect())
 }
 
-fn model(objective: AnyObjective, epochs: usize) -> LanguageModel {
+pub(crate) fn model(objective: AnyObjective, epochs: usize) -> LanguageModel {
     // No longer than the shortest training window, so that every place is learnt.
     let (embedding_size, max_length, dropout) = (Some(32), Some(9), Some(0.1));
     let backbone = if objective.as_dyn().sides() == Sides::Both {
@@ -316,8 +316,8 @@ fn several_objectives_are_told_apart() {
 }
 
 /// Dies in the middle of an epoch.
-struct Dies {
-    at_step: usize,
+pub(crate) struct Dies {
+    pub(crate) at_step: usize,
 }
 
 impl Observer for Dies {

@@ -172,13 +172,14 @@ impl Fitting<'_> {
             crate::recommenders::validate(&recommender, context, k)
         };
         let recommends = part.objective.as_dyn().recommends();
-        let Outcome { best_epoch, validation, epochs, before } =
+        let Outcome { best_epoch, validation, epochs, before, spent } =
             trainer.run(model, recommends.then_some(&validate))?;
         let (stage, trained_parameters) =
             (part.stage.name.clone(), model.parameters().n_learning());
         let cost = meter.map(|meter| {
             let cost = before.map_or(meter.read(), |before| before.then(meter.read()));
-            StageCost { stage: stage.clone(), trained_parameters, epochs: Some(epochs), cost }
+            let (stage, epochs) = (stage.clone(), Some(epochs));
+            StageCost { stage, trained_parameters, epochs, cost, spent }
         });
         model.remove_for_objectives();
         Ok((StageEnd { stage, trained_parameters, best_epoch, validation }, cost))

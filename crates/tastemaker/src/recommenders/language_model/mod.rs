@@ -5,6 +5,7 @@ mod files;
 mod fitting;
 mod generated;
 mod pretraining;
+mod privacy;
 mod problems;
 mod texts;
 mod trained;
@@ -310,6 +311,9 @@ impl LanguageModel {
         let why = unknown.map(|why| format!("personal-prompt: {why}"));
         problems.extend(why.map(|why| unsuitable("paradigm", why)));
         problems.extend(self.few_shot.and_then(|few| few.unsuited(data, split)));
+        let users = taught(data, split).count();
+        let of_privacy = self.training.privacy.and_then(|privacy| privacy.unsuited(users));
+        problems.extend(of_privacy.map(|problem| Error::from(problem).at("training")));
         problems
     }
 }
@@ -400,6 +404,7 @@ impl FitRecommender for LanguageModel {
         let mut problems = self.problems_of_parts();
         problems.extend(self.objective_problems());
         problems.extend(self.paradigm_problems());
+        problems.extend(self.privacy_problems());
         problems
     }
 

@@ -232,7 +232,7 @@ impl LanguageModel {
 }
 
 /// The names of those entries of a table which, with nothing set, are such.
-fn names_of<T: DeserializeOwned>(entries: &[Entry], are: impl Fn(&T) -> bool) -> String {
+pub(super) fn names_of<T: DeserializeOwned>(entries: &[Entry], are: impl Fn(&T) -> bool) -> String {
     let such = entries
         .iter()
         .map(|entry| entry.name)

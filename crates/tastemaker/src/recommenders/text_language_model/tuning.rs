@@ -316,6 +316,7 @@ impl Teaching<'_> {
             trained_parameters,
             epochs: Some(outcome.epochs),
             cost: meter.read(),
+            spent: None,
         }))
     }
 

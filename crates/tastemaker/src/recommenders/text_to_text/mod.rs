@@ -338,7 +338,10 @@ impl TextToText {
             let cost = before.map_or(meter.read(), |before| before.then(meter.read()));
             let trained_parameters = model.parameters().n_learning();
             let (stage, epochs) = ("train".to_owned(), Some(epochs));
-            costs::write(folder, &[StageCost { stage, trained_parameters, epochs, cost }])?;
+            costs::write(
+                folder,
+                &[StageCost { stage, trained_parameters, epochs, cost, spent: None }],
+            )?;
         }
         Ok(())
     }
@@ -435,6 +438,11 @@ impl FitRecommender for TextToText {
         problems.extend(check("candidates", self.candidates, 2..=10_000));
         problems.extend(check("beams", self.beams, 1..=10_000));
         problems.extend(self.training.problems().into_iter().map(Error::from));
+        if self.training.privacy.is_some() {
+            let expected =
+                "absent: its words are counted in everybody's, and a question is no user";
+            problems.push(setting("privacy", "set", expected).at("training"));
+        }
         problems
     }
 

@@ -16,8 +16,14 @@ use crate::Result;
 use crate::recommenders::{AnyRecommender, FitContext, Others};
 use crate::study::RunFolder;
 
-/// How deep lists are looked at for a user's last item, as a sign of having learnt from it.
+/// How deep lists are looked at for a user's last items, as a sign of having learnt from them.
 const DEPTH: usize = 1000;
+
+/// The last places of a user's sequence at which the item is looked for.
+const PLACES: usize = 10;
+
+/// Users that are asked about together.
+const USERS_AT_ONCE: usize = 100;
 
 /// Users whose last items are looked for, of those who were learnt from and of those who were not.
 const MEMBERS: usize = 1000;
@@ -90,18 +96,21 @@ impl Run {
         Ok(runs)
     }
 
-    /// How well it foretells the last item of users whom it has learnt from, and of those whom it has not;
-    /// `None` where it has learnt from all, or where others came later and not by lot.
+    /// How well it foretells the last items of users whom it has learnt from, and of those whom it has
+    /// not: of each the mean of −log(1 + rank) over its last places. `None` where it has learnt from all,
+    /// or where others came later and not by lot. `most` users are asked about of either, if it is not 0.
     pub(super) fn membership(
         &self,
         recommender: &dyn Recommender,
         subject: &Subject<'_>,
+        most: usize,
     ) -> Result<Option<Membership>> {
         if self.split.name() != "user-holdout" {
             return Ok(None);
         }
         let data = &self.data.dataset;
         let learnt = |user: &UserId| !self.split.train(data, *user).is_empty();
+        // Of a member everything was learnt, so that of both the whole sequence is looked at.
         let (mut members, mut others): (Vec<UserId>, Vec<UserId>) = data
             .interactions
             .users()
@@ -113,30 +122,42 @@ impl Run {
         let mut rng = SeedTree::new(self.seed).child("members").rng();
         members.shuffle(&mut rng);
         others.shuffle(&mut rng);
+        let most = if most == 0 { MEMBERS } else { most.min(MEMBERS) };
         let scores = |users: &[UserId]| -> Result<Vec<f64>> {
-            let sequences: Vec<&[ItemId]> = users
-                .iter()
-                .take(MEMBERS)
-                .map(|user| match self.split.train(data, *user) {
-                    [] => data.interactions.sequence(*user),
-                    train => train,
-                })
-                .filter(|sequence| sequence.len() > 1)
-                .collect();
-            // By number they could be looked up, which is no way in for an outsider.
-            let histories = sequences.iter().map(|sequence| &sequence[..sequence.len() - 1]);
-            let queries: Vec<RecQuery<'_>> = histories
-                .map(|history| RecQuery { user: None, history, candidates: None })
-                .collect();
-            let lists = recommender.recommend(&queries, &subject.options(DEPTH))?;
-            let score = |(list, sequence): (&RankedList, &&[ItemId])| {
-                let last = sequence.last();
-                let rank = list.items.iter().position(|item| Some(item) == last);
-                -(rank.unwrap_or(DEPTH) as f64 + 1.0).ln()
-            };
-            Ok(lists.iter().zip(&sequences).map(score).collect())
+            let users = &users[..users.len().min(most)];
+            // A few users' lists at a time are held.
+            let some = users.chunks(USERS_AT_ONCE);
+            let scores = some.map(|users| self.foretold(recommender, subject, users));
+            Ok(scores.collect::<Result<Vec<_>>>()?.concat())
         };
         Ok(Some(Membership { members: scores(&members)?, non_members: scores(&others)? }))
+    }
+
+    /// Of each of these users the mean of −log(1 + rank) of its last items, each from those before it.
+    fn foretold(
+        &self,
+        recommender: &dyn Recommender,
+        subject: &Subject<'_>,
+        users: &[UserId],
+    ) -> Result<Vec<f64>> {
+        let sequence = |user: &UserId| self.data.dataset.interactions.sequence(*user);
+        let places = |items: &[ItemId]| items.len().saturating_sub(PLACES).max(1)..items.len();
+        let asked = users.iter().map(sequence);
+        let asked = asked.flat_map(|items| places(items).map(move |at| (&items[..at], items[at])));
+        let (histories, next): (Vec<&[ItemId]>, Vec<ItemId>) = asked.unzip();
+        // By number they could be looked up, which is no way in for an outsider.
+        let queries: Vec<RecQuery<'_>> = histories
+            .into_iter()
+            .map(|history| RecQuery { user: None, history, candidates: None })
+            .collect();
+        let lists = recommender.recommend(&queries, &subject.options(DEPTH))?;
+        let score = |(list, next): (&RankedList, &ItemId)| {
+            let rank = list.items.iter().position(|item| item == next);
+            -(rank.unwrap_or(DEPTH) as f64 + 1.0).ln()
+        };
+        let mut scores = lists.iter().zip(&next).map(score);
+        let mean = |n: usize| scores.by_ref().take(n).sum::<f64>() / n as f64;
+        Ok(users.iter().map(|user| places(sequence(user)).len()).map(mean).collect())
     }
 
     /// The lists of the subject's users where each has the same value of a sensitive attribute, and where

@@ -50,6 +50,7 @@ pub(super) fn facts(
         ("severities", severities(audit)),
         ("not-measured", not_measured(audit)),
         ("energy", energy(&folder.costs()?)),
+        ("privacy", privacy(&folder.costs()?)),
         ("purpose", audit.context.purpose.clone()),
         ("audience", audit.context.audience.clone()),
         ("minors", if audit.context.minors { "yes" } else { "no" }.to_owned()),
@@ -164,6 +165,17 @@ fn energy(costs: &[StageCost]) -> String {
     format!(
         "{seconds:.0} processor seconds of learning; energy-kwh among the indicators is reckoned"
     )
+}
+
+fn privacy(costs: &[StageCost]) -> String {
+    let bounded = costs
+        .iter()
+        .filter_map(|stage| stage.spent.map(|spent| format!("in stage {}, {spent}", stage.stage)));
+    let bounded: Vec<String> = bounded.collect();
+    if bounded.is_empty() {
+        return "nothing: it has not learnt with differential privacy".to_owned();
+    }
+    bounded.join("; ")
 }
 
 fn summary(summary: &Summary) -> String {

@@ -98,7 +98,7 @@ pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Audited> {
         retitle: run.reads_titles_as_they_are().then_some(&remake),
         refit: learns.then_some(&refit),
         counterfactual: run.counterfactual(&subject, &others, &options.attributes)?,
-        membership: run.membership(&*recommender, &subject)?,
+        membership: run.membership(&*recommender, &subject, options.users)?,
         runs: run.other_seeds(&subject)?,
         provenance: record.into_iter().chain(options.record.clone()).collect(),
         seconds: run.seconds()?,
