@@ -11,6 +11,7 @@ mod recommending;
 mod reporting;
 mod tracking;
 mod training;
+mod unlearning;
 
 pub use auditing::{AuditOptions, Audited, Tried, audit, record};
 pub use evaluating::evaluate;
@@ -23,6 +24,7 @@ pub use recommending::{Listed, Recommendation, Whose, recommend};
 pub use reporting::report;
 pub use tracking::{export_mlflow, export_tensorboard};
 pub use training::{StudyObserver, check, train};
+pub use unlearning::{Leaving, Unlearnt, unlearn};
 
 use std::path::PathBuf;
 
