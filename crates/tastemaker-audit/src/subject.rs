@@ -62,6 +62,8 @@ pub struct Evidence<'a> {
     pub extractions: Vec<Extraction>,
     /// Lists before and after it has unlearnt users.
     pub unlearning: Option<Unlearning>,
+    /// Whether it unlearns by learning anew from all others, after which nothing is left by construction.
+    pub learns_anew: bool,
     /// What it named for each user, as it was written.
     pub titles: Vec<Vec<String>>,
     /// Lists for the same questions with other seeds, or asked again.

@@ -13,7 +13,7 @@ use crate::probes::attribute_inference::{Guess, guesses, mean_auc};
 use crate::probes::groups::{chosen, groups, of_users};
 use crate::probes::membership::{auc, found_at};
 use crate::probes::sensitivity::PERSISTENCE;
-use crate::{Exposed, Extraction, Horizon, Membership, Notes, Sign, Subject, Unlearning};
+use crate::{Evidence, Exposed, Extraction, Horizon, Membership, Notes, Sign, Subject, Unlearning};
 
 const UNIT: (f64, f64) = (0.0, 1.0);
 
@@ -103,7 +103,7 @@ impl Harm for Privacy {
         membership(subject.evidence.membership.as_ref(), notes);
         self.attributes(subject, notes, seeds);
         extraction(&subject.evidence.extractions, notes);
-        unlearning(subject.evidence.unlearning.as_ref(), notes);
+        unlearning(&subject.evidence, notes);
         Ok(())
     }
 
@@ -211,10 +211,13 @@ fn extraction(given: &[Extraction], notes: &mut Notes) {
     notes.mean("extraction", "", &given.iter().map(verbatim).collect::<Vec<_>>());
 }
 
-fn unlearning(given: Option<&Unlearning>, notes: &mut Notes) {
-    let Some(Unlearning { original, unlearnt, retrained }) = given else {
-        let reason =
-            "no lists from before and after users were unlearnt, and of one retrained without them";
+fn unlearning(evidence: &Evidence<'_>, notes: &mut Notes) {
+    let Some(Unlearning { original, unlearnt, retrained }) = &evidence.unlearning else {
+        let reason = if evidence.learns_anew {
+            "it unlearns by learning anew from all others, which is what residue is measured against"
+        } else {
+            "no lists from before and after users were unlearnt, and of one retrained without them"
+        };
         return notes.cannot("unlearning-residue", "", reason);
     };
     let distances = |a: &[RankedList]| -> Vec<f64> {

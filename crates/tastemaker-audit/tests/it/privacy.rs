@@ -125,5 +125,8 @@ fn users_who_are_forgotten_are_told_from_users_who_are_not() {
         let evidence = Evidence { unlearning: Some(given), ..Evidence::default() };
         let nothing = Found::with(&harm(), world.subject(&by), evidence, &world.seeds);
         assert!(nothing.reason("unlearning-residue").contains("nothing to forget"));
+        let evidence = Evidence { learns_anew: true, ..Evidence::default() };
+        let anew = Found::with(&harm(), world.subject(&by), evidence, &world.seeds);
+        assert!(anew.reason("unlearning-residue").contains("learning anew from all others"));
     }
 }

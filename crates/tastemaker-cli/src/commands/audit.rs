@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// Bootstrap samples an interval
     #[arg(long, default_value_t = 1000, value_name = "N")]
     resamples: usize,
-    /// Let a language model learn anew after each round of the closed loop, as controls do
+    /// Let a language model learn anew after each round of the closed loop and, of recommender sharded, without users who are unlearnt, as controls do
     #[arg(long)]
     refit: bool,
     /// Try what lessens harms, at several strengths, and say what it costs; nothing is changed

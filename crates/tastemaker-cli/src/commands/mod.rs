@@ -20,6 +20,7 @@ mod report;
 mod selection;
 mod study;
 mod train;
+mod unlearn;
 
 /// The verbs.
 #[derive(Debug, clap::Subcommand)]
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Export(export::Arguments),
     /// Recommend with a trained run
     Recommend(recommend::Arguments),
+    /// Make a run anew as if it had never learnt from some users
+    Unlearn(unlearn::Arguments),
     /// Show what a language model over text is told of a user
     Prompt(prompt::Arguments),
     /// Whether a language model over text knows the data by heart
@@ -64,6 +67,7 @@ pub(crate) fn run(command: Command, global: &Global) -> anyhow::Result<ExitCode>
         Command::Audit(arguments) => audit::run(&arguments, global),
         Command::Export(arguments) => export::run(&arguments),
         Command::Recommend(arguments) => recommend::run(&arguments, global),
+        Command::Unlearn(arguments) => unlearn::run(&arguments, global),
         Command::Prompt(arguments) => prompt::run(&arguments, global),
         Command::Probe(arguments) => probe::run(&arguments, global),
         Command::Fetch(arguments) => fetch::run(&arguments, global),

@@ -20,12 +20,14 @@ mod options;
 mod order;
 mod parquet_columns;
 mod saved;
+mod selection;
 mod steps;
 mod tables;
 
 pub use manifest::{Counts, InputFile, Manifest, OutputFile, SavedAttribute, Step};
 pub use options::{PrepareOptions, Repeats, Ties};
 pub use saved::{read, read_manifest, write};
+pub use selection::{of_users, without};
 
 /// A data set and how it came to be.
 #[derive(Clone, Debug, PartialEq)]

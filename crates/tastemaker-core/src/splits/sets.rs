@@ -183,6 +183,14 @@ impl SplitSets {
         few
     }
 
+    /// The same cuts of `users` alone, whose data set is `data` ([`crate::prepare::of_users`]). A part
+    /// may have nothing in it.
+    #[must_use]
+    pub fn of_users(&self, users: &[UserId], data: &Dataset) -> Self {
+        let cuts: Vec<UserCuts> = users.iter().map(|user| self.cuts(*user).clone()).collect();
+        Self { name: self.name, hash: hash(self.name, &data.hash, &cuts), cuts }
+    }
+
     /// How often each item stands in the training part: what popularity is counted on.
     pub fn train_popularity(&self, data: &Dataset) -> Vec<u32> {
         let mut popularity = vec![0; data.n_items()];

@@ -11,13 +11,15 @@ use tastemaker_eval::metrics::{AnyMetric, Ndcg};
 use crate::Result;
 use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::Shown;
-use crate::train::Observer;
+use crate::study::costs;
+use crate::train::{Observer, StageCost};
 
 mod bm25;
 mod ease;
 mod item_knn;
 mod language_model;
 mod most_popular;
+mod sharded;
 mod text_language_model;
 mod text_similarity;
 mod text_to_text;
@@ -31,6 +33,8 @@ pub use language_model::{
     TextInitialise,
 };
 pub use most_popular::MostPopular;
+pub use sharded::Sharded;
+pub(crate) use sharded::shard_folder;
 pub use text_language_model::{TextLanguageModel, Tuning};
 pub use text_similarity::TextSimilarity;
 pub use text_to_text::{ItemNames, Learnt, TextTask, TextToText, Tokens};
@@ -124,6 +128,8 @@ registry! {
         "language-model" => LanguageModel(LanguageModel),
         /// The items met most often in the training part, the same for everybody.
         "most-popular" => MostPopular(MostPopular),
+        /// Another recommender, fitted once a shard of the users, so that it can forget some (SISA).
+        "sharded" => Sharded(Sharded),
         /// A pre-trained language model over text that is told of a user.
         "text-language-model" => TextLanguageModel(TextLanguageModel),
         /// Items whose texts a pre-trained sentence encoder finds like those of the history.
@@ -131,6 +137,44 @@ registry! {
         /// A language model from texts to texts that learns several families of tasks (P5).
         "text-to-text" => TextToText(TextToText),
     }
+}
+
+impl AnyRecommender {
+    /// What learns: itself, or what it fits once a shard.
+    pub(crate) fn learner(&self) -> &Self {
+        match self {
+            Self::Sharded(sharded) => &sharded.recommender,
+            learner => learner,
+        }
+    }
+
+    /// [`AnyRecommender::learner`], to be changed.
+    pub(crate) fn learner_mut(&mut self) -> &mut Self {
+        match self {
+            Self::Sharded(sharded) => &mut sharded.recommender,
+            learner => learner,
+        }
+    }
+}
+
+/// Fits a recommender and writes down what that took, unless it did so itself, stage by stage.
+pub(crate) fn measured(
+    recommender: &AnyRecommender,
+    context: &FitContext<'_>,
+) -> Result<Box<dyn Recommender>> {
+    let meter = context.observer.meter();
+    if let Some(meter) = meter {
+        meter.reset();
+    }
+    let fitted = recommender.as_dyn().fit(context)?;
+    if let (Some(meter), Some(folder)) = (meter, context.checkpoints)
+        && costs::read(folder)?.is_empty()
+    {
+        let (stage, cost, epochs) = ("fit".to_owned(), meter.read(), None);
+        let fit = StageCost { stage, trained_parameters: 0, epochs, cost, spent: None };
+        costs::write(folder, &[fit])?;
+    }
+    Ok(fitted)
 }
 
 /// NDCG at `k` over the validation targets, which chooses epochs.

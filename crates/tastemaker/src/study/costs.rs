@@ -18,6 +18,16 @@ pub(crate) fn write(folder: &Path, costs: &[StageCost]) -> Result<()> {
     Ok(write_atomically(&folder.join(FILE), |out| writeln!(out, "{text}"))?)
 }
 
+/// Removes what is written in `folder`.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
+    let path = folder.join(FILE);
+    if path.exists() {
+        fs_err::remove_file(&path)
+            .map_err(|source| tastemaker_core::Error::Write { path, source })?;
+    }
+    Ok(())
+}
+
 /// What is written in `folder`; nothing where nothing was measured.
 pub(crate) fn read(folder: &Path) -> Result<Vec<StageCost>> {
     let path = folder.join(FILE);

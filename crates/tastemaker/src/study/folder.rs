@@ -9,6 +9,7 @@
 //! | `checkpoint.costs.json` | what training took until then; gone afterwards |
 //! | `model.safetensors` | a trained language model (controls are learnt again from `data/`) |
 //! | `adapters.safetensors` | what was put into it: adapters, prompts, heads |
+//! | `shards/` | of recommender `sharded` a folder a shard, with all of this that learning leaves |
 //! | `metrics.json` | the result; written last, so that a run that has it has ended |
 //! | `costs.json` | what each stage took; only costs depend on the machine's load |
 //! | `users.parquet` | the test metrics of every user |
@@ -25,6 +26,7 @@ use tastemaker_core::prepare::{self, Prepared};
 use tastemaker_eval::{Evaluation, Summary};
 
 use super::{Arm, Study, UserValues, costs, events, users};
+use crate::recommenders::shard_folder;
 use crate::train::{Event, StageCost};
 use crate::{Error, Result};
 
@@ -86,6 +88,11 @@ impl RunFolder {
     pub fn of(out: &Path, study: &Study, arm: &Arm, seed: u64) -> Self {
         let path = study_folder(out, study).join(&arm.name).join(format!("seed-{seed}"));
         Self { path, shared: out.join(&study.study.name) }
+    }
+
+    /// The folder at `path` of a run that shares nothing with others.
+    pub(crate) fn alone(path: &Path) -> Self {
+        Self { path: path.to_owned(), shared: path.to_owned() }
     }
 
     /// The folder at `path`, which must be one of ours.
@@ -207,6 +214,23 @@ impl RunFolder {
     /// What each stage of the run took, where that was measured.
     pub fn costs(&self) -> Result<Vec<StageCost>> {
         costs::read(&self.path)
+    }
+
+    /// The seconds of all of them together.
+    pub(crate) fn seconds(&self) -> Result<Option<f64>> {
+        let costs = self.costs()?;
+        let seconds: f64 = costs.iter().map(|stage| stage.cost.seconds).sum();
+        Ok((!costs.is_empty()).then_some(seconds))
+    }
+
+    /// Gives `new` the recommender of a shard as it is, which takes nothing.
+    pub(crate) fn copy_shard(&self, number: usize, new: &Self) -> Result<()> {
+        let (from, to) = (shard_folder(&self.path, number), shard_folder(&new.path, number));
+        if from.exists() && !to.exists() {
+            link(&from, &to)?;
+            costs::remove(&to)?;
+        }
+        Ok(())
     }
 
     /// The file with the test metrics of every user, written just before the result.

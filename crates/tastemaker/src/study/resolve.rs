@@ -314,7 +314,7 @@ fn resolve_arm<'t>(
     if !whole {
         return None;
     }
-    match &mut arm.recommender {
+    match arm.recommender.learner_mut() {
         AnyRecommender::LanguageModel(model) => model.resolve(),
         AnyRecommender::TextToText(model) => model.resolve(),
         _ => {}
@@ -374,15 +374,24 @@ fn name_of(arm: &Spanned<DeValue<'_>>) -> String {
     name.and_then(|name| name.get_ref().as_str()).unwrap_or_default().to_owned()
 }
 
-/// The name and the settings of an arm that is a language model which learns from the study's data alone.
+/// The name and the settings of an arm that is a language model which learns from the study's data alone,
+/// or which is fitted once a shard.
 fn language_model<'a, 't>(
     arm: &'a mut Spanned<DeValue<'t>>,
 ) -> Option<(&'static str, &'a mut DeTable<'t>)> {
     let DeValue::Table(arm) = arm.get_mut() else { return None };
-    let DeValue::Table(recommender) = arm.get_mut("recommender")?.get_mut() else { return None };
+    let mut recommender = table(arm, "recommender")?;
+    if recommender.contains_key("sharded") {
+        recommender = table(table(recommender, "sharded")?, "recommender")?;
+    }
     let name = LEARNS_LANGUAGE.into_iter().find(|name| recommender.contains_key(*name))?;
-    match recommender.get_mut(name)?.get_mut() {
-        DeValue::Table(model) => Some((name, model)),
+    Some((name, table(recommender, name)?))
+}
+
+/// The table at `key`, if there is one.
+fn table<'a, 't>(within: &'a mut DeTable<'t>, key: &str) -> Option<&'a mut DeTable<'t>> {
+    match within.get_mut(key)?.get_mut() {
+        DeValue::Table(table) => Some(table),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ mod recommending;
 mod reporting;
 mod tracking;
 mod training;
+mod unlearning;
 
 pub use answering::{Measure, Measured, evaluate_clicks, evaluate_ratings, evaluate_texts};
 pub use auditing::{AuditOptions, Audited, Tried, audit, record};
@@ -25,6 +26,7 @@ pub use recommending::{Listed, Recommendation, Whose, recommend};
 pub use reporting::report;
 pub use tracking::{export_mlflow, export_tensorboard};
 pub use training::{StudyObserver, check, train};
+pub use unlearning::{Leaving, Unlearnt, unlearn};
 
 use std::path::PathBuf;
 

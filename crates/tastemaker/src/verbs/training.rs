@@ -4,16 +4,14 @@ use std::path::Path;
 
 use tastemaker_core::prepare::{Prepared, prepare};
 use tastemaker_core::splits::{Part, SplitSets};
-use tastemaker_core::{Recommender, SeedTree, artifact};
+use tastemaker_core::{SeedTree, artifact};
 
 use crate::hygiene::Subject;
-use crate::recommenders::{FitContext, Given, Others};
+use crate::recommenders::{FitContext, Given, Others, measured};
 use crate::report::Report;
 use crate::search::{Trial, search};
-use crate::study::{
-    Arm, EventLog, Problem, RunFolder, RunResult, Study, WholeStudy, costs, study_folder,
-};
-use crate::train::{Observer, StageCost};
+use crate::study::{Arm, EventLog, Problem, RunFolder, RunResult, Study, WholeStudy, study_folder};
+use crate::train::Observer;
 use crate::{Error, Result};
 
 /// Is told how a study gets on.
@@ -106,7 +104,8 @@ pub(super) fn suits(study: &Study, (data, split, others): Read<'_>) -> Result<()
     if problems.is_empty() { Ok(()) } else { Err(Error::Study(problems)) }
 }
 
-fn run(
+/// Runs an arm with a seed, unless that has ended.
+pub(super) fn run(
     study: &Study,
     (arm, seed): (&Arm, u64),
     (data, split, others): Read<'_>,
@@ -142,7 +141,7 @@ fn run(
         allow_seen: study.evaluate.allow_seen,
         observer: &log,
     };
-    let recommender = fit(arm, &context, folder.path())?;
+    let recommender = measured(&arm.recommender, &context)?;
     log.finish()?;
     let evaluator = study.evaluate.evaluator_over(&data.dataset, Some(&pretrained))?;
     let of = |part| evaluator.evaluate(&*recommender, &data.dataset, split, part, &seeds);
@@ -163,21 +162,4 @@ fn run(
     folder.end(&result)?;
     drop(lock);
     Ok(result)
-}
-
-/// Fits an arm and writes down what that took, unless it did so itself, stage by stage.
-fn fit(arm: &Arm, context: &FitContext<'_>, folder: &Path) -> Result<Box<dyn Recommender>> {
-    let meter = context.observer.meter();
-    if let Some(meter) = meter {
-        meter.reset();
-    }
-    let recommender = arm.recommender.as_dyn().fit(context)?;
-    if let Some(meter) = meter
-        && costs::read(folder)?.is_empty()
-    {
-        let (stage, cost, epochs) = ("fit".to_owned(), meter.read(), None);
-        let fit = StageCost { stage, trained_parameters: 0, epochs, cost, spent: None };
-        costs::write(folder, &[fit])?;
-    }
-    Ok(recommender)
 }

@@ -21,6 +21,8 @@ mod recipes;
 mod refusals;
 // Settings that are searched for.
 mod searching;
+// Shards of users, and users who are unlearnt.
+mod sharded;
 // Study files: resolved, refused, written back.
 mod studies;
 // Where pre-trained models are, as for the crate below.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rand::seq::SliceRandom;
-use tastemaker_audit::{Counterfactual, Membership, Scope, Subject};
+use tastemaker_audit::{Counterfactual, Membership, Scope, Subject, Unlearning};
 use tastemaker_core::catalog::{Attribute, Column};
 use tastemaker_core::people::{UserAttribute, UserAttributes};
 use tastemaker_core::splits::SplitSets;
@@ -13,7 +13,7 @@ use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender, SeedTr
 use super::super::{Ended, Run};
 use super::AuditOptions;
 use crate::Result;
-use crate::recommenders::{AnyRecommender, FitContext, Others};
+use crate::recommenders::{AnyRecommender, FitContext, FitRecommender, Others};
 use crate::study::RunFolder;
 
 /// How deep lists are looked at for a user's last items, as a sign of having learnt from them.
@@ -28,6 +28,9 @@ const USERS_AT_ONCE: usize = 100;
 /// Users whose last items are looked for, of those who were learnt from and of those who were not.
 const MEMBERS: usize = 1000;
 
+/// Users who are unlearnt, half of a shard's at most.
+const UNLEARNT: usize = 10;
+
 /// Values of a sensitive attribute that are told, the most frequent ones.
 const VALUES: usize = 6;
 
@@ -39,7 +42,7 @@ impl Run {
 
     pub(super) fn is_control(&self) -> bool {
         !matches!(
-            self.arm().recommender,
+            self.arm().recommender.learner(),
             AnyRecommender::LanguageModel(_)
                 | AnyRecommender::TextLanguageModel(_)
                 | AnyRecommender::TextToText(_)
@@ -54,6 +57,8 @@ impl Run {
                 model.features.is_none() && model.tokenisation.is_none() && model.texts.is_none()
             }
             AnyRecommender::TextToText(_) => false,
+            // Of a shard the titles are a part of what its model is known by.
+            AnyRecommender::Sharded(_) => self.is_control(),
             _ => true,
         }
     }
@@ -73,9 +78,55 @@ impl Run {
     }
 
     pub(super) fn seconds(&self) -> Result<Option<f64>> {
-        let costs = RunFolder::open(&self.folder)?.costs()?;
-        let seconds: f64 = costs.iter().map(|stage| stage.cost.seconds).sum();
-        Ok((!costs.is_empty()).then_some(seconds))
+        RunFolder::open(&self.folder)?.seconds()
+    }
+
+    /// Whether all of it learns anew to unlearn anybody.
+    pub(super) fn learns_anew(&self) -> bool {
+        !matches!(self.arm().recommender, AnyRecommender::Sharded(_))
+    }
+
+    /// The lists after the histories of a few users of one shard: as they are, where only that shard is
+    /// fitted anew without these users, and where all is.
+    pub(super) fn unlearning(
+        &self,
+        recommender: &dyn Recommender,
+        subject: &Subject<'_>,
+        others: &Others,
+    ) -> Result<Option<Unlearning>> {
+        let AnyRecommender::Sharded(sharded) = &self.arm().recommender else { return Ok(None) };
+        let (before, mut rng) =
+            (self.context(others), SeedTree::new(self.seed).child("unlearnt").rng());
+        let mut shards = sharded.divide(&before)?;
+        shards.shuffle(&mut rng);
+        let mut users: Vec<UserId> = shards.into_iter().next().unwrap_or_default();
+        users.retain(|user| !self.split.train(before.data, *user).is_empty());
+        users.shuffle(&mut rng);
+        users.truncate(UNLEARNT.min(users.len() / 2));
+        if users.is_empty() {
+            return Ok(None);
+        }
+        let (data, split) = self.without(&users)?;
+        let after = FitContext {
+            data: &data.dataset,
+            split: &split,
+            checkpoints: None,
+            pretrained: None,
+            ..before
+        };
+        let ask = |recommender: &dyn Recommender| {
+            // By number they could be looked up, and there is no longer one.
+            let histories = users.iter().map(|user| self.split.train(before.data, *user));
+            let queries: Vec<RecQuery<'_>> = histories
+                .map(|history| RecQuery { user: None, history, candidates: None })
+                .collect();
+            recommender.recommend(&queries, &subject.options(subject.scope.k))
+        };
+        Ok(Some(Unlearning {
+            original: ask(recommender)?,
+            unlearnt: ask(&*sharded.unlearnt(&before, &after)?)?,
+            retrained: ask(&*sharded.fit(&after)?)?,
+        }))
     }
 
     /// The lists of the runs beside this one, with other seeds.

@@ -9,7 +9,7 @@ use tastemaker_eval::Summary;
 use super::super::Run;
 use crate::Result;
 use crate::hygiene::{Subject, inspect};
-use crate::recommenders::MODEL_FILE;
+use crate::recommenders::{MODEL_FILE, shard_folder};
 use crate::study::{RunFolder, RunResult};
 use crate::train::StageCost;
 
@@ -27,9 +27,15 @@ pub(super) fn record(run: &Run) -> Result<BTreeMap<String, String>> {
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );
-    if model.exists() {
-        record.insert("model-hash".to_owned(), artifact::sha256_file(&model)?);
-    }
+    let shards = (1..).map(|number| shard_folder(&run.folder, number).join(MODEL_FILE));
+    let models = std::iter::once(model).chain(shards.take_while(|model| model.exists()));
+    let hashes = models.filter(|model| model.exists()).map(|model| artifact::sha256_file(&model));
+    let hash = match &hashes.collect::<tastemaker_core::Result<Vec<String>>>()?[..] {
+        [] => return Ok(record),
+        [one] => one.clone(),
+        shards => artifact::sha256(shards.join("\n").as_bytes()),
+    };
+    record.insert("model-hash".to_owned(), hash);
     Ok(record)
 }
 

@@ -45,7 +45,8 @@ pub struct AuditOptions {
     pub resamples: usize,
     /// What is on record of it, beside what the run itself says.
     pub record: BTreeMap<String, String>,
-    /// Whether a language model learns anew after each round of the closed loop; controls always do.
+    /// Whether a language model learns anew after each round of the closed loop, and without users who are
+    /// unlearnt; controls always do.
     pub refit: bool,
     /// Whether what lessens harms is tried.
     pub mitigate: bool,
@@ -99,6 +100,8 @@ pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Audited> {
         refit: learns.then_some(&refit),
         counterfactual: run.counterfactual(&subject, &others, &options.attributes)?,
         membership: run.membership(&*recommender, &subject, options.users)?,
+        unlearning: if learns { run.unlearning(&*recommender, &subject, &others)? } else { None },
+        learns_anew: run.learns_anew(),
         runs: run.other_seeds(&subject)?,
         provenance: record.into_iter().chain(options.record.clone()).collect(),
         seconds: run.seconds()?,

@@ -1,0 +1,199 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tastemaker::core::prepare::{Prepared, read_manifest};
+use tastemaker::core::splits::SplitSets;
+use tastemaker::core::{
+    Dataset, RankOptions, RankedList, RecQuery, Recommender, SeedTree, TieOrder,
+};
+use tastemaker::recommenders::{AnyRecommender, Ease, FitRecommender, Given, Others, Sharded};
+use tastemaker::study::{self, RunFolder, Study};
+use tastemaker::train::{Event, Observer};
+use tastemaker::{Leaving, StudyObserver, train, unlearn};
+
+use crate::text::context;
+use crate::training::rounds;
+
+const STUDY: &str = r#"
+[study]
+name = "sharded"
+seeds = [1]
+[dataset.synthetic]
+users = 120
+items = 60
+[training]
+epochs = 2
+batch-size = 16
+[[arm]]
+name = "decoders"
+[arm.recommender.sharded]
+shards = 4
+[arm.recommender.sharded.recommender.language-model]
+backbone = { decoder = { embedding-size = 16, max-length = 8 } }
+[[arm]]
+name = "ease"
+recommender = { ease = {} }
+"#;
+
+struct Quiet;
+
+impl Observer for Quiet {
+    fn observe(&self, _event: &Event) {}
+}
+
+impl StudyObserver for Quiet {
+    fn data(&self, _data: &Prepared, _split: &SplitSets) {}
+    fn run(&self, _arm: &str, _seed: u64, _folder: &Path, _ended: bool) {}
+}
+
+fn ease_in(shards: usize) -> Sharded {
+    Sharded { shards, recommender: Box::new(AnyRecommender::Ease(Ease::default())) }
+}
+
+fn lists(recommender: &dyn Recommender, data: &Dataset, candidates: bool) -> Vec<RankedList> {
+    let ties = TieOrder::new(data.n_items(), &SeedTree::new(1));
+    let options = RankOptions { n: 10, allow_seen: false, ties: &ties };
+    let some: Vec<_> = data.interactions.all_items()[..12].to_vec();
+    let queries: Vec<RecQuery<'_>> = data
+        .interactions
+        .users()
+        .map(|user| RecQuery {
+            user: Some(user),
+            history: &data.interactions.sequence(user)[..3],
+            candidates: candidates.then_some(&some),
+        })
+        .collect();
+    recommender.recommend(&queries, &options).unwrap()
+}
+
+/// The files of each shard of a run, by their names.
+fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let shards = fs_err::read_dir(run.join("shards")).unwrap().map(|shard| shard.unwrap().path());
+    let all = shards.flat_map(|shard| fs_err::read_dir(shard).unwrap());
+    all.map(|file| file.unwrap().path())
+        .map(|path| (path.strip_prefix(run).unwrap().to_owned(), fs_err::read(&path).unwrap()))
+        .collect()
+}
+
+fn study() -> Study {
+    study::parse("a.toml", STUDY, &[]).unwrap()
+}
+
+#[test]
+fn the_lists_of_one_shard_are_those_of_what_is_in_it() {
+    let (data, split) = rounds(60, 10..14);
+    let others = Others::default();
+    let context = context((&data, &split, &others), SeedTree::new(3), None);
+    let (whole, one) = (Ease::default().fit(&context).unwrap(), ease_in(1).fit(&context).unwrap());
+    let five = ease_in(5).fit(&context).unwrap();
+    for candidates in [false, true] {
+        let items = |recommender| -> Vec<_> {
+            lists(recommender, &data, candidates).into_iter().map(|list| list.items).collect()
+        };
+        assert_eq!(items(&*one), items(&*whole));
+        assert_ne!(items(&*five), items(&*whole));
+    }
+}
+
+#[test]
+fn after_unlearning_the_shards_are_those_of_a_run_that_never_met_the_users() {
+    let out = tempfile::tempdir().unwrap();
+    let study = study();
+    train(&study, out.path(), &Quiet).unwrap();
+    let old = out.path().join("sharded/decoders/seed-1");
+    let new = out.path().join("unlearnt");
+    let users = ["u3", "u17"].map(str::to_owned).to_vec();
+    let unlearnt = unlearn(&old, &Leaving::Users(users), &new, &Quiet).unwrap();
+    assert_eq!((unlearnt.users, unlearnt.shards), (2, Some(4)));
+
+    // Only their shards have changed.
+    let (before, after) = (files(&old), files(&new));
+    for number in 1..=4 {
+        let of = |files: &BTreeMap<PathBuf, Vec<u8>>| {
+            files[&PathBuf::from(format!("shards/{number}/model.safetensors"))].clone()
+        };
+        let anew = unlearnt.learnt_anew.contains(&number);
+        assert_eq!(of(&before) != of(&after), anew, "shard {number} of {:?}", unlearnt.learnt_anew);
+    }
+    assert!((1..=2).contains(&unlearnt.learnt_anew.len()), "{:?}", unlearnt.learnt_anew);
+
+    // The data that is left, learnt from the beginning, leaves the same bytes.
+    let again = RunFolder::open(&new).unwrap().study().unwrap();
+    train(&again, &out.path().join("again"), &Quiet).unwrap();
+    let again = out.path().join("again/sharded/decoders/seed-1");
+    assert_eq!(files(&again), after);
+    assert_eq!(
+        RunFolder::open(&again).unwrap().result().unwrap(),
+        RunFolder::open(&new).unwrap().result().unwrap()
+    );
+
+    // Nothing tells who they were.
+    let manifest = read_manifest(&new.join("data")).unwrap();
+    assert_eq!((manifest.counts.users, manifest.counts.items), {
+        let before = read_manifest(&old.join("data")).unwrap().counts;
+        (before.users - 2, before.items)
+    });
+    assert!(manifest.steps.last().unwrap().what.starts_with("2 users unlearnt, SHA-256"));
+    assert_eq!(RunFolder::open(&new).unwrap().data().unwrap().dataset.users.get("u3"), None);
+}
+
+#[test]
+fn what_has_no_shards_is_learnt_anew_as_a_whole() {
+    let out = tempfile::tempdir().unwrap();
+    let study = Study { arm: study().arm[1..].to_vec(), ..study() };
+    train(&study, out.path(), &Quiet).unwrap();
+    let old = out.path().join("sharded/ease/seed-1");
+    let file = out.path().join("users.txt");
+    fs_err::write(&file, "u3\n\n u17 \nu3\n").unwrap();
+    let new = out.path().join("unlearnt");
+    let unlearnt = unlearn(&old, &Leaving::File(file.clone()), &new, &Quiet).unwrap();
+    assert_eq!((unlearnt.users, unlearnt.shards, unlearnt.learnt_anew), (2, None, vec![]));
+
+    fs_err::write(&file, "u3\nu17x\n").unwrap();
+    let refused = |leaving: Leaving, new: &str| {
+        unlearn(&old, &leaving, &out.path().join(new), &Quiet).unwrap_err().to_string()
+    };
+    let error = refused(Leaving::File(file), "other");
+    assert!(error.contains("users.txt:2") && error.contains("did you mean \"u17\""), "{error}");
+    let error = refused(Leaving::Users(vec![]), "other");
+    assert!(error.contains("somebody must be left"), "{error}");
+    let error = refused(Leaving::Users(vec!["u5".to_owned()]), "unlearnt");
+    assert!(error.contains("expected a new folder"), "{error}");
+}
+
+#[test]
+fn every_user_is_in_one_shard_whoever_else_there_is() {
+    let (data, split) = rounds(60, 10..14);
+    let (fewer, _) = rounds(40, 10..14);
+    let others = Others::default();
+    let context = context((&data, &split, &others), SeedTree::new(3), None);
+    let sharded = ease_in(4);
+    let shards = sharded.divide(&context).unwrap();
+    let mut all: Vec<_> = shards.iter().flatten().copied().collect();
+    all.sort_unstable();
+    assert_eq!(all, data.interactions.users().collect::<Vec<_>>());
+    let cut = split.of_users(&fewer.interactions.users().collect::<Vec<_>>(), &fewer);
+    let of_fewer = tastemaker::recommenders::FitContext { data: &fewer, split: &cut, ..context };
+    for (shard, of_fewer) in shards.iter().zip(sharded.divide(&of_fewer).unwrap()) {
+        let kept: Vec<_> = shard.iter().copied().filter(|user| user.index() < 40).collect();
+        assert_eq!(kept, of_fewer);
+    }
+}
+
+#[test]
+fn shards_that_cannot_be_are_refused() {
+    let (data, split) = rounds(60, 10..14);
+    let others = Others::default();
+    let given = Given { data: &data, split: &split, others: &others };
+    let error = ease_in(61).unsuitable(&given)[0].to_string();
+    assert!(error.contains("found 61, expected at most 60"), "{error}");
+    let context = context((&data, &split, &others), SeedTree::new(3), None);
+    let error = ease_in(60).fit(&context).err().unwrap().to_string();
+    assert!(error.contains("has nobody to learn from"), "{error}");
+    let within = Sharded { shards: 2, recommender: Box::new(AnyRecommender::Sharded(ease_in(2))) };
+    assert!(within.problems()[0].to_string().contains("any other recommender"));
+
+    let wrong = STUDY.replace("shards = 4", "shards = 0");
+    let error = study::parse("a.toml", &wrong, &[]).unwrap_err().to_string();
+    assert!(error.contains("a.toml:14") && error.contains("shards"), "{error}");
+}
