@@ -35,10 +35,10 @@ pub use tastemaker_endpoint as endpoint;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
-    AuditOptions, Audited, Listed, Matched, Plan, PlannedArm, PlannedStage, PromptOf,
-    Recommendation, Relevance, StudyObserver, TitleIndex, Tried, Whose, audit, check, evaluate,
-    evaluate_lists, export_lists, export_mlflow, export_qrels, export_tensorboard, plan, probe,
-    prompt, recommend, record, report, train,
+    AuditOf, AuditOptions, Audited, Listed, ListsOf, Matched, Plan, PlannedArm, PlannedStage,
+    PromptOf, Recommendation, Relevance, StudyObserver, TitleIndex, Tried, Whose, audit, check,
+    evaluate, evaluate_lists, export_lists, export_mlflow, export_qrels, export_tensorboard, plan,
+    probe, prompt, recommend, record, report, train,
 };
 
 /// A kind, its entries, and the settings of one of them where nothing is said.
