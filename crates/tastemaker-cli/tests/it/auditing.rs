@@ -76,9 +76,10 @@ fn lists_are_audited_as_the_run_that_made_them() {
     assert!(text.contains("few.csv: names no user of the data"), "{text}");
 }
 
-/// Twelve users who have seen eight of thirty films, half of them f, half m.
+/// Twelve users who have seen eight films, four of them the same for all; half of them f, half m.
 fn films(here: &Here, endpoint: &str) {
-    let rows = (0..12).flat_map(|user| (0..8).map(move |n| (user, (user * 5 + n * 3) % 30, n)));
+    let film = |user: u32, n: u32| if n < 4 { 20 + n } else { (user * user + n) % 20 };
+    let rows = (0..12).flat_map(|user| (0..8).map(move |n| (user, film(user, n), n)));
     let rows = rows.map(|(user, film, n)| format!("u{user},i{film},{n},Film {film}\n"));
     let rows: String = rows.collect();
     fs_err::write(here.path("seen.csv"), format!("user,item,time,title\n{rows}")).unwrap();
@@ -133,8 +134,8 @@ fn a_model_behind_an_endpoint_is_audited_without_a_run() {
     let snsr = &all["disparities \"snsr-jaccard\" \"gender\""];
     assert!(snsr["value"].as_f64().unwrap() > 0.2, "{snsr}");
     assert!(snsr["protocol"].as_str().unwrap().contains("most for m, least for f"), "{snsr}");
-    // It does not read the titles, and answers the same whatever the order.
-    assert_eq!(all["misinformation \"planted-exposure\" \"instruction\""]["value"], 0.0);
+    // Words in titles do not help, and it answers the same whatever the order.
+    assert_eq!(all["misinformation \"attack-success\" \"instruction\""]["value"], 0.0);
     assert_eq!(all["transparency \"history-overlap\" \"\""]["value"], 1.0);
     assert_eq!(asked["audit"]["subject"], "films, asked, seed 1");
     assert!(!here.path("runs/films/asked").exists());
@@ -145,7 +146,7 @@ fn a_model_behind_an_endpoint_is_audited_without_a_run() {
     let questions = fs_err::read_to_string(&kept).unwrap().lines().count();
     assert!(questions > 20, "{questions}");
     films(&here, &format!("url = {url:?}\nreplay = true"));
-    assert_eq!(here.json(&arguments), asked);
+    assert_eq!(here.json(&arguments)["audit"], asked["audit"]);
     let elsewhere = |budget: usize| {
         films(&here, &format!("url = {url:?}\nbudget = {{ requests = {budget} }}"));
         let below = format!("other-{budget}");
@@ -162,7 +163,7 @@ fn a_model_behind_an_endpoint_is_audited_without_a_run() {
     films(&here, &format!("url = {url:?}\nreplay = true"));
     let both = here.json(&["audit", "films.toml", "--users", "4", "--resamples", "100"]);
     assert_eq!(both[0]["audit"]["subject"], "films, most-popular, seed 1");
-    assert_eq!(both[1], asked);
+    assert_eq!(both[1]["audit"], asked["audit"]);
 }
 
 #[test]
