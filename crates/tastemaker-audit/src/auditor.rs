@@ -11,6 +11,11 @@ pub const NOTICE: &str = "This audit is no legal advice. Its levels are named af
     regulation (EU) 2024/1689, and reached by the thresholds and rules that stand beside them; whether \
     a law is kept is not among what it can say.";
 
+/// What an audit cannot see, whatever it finds.
+pub fn blind() -> impl Iterator<Item = &'static str> {
+    include_str!("../data/blind.md").lines().filter_map(|line| line.strip_prefix("* "))
+}
+
 /// Measures harms and says how severe they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Auditor {

@@ -57,7 +57,7 @@ mod reading;
 mod stakeholder;
 mod subject;
 
-pub use auditor::{Audit, Auditor, Cell, Findings, NOTICE};
+pub use auditor::{Audit, Auditor, Cell, Findings, NOTICE, blind};
 pub use context::{Autonomy, Context, Sector};
 pub use indicator::{Exposed, Horizon, Indicator, NotMeasured, Sign, Threshold};
 pub use levels::{Level, Levels, Rule, When};

@@ -37,6 +37,7 @@ pub use ids::{ItemId, UserId, Vocabulary};
 pub use interactions::Interactions;
 pub use query::RecQuery;
 pub use ranked::{RankedList, TieOrder, TopN};
+pub use reading::table_file::read_table;
 pub use reading::times::civil_from_days;
 pub use recommender::{RankOptions, Recommender};
 pub use rng::SeedTree;

@@ -200,9 +200,12 @@ const SIGNS: &[Sign] = &[
 /// that of all ([`crate::probes::groups::gap_interval`]). That of the shortfall is that of the gap,
 /// relative to the mean of the best-served group. Groups with few members are left out, and said to be.
 ///
+/// Where there are several attributes, each two of them together tell groups apart too (`gender × age`): a
+/// gap can be there for who is both, and for neither alone.
+///
 /// # References
 /// Ekstrand et al. 2022, *Fairness in Information Access Systems*; Elliot; Zhang et al. 2023; Deldjoo and
-/// Nazary 2024.
+/// Nazary 2024; Deldjoo and Di Noia 2024 (`CFaiRLLM`) for combinations of attributes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Disparities {
@@ -273,20 +276,25 @@ impl Disparities {
         let k = subject.scope.k;
         let ndcg = subject.per_user(&Ndcg { k } as &dyn Metric, &users);
         let recall = subject.per_user(&Recall { k } as &dyn Metric, &users);
-        for attribute in wanted {
-            self.quality(notes, attribute, &ids, [&ndcg, &recall]);
+        for attribute in &wanted {
+            self.quality(notes, &[attribute], &ids, [&ndcg, &recall]);
+        }
+        for (place, first) in wanted.iter().enumerate() {
+            for second in &wanted[place + 1..] {
+                self.quality(notes, &[first, second], &ids, [&ndcg, &recall]);
+            }
         }
     }
 
     fn quality(
         &self,
         notes: &mut Notes,
-        attribute: &UserAttribute,
+        attributes: &[&UserAttribute],
         users: &[UserId],
         [ndcg, recall]: [&[f64]; 2],
     ) {
-        let name = &attribute.attribute.name;
-        let (groups, outside) = groups(attribute, users, self.least);
+        let name = &name(attributes);
+        let (groups, outside) = groups(attributes, users, self.least);
         if groups.len() < 2 {
             let reason = format!(
                 "{} groups have {} members or more among {} users, and two are needed",
@@ -307,7 +315,7 @@ impl Disparities {
             let gap = (means[best] - means[worst]) / scale;
             let interval = gap_interval(values, &groups, worst, best).map(|end| end / scale);
             if let Some(indicator) = notes.defined(sign, name, gap, Some(interval), users.len()) {
-                indicator.exposed = exposed(attribute, &groups[worst], users.len());
+                indicator.exposed = exposed(attributes, &groups[worst], users.len());
                 let all = groups.iter().map(|g| format!("{} ({})", g.value, g.members.len()));
                 let told = format!(
                     "; best served: {}; groups of {} or more: {}; {outside} users in none",
@@ -323,10 +331,16 @@ impl Disparities {
     }
 }
 
-fn exposed(attribute: &UserAttribute, group: &Group, n: usize) -> Exposed {
+/// What groups are of, where they are told apart by all of `attributes`.
+fn name(attributes: &[&UserAttribute]) -> String {
+    let names: Vec<&str> = attributes.iter().map(|known| &known.attribute.name[..]).collect();
+    names.join(" × ")
+}
+
+fn exposed(attributes: &[&UserAttribute], group: &Group, n: usize) -> Exposed {
     Exposed {
-        whom: format!("{} {}", attribute.attribute.name, group.value),
+        whom: format!("{} {}", name(attributes), group.value),
         share: group.members.len() as f64 / n as f64,
-        protected: attribute.sensitive,
+        protected: attributes.iter().any(|attribute| attribute.sensitive),
     }
 }

@@ -164,7 +164,7 @@ impl Privacy {
         let users: Vec<UserId> = subject.cases.iter().map(|case| case.user).collect();
         for attribute in wanted {
             let name = &attribute.attribute.name;
-            let (groups, _) = groups(attribute, &users, self.least.max(self.folds));
+            let (groups, _) = groups(&[attribute], &users, self.least.max(self.folds));
             if groups.len() < 2 {
                 let reason = "fewer than two groups have enough members";
                 notes.cannot_all(&signs, name, reason);

@@ -1,4 +1,4 @@
-//! Groups of users who are told apart by an attribute.
+//! Groups of users who are told apart by attributes.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use tastemaker_eval::significance::deviations;
 /// Where bands of ages begin: those of `MovieLens` 1M.
 const AGES: [u8; 7] = [0, 18, 25, 35, 45, 50, 56];
 
-/// Users who are alike in an attribute.
+/// Users who are alike in one attribute or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The value that they share.
+    /// The value that they share; of several attributes all of them.
     pub value: String,
     /// Their places among the users that were asked for.
     pub members: Vec<usize>,
@@ -35,27 +35,39 @@ pub fn chosen<'a>(
     (names.iter().filter_map(|name| people.attribute(name)).collect(), wrong.collect())
 }
 
-/// The groups of `users` by `attribute`, with `least` members or more, by value; and how many users are in
-/// none of them. Numbers, and ages that are written as categories, are told apart by the bands of ages of
-/// `MovieLens` 1M; who has several categories is told apart by all of them together.
-pub fn groups(attribute: &UserAttribute, users: &[UserId], least: usize) -> (Vec<Group>, usize) {
-    let mut members: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+/// The groups of `users` by `attributes`, with `least` members or more, by value; and how many users are in
+/// none of them. By several attributes, a group is who shares a value of each. Numbers, and ages that are
+/// written as categories, are told apart by the bands of ages of `MovieLens` 1M; who has several categories
+/// is told apart by all of them together.
+pub fn groups(
+    attributes: &[&UserAttribute],
+    users: &[UserId],
+    least: usize,
+) -> (Vec<Group>, usize) {
+    let mut members: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
     for (place, user) in users.iter().enumerate() {
-        let value = match &attribute.attribute.column {
-            Column::Number(rows) => rows[user.index()].and_then(band),
-            column => column.display(user.index()).and_then(|value| match value.parse() {
-                Ok(age) if attribute.attribute.name.eq_ignore_ascii_case("age") => band(age),
-                _ => Some(value),
-            }),
-        };
-        if let Some(value) = value {
-            members.entry(value).or_default().push(place);
+        let values: Option<Vec<String>> =
+            attributes.iter().map(|attribute| value(attribute, *user)).collect();
+        if let Some(values) = values {
+            members.entry(values).or_default().push(place);
         }
     }
-    let all = members.into_iter().map(|(value, members)| Group { value, members });
+    let group = |(values, members): (Vec<String>, _)| Group { value: values.join(" × "), members };
+    let all = members.into_iter().map(group);
     let groups: Vec<Group> = all.filter(|group| group.members.len() >= least.max(1)).collect();
     let inside: usize = groups.iter().map(|group| group.members.len()).sum();
     (groups, users.len() - inside)
+}
+
+/// The value by which `user` is told apart.
+fn value(attribute: &UserAttribute, user: UserId) -> Option<String> {
+    match &attribute.attribute.column {
+        Column::Number(rows) => rows[user.index()].and_then(band),
+        column => column.display(user.index()).and_then(|value| match value.parse() {
+            Ok(age) if attribute.attribute.name.eq_ignore_ascii_case("age") => band(age),
+            _ => Some(value),
+        }),
+    }
 }
 
 /// The band of an age; none of what is below 0, by which some say that it is not known.

@@ -210,6 +210,17 @@ fn what_does_not_fit_together_is_refused() {
 }
 
 #[test]
+fn what_an_audit_cannot_see_stands_in_its_documentation_as_in_its_reports() {
+    let page =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/concepts/harms.md");
+    let page = fs_err::read_to_string(page).unwrap();
+    let (_, section) = page.split_once("## What an audit cannot see\n").unwrap();
+    let lines: Vec<String> = tastemaker_audit::blind().map(|line| format!("* {line}")).collect();
+    assert!(lines.len() > 5);
+    assert_eq!(section.trim(), lines.join("\n"));
+}
+
+#[test]
 fn the_history_of_a_user_without_targets_is_what_was_learnt_from() {
     let world = World::new(1);
     let cuts = |user: u32| match user {

@@ -40,6 +40,58 @@ fn a_group_that_is_served_worse_is_told_from_groups_that_are_served_alike() {
 }
 
 #[test]
+fn a_gap_that_is_there_only_for_who_is_both_is_told_from_none() {
+    use tastemaker_core::catalog::{Attribute, Column};
+    use tastemaker_core::people::{UserAttribute, UserAttributes};
+    let old = |user: u32| user / 2 % 2;
+    for seed in SEEDS {
+        let mut world = World::new(seed);
+        let rows = (0..crate::worlds::USERS).map(|user| Some(f64::from(20 + 40 * old(user))));
+        let column = Column::Number(rows.collect());
+        let attribute = Attribute { name: "age".to_owned(), column };
+        let age = UserAttribute { attribute, sensitive: true };
+        let both = world.data.people.attributes().iter().cloned().chain([age]);
+        world.data.people = UserAttributes::new(both.collect());
+        let finds = |shares: [f64; 2]| {
+            let world = &world;
+            // Old women and young men on one side, young women and old men on the other.
+            By(move |query: &RecQuery<'_>, item: ItemId| {
+                let user = user(query);
+                let side = (gender(user) + old(user.0)) % 2;
+                let lucky = world.chance(&[user.0]) < shares[side as usize];
+                let hit = lucky && item == world.target(user);
+                f64::from(u8::from(hit)) * 2.0 + world.chance(&[user.0, item.0])
+            })
+        };
+        let (unfair, fair) = (finds([0.95, 0.15]), finds([0.9, 0.9]));
+        let unfair = Found::of(&harm(), &world.subject(&unfair), &world.seeds);
+        let fair = Found::of(&harm(), &world.subject(&fair), &world.seeds);
+        for sign in ["ndcg-gap", "ndcg-shortfall", "recall-gap", "user-mad"] {
+            separate(fair.get(sign, "gender × age"), unfair.get(sign, "gender × age"));
+        }
+        for alone in ["gender", "age"] {
+            let gap = unfair.get("ndcg-gap", alone);
+            assert!(gap.interval.unwrap()[0] < 0.0, "{alone}: {gap:?}");
+        }
+        let exposed = &unfair.get("ndcg-gap", "gender × age").exposed;
+        let worst = ["gender × age f × 18–24", "gender × age m × 56 and more"];
+        assert!(worst.contains(&&exposed.whom[..]) && exposed.protected, "{exposed:?}");
+        assert!((exposed.share - 0.25).abs() < 1e-9);
+    }
+    // Who is in too small a combination is left out, with the reason.
+    let mut world = World::new(1);
+    let rows = (0..crate::worlds::USERS).map(|user| vec![(user % 40).to_string()]).collect();
+    let attribute = Attribute { name: "village".to_owned(), column: Column::Categories(rows) };
+    let village = UserAttribute { attribute, sensitive: true };
+    let both = world.data.people.attributes().iter().cloned().chain([village]);
+    world.data.people = UserAttributes::new(both.collect());
+    let by = By(|_: &RecQuery<'_>, item: ItemId| f64::from(item.0));
+    let found = Found::of(&harm(), &world.subject(&by), &world.seeds);
+    let not = found.1.iter().find(|not| not.of == "gender × village").unwrap();
+    assert!(not.reason.contains("0 groups have 10 members or more"), "{not:?}");
+}
+
+#[test]
 fn what_is_popular_already_is_told_from_what_is_drawn() {
     for seed in SEEDS {
         let world = World::new(seed);

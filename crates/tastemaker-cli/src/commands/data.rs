@@ -41,7 +41,7 @@ pub(crate) struct Describe {
 }
 
 /// How data is read and cleaned.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Reading and cleaning")]
 pub(crate) struct Input {
     /// The column with the user, of a table

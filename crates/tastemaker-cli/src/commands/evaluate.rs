@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 
 /// Lists of other tools.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Lists of other tools")]
+#[command(next_help_heading = "Lists of other tools", mut_group("columns", |group| group.requires("runs")))]
 struct Elsewhere {
     /// Evaluate the lists in this file instead of the run's: a table (CSV, TSV, JSON lines, Parquet) with
     /// a user and an item in each row and a rank or a score, or a run of TREC
@@ -56,34 +56,48 @@ struct Elsewhere {
     /// How many items the catalog has, for metrics that must know; a run says it
     #[arg(long, value_name = "N", requires = "qrels")]
     items: Option<usize>,
-    /// The column with the user
-    #[arg(long, value_name = "COLUMN", requires = "runs")]
-    user_column: Option<String>,
-    /// The column with the item
-    #[arg(long, value_name = "COLUMN", requires = "runs")]
-    item_column: Option<String>,
-    /// The column with the rank, which comes before the score; "" for none
-    #[arg(long, value_name = "COLUMN", requires = "runs")]
-    rank_column: Option<String>,
-    /// The column with the score; "" for none
-    #[arg(long, value_name = "COLUMN", requires = "runs")]
-    score_column: Option<String>,
+    #[command(flatten)]
+    columns: ListColumns,
     /// The column of the qrels with the relevance, above 0 for relevant items; "" for none
     #[arg(long, value_name = "COLUMN", requires = "qrels")]
     relevance_column: Option<String>,
-    /// What stands between two fields of the lists, where it cannot be told
-    #[arg(long, value_name = "CHARACTER", requires = "runs")]
-    delimiter: Option<char>,
 }
 
 impl Elsewhere {
     fn columns(&self) -> Columns {
+        Columns { relevance: self.relevance_column.clone(), ..self.columns.columns() }
+    }
+}
+
+/// How a file of lists is written.
+#[derive(Debug, clap::Args)]
+#[group(id = "columns", multiple = true)]
+pub(super) struct ListColumns {
+    /// The column with the user
+    #[arg(long, value_name = "COLUMN")]
+    user_column: Option<String>,
+    /// The column with the item
+    #[arg(long, value_name = "COLUMN")]
+    item_column: Option<String>,
+    /// The column with the rank, which comes before the score; "" for none
+    #[arg(long, value_name = "COLUMN")]
+    rank_column: Option<String>,
+    /// The column with the score; "" for none
+    #[arg(long, value_name = "COLUMN")]
+    score_column: Option<String>,
+    /// What stands between two fields of the lists, where it cannot be told
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<char>,
+}
+
+impl ListColumns {
+    pub(super) fn columns(&self) -> Columns {
         Columns {
             user: self.user_column.clone(),
             item: self.item_column.clone(),
             rank: self.rank_column.clone(),
             score: self.score_column.clone(),
-            relevance: self.relevance_column.clone(),
+            relevance: None,
             delimiter: self.delimiter,
         }
     }

@@ -34,7 +34,8 @@ pub(crate) enum Command {
     Study(study::Arguments),
     /// Report what the runs of a study say
     Report(report::Arguments),
-    /// Audit a run: what harm, to whom, how severe, how measured, how mitigated
+    /// Audit runs, recommenders that learn nothing, or lists of other tools: what harm, to whom, how
+    /// severe, how measured, how mitigated
     Audit(audit::Arguments),
     /// Evaluate a run again, by other metrics or another protocol, or the lists of another tool
     Evaluate(evaluate::Arguments),

@@ -10,19 +10,29 @@ use super::data::Input;
 /// The arms of a study that is not written down: the usual language model beside a control.
 const USUAL: [&str; 2] = ["most-popular", "language-model"];
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Selection {
     /// The study file; without one, --data is trained on with the usual settings
     pub(crate) study: Option<PathBuf>,
     /// Data to use instead of the study's: a file, a folder, `demo` or `synthetic`
     #[arg(long, value_name = "DATA")]
-    data: Option<String>,
+    pub(super) data: Option<String>,
     #[command(flatten)]
-    input: Input,
-    /// Run this regime of the study instead of all; can be given several times
+    pub(super) input: Input,
+    #[command(flatten)]
+    pub(super) chosen: Chosen,
+    /// Where the folders of the runs are
+    #[arg(long, default_value = "runs", value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+}
+
+/// What of a study.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Chosen {
+    /// Take this regime of the study instead of all; can be given several times
     #[arg(long, value_name = "NAME")]
     regime: Vec<String>,
-    /// Train this recommender instead of the study's arms; can be given several times
+    /// Take this recommender instead of the study's arms; can be given several times
     #[arg(long, value_name = "NAME")]
     recommender: Vec<String>,
     /// Use this seed instead of the study's; can be given several times
@@ -31,9 +41,6 @@ pub(crate) struct Selection {
     /// Change a setting of the study, for example arm.language-model.recommender.language-model.training.epochs=5
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Where the folders of the runs are
-    #[arg(long, default_value = "runs", value_name = "FOLDER")]
-    pub(crate) out: PathBuf,
 }
 
 impl Selection {
@@ -45,18 +52,19 @@ impl Selection {
                 let data = self.data.as_deref().context(
                     "nothing says what to train on; give a study file or --data (for example --data demo)",
                 )?;
-                written(data, &self.recommender)
+                written(data, &self.chosen.recommender)
             }
         };
         let usual = "the usual study".to_owned();
         let file = self.study.as_ref().map_or(usual, |path| path.display().to_string());
-        let mut studies = study::parse_all(&file, &text, &self.set)?;
-        if !self.regime.is_empty() {
+        let Chosen { regime, set, .. } = &self.chosen;
+        let mut studies = study::parse_all(&file, &text, set)?;
+        if !regime.is_empty() {
             let known: Vec<String> =
                 studies.iter().filter_map(|study| study.study.regime.clone()).collect();
-            known_all("regime", &self.regime, &known)?;
+            known_all("regime", regime, &known)?;
             studies.retain(|study| {
-                study.study.regime.as_ref().is_some_and(|regime| self.regime.contains(regime))
+                study.study.regime.as_ref().is_some_and(|known| regime.contains(known))
             });
         }
         for study in &mut studies {
@@ -75,13 +83,14 @@ impl Selection {
         if self.input.changes_preparation() {
             study.prepare = self.input.prepare(study.prepare.clone());
         }
-        if !self.seed.is_empty() {
-            study.study.seeds.clone_from(&self.seed);
+        let Chosen { recommender, seed, .. } = &self.chosen;
+        if !seed.is_empty() {
+            study.study.seeds.clone_from(seed);
         }
-        if self.study.is_some() && !self.recommender.is_empty() {
+        if self.study.is_some() && !recommender.is_empty() {
             let known: Vec<String> = study.arm.iter().map(|arm| arm.name.clone()).collect();
-            known_all("arm", &self.recommender, &known)?;
-            study.arm.retain(|arm| self.recommender.contains(&arm.name));
+            known_all("arm", recommender, &known)?;
+            study.arm.retain(|arm| recommender.contains(&arm.name));
             if study.arm.iter().all(|arm| arm.space.is_empty()) {
                 study.search = None;
             }

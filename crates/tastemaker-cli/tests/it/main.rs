@@ -3,6 +3,8 @@
 
 // Layers, licences, tables, sizes: what the architecture promises.
 mod architecture;
+// Audits of what is no run, and what people say.
+mod auditing;
 // The program as its users run it.
 mod program;
 // The real data: counts that are known, numbers that were published.

@@ -25,31 +25,31 @@ training = { epochs = 12, batch-size = 32, learning-rate = 3e-3 }
 "#;
 
 /// A folder to run the program in.
-struct Here(TempDir);
+pub(crate) struct Here(TempDir);
 
 impl Here {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let here = Self(tempfile::tempdir().unwrap());
         fs_err::write(here.path("study.toml"), STUDY).unwrap();
         here
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tastemaker"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// What the program prints as JSON.
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let arguments = [arguments, &["--format", "json"]].concat();
         let output = self.run(&arguments);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -58,7 +58,7 @@ impl Here {
     }
 
     /// What the program says when it cannot do it.
-    fn error(&self, arguments: &[&str]) -> String {
+    pub(crate) fn error(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");

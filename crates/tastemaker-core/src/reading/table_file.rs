@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::csv_rows::{CsvRows, Dialect};
+use super::csv_rows::{CsvRows, Dialect, require};
 use super::files;
 use super::json::{Json, describe};
 use super::lines::{Encoding, Lines, quoted};
@@ -157,6 +157,23 @@ impl TableFile {
             Rows::Parquet => parquet_rows::for_each(&self.path, &names, &mut visit),
         }
     }
+}
+
+/// Calls `visit` with what stands in `columns` of each row of the table at `path`; its errors are put where
+/// the row is. A table is CSV, TSV, JSON lines or Parquet.
+pub fn read_table<const N: usize>(
+    path: &Path,
+    columns: [&str; N],
+    mut visit: impl FnMut([&str; N]) -> std::result::Result<(), String>,
+) -> Result<()> {
+    let table = TableFile::open(path, &Layout::default())?;
+    let places: Result<Vec<usize>> =
+        columns.iter().map(|name| require(path, table.columns(), name)).collect();
+    table.for_each(&places?, |cells| {
+        let texts: [Cow<'_, str>; N] =
+            std::array::from_fn(|place| cells[place].text().unwrap_or_default());
+        visit(std::array::from_fn(|place| &*texts[place]))
+    })
 }
 
 /// A text, or nothing where it is empty.

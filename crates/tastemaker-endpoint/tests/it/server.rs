@@ -5,16 +5,31 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-/// A server that gives these answers, status, headers and body, one a connection; and what it is
-/// asked, headers and body.
-pub(crate) fn server(
-    answers: Vec<(u16, &'static str, String)>,
-) -> (String, Receiver<(String, String)>) {
+/// Status, headers and body of an answer.
+pub(crate) type Answer = (u16, &'static str, String);
+
+/// A server that gives these answers, one a connection; and what it is asked, headers and body.
+pub(crate) fn server(answers: Vec<Answer>) -> (String, Receiver<(String, String)>) {
+    let (sender, receiver) = channel();
+    let answers = answers.into_iter().map(move |answer| {
+        let sender = sender.clone();
+        move |head: &str, asked: &str| {
+            sender.send((head.to_owned(), asked.to_owned())).unwrap();
+            answer
+        }
+    });
+    (serve(answers), receiver)
+}
+
+/// The address of a server that answers each connection, whose headers and body it is told, by the next
+/// of `answers`.
+pub(crate) fn serve<A: FnOnce(&str, &str) -> Answer>(
+    answers: impl Iterator<Item = A> + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
-    let (sender, receiver) = channel();
     thread::spawn(move || {
-        for (status, headers, body) in answers {
+        for answer in answers {
             let (mut stream, _) = listener.accept().unwrap();
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let (mut head, mut length) = (String::new(), 0);
@@ -31,7 +46,7 @@ pub(crate) fn server(
             }
             let mut asked = vec![0; length];
             reader.read_exact(&mut asked).unwrap();
-            sender.send((head, String::from_utf8(asked).unwrap())).unwrap();
+            let (status, headers, body) = answer(&head, str::from_utf8(&asked).unwrap());
             let n = body.len();
             write!(
                 stream,
@@ -40,5 +55,5 @@ pub(crate) fn server(
             .unwrap();
         }
     });
-    (url, receiver)
+    url
 }

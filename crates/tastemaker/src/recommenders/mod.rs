@@ -28,7 +28,7 @@ pub use bm25::Bm25;
 pub use ease::Ease;
 pub use item_knn::ItemKnn;
 pub use language_model::{
-    ADAPTERS_FILE, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, ItemFeatures, ItemTexts,
+    ADAPTERS_FILE, Asked, Auxiliary, CHECKPOINT_FILE, Elsewhere, FewShot, ItemFeatures, ItemTexts,
     LanguageModel, MODEL_FILE, Others, Pretraining, Scoring, TextAdaptor, TextCodes,
     TextInitialise,
 };
@@ -54,7 +54,7 @@ pub struct FitContext<'a> {
     pub checkpoints: Option<&'a Path>,
     /// The folder of pre-trained models, which runs share; `None` keeps nothing.
     pub pretrained: Option<&'a Path>,
-    /// Data beside the study's.
+    /// What is beside the study's data.
     pub others: &'a Others,
     /// Whether validation ranks items of the history again, as the evaluation will.
     pub allow_seen: bool,

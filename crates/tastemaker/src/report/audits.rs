@@ -2,22 +2,12 @@
 
 use serde::Serialize;
 use tastemaker_audit::harms::Governance;
-use tastemaker_audit::{Indicator, Severity, Stakeholder};
+use tastemaker_audit::{Indicator, Severity, Stakeholder, blind};
 
 use super::charts::{self, Chart};
+use super::interviews::{Answered, Question, called, questions};
 use super::pages::{data, render};
 use crate::{Audited, Result};
-
-/// What an audit cannot see, whatever it finds.
-const BLIND: [&str; 7] = [
-    "It sees what was recommended and what was chosen later, not what people felt, believed or did outside the data.",
-    "Groups are those that the data names; people who are told apart by nothing in the data, or by several things at once, are not seen.",
-    "Targets are what people met under an earlier recommender: what that one hid from them counts as not wanted.",
-    "The closed loop follows a model of choosing that is stated beside it; nobody leaves, and nobody finds anything elsewhere.",
-    "Membership and attributes are guessed by simple attacks; that they fail does not say that stronger ones do.",
-    "Whether an item is true, lawful or fit for children is not in a catalog.",
-    "Thresholds are judgements, with their reasons beside them; another context may ask for others.",
-];
 
 /// What a page shows of an audit beside its data.
 #[derive(Serialize)]
@@ -29,8 +19,10 @@ struct Shown<'a> {
     /// Every field of the record, with what it asks and what is filled in.
     record: Vec<(String, String, Option<&'a str>)>,
     trade_offs: Vec<Chart>,
-    questions: Vec<Question<'a>>,
-    blind: [&'static str; 7],
+    questions: Vec<(&'static str, Question)>,
+    /// What people answered, with who was asked.
+    answers: Vec<(&'static str, &'a Answered)>,
+    blind: Vec<&'static str>,
     /// The worst of each harm, in words.
     worst: Vec<&'static str>,
     /// What those below are called.
@@ -58,14 +50,6 @@ const COMPARED: [&str; 10] = [
 struct Word {
     found: &'static str,
     suspected: &'static str,
-}
-
-/// A question to ask people, since numbers do not answer it.
-#[derive(Serialize)]
-struct Question<'a> {
-    harm: &'a str,
-    whom: &'static str,
-    asks: String,
 }
 
 /// One HTML file that opens without a network and without scripts.
@@ -105,8 +89,9 @@ fn shown(audited: &Audited) -> Shown<'_> {
         matrix: audited.audit.findings.iter().map(|f| (&f.harm[..], row(f))).collect(),
         record: record.collect(),
         trade_offs: audited.trade_offs.iter().map(charts::trade_off).collect(),
-        questions: questions(audited),
-        blind: BLIND,
+        questions: questions(audited).into_iter().map(|q| (called(q.stakeholder), q)).collect(),
+        answers: audited.answers.iter().map(|of| (called(of.stakeholder), of)).collect(),
+        blind: blind().collect(),
         worst: audited.audit.findings.iter().map(worst).collect(),
         names: COMPARED,
         compared: COMPARED.iter().map(|name| measured(audited, name)).collect(),
@@ -122,46 +107,4 @@ fn worst(findings: &tastemaker_audit::Findings) -> &'static str {
 fn measured<'a>(audited: &'a Audited, name: &str) -> Option<&'a Indicator> {
     let mut all = audited.audit.findings.iter().flat_map(|findings| &findings.indicators);
     all.find(|indicator| indicator.name == name)
-}
-
-fn called(stakeholder: Stakeholder) -> &'static str {
-    match stakeholder {
-        Stakeholder::EndUser => "end users",
-        Stakeholder::ContentCreator => "content creators",
-        Stakeholder::SystemDesigner => "system designers",
-        Stakeholder::SupplyChain => "supply chain",
-        Stakeholder::Environment => "environment",
-    }
-}
-
-/// What to ask people about what was found, and about what could not be measured.
-fn questions(audited: &Audited) -> Vec<Question<'_>> {
-    let mut questions = Vec::new();
-    for findings in &audited.audit.findings {
-        let harm = &findings.harm[..];
-        let grave = |indicator: &&Indicator| {
-            indicator.severity.max(indicator.suspected) > Some(Severity::Minimal)
-        };
-        for indicator in findings.indicators.iter().filter(grave) {
-            let Some(whom) = indicator.touches.first().copied().map(called) else { continue };
-            let of = if indicator.of.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", indicator.of)
-            };
-            let asks = format!(
-                "Of {}, {}{of} is {:.3}. Have you noticed it, and what did it do to you?",
-                indicator.exposed.whom, indicator.name, indicator.value
-            );
-            questions.push(Question { harm, whom, asks });
-        }
-        for not in &findings.not_measured {
-            let asks = format!(
-                "{} could not be measured ({}). What do you know of it?",
-                not.name, not.reason
-            );
-            questions.push(Question { harm, whom: called(Stakeholder::SystemDesigner), asks });
-        }
-    }
-    questions
 }

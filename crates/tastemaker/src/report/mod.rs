@@ -20,6 +20,7 @@ mod charts;
 mod comparing;
 mod curves;
 mod groups;
+mod interviews;
 mod pages;
 
 pub use audits::{audit_html, audit_json, audit_markdown};
@@ -28,6 +29,7 @@ pub use cards::{Card, Field, open_fields};
 pub use comparing::{CLASSES, Compared, Family};
 pub use curves::{Curve, Point};
 pub use groups::{Group, Grouping};
+pub use interviews::{Answered, questionnaire, read_answers};
 pub use pages::{html, json, latex, markdown};
 
 use comparing::Averages;

@@ -7,6 +7,7 @@ use tastemaker_endpoint::{Client, Message};
 use tastemaker_nn::text::{CausalModel, TextTokenizer};
 
 use crate::prompts::{Prompter, Prompting, Template, Told};
+use crate::recommenders::Asked;
 use crate::{Error, Result};
 
 mod answer_words;
@@ -97,7 +98,7 @@ pub enum Model {
     /// Read from its file.
     Here(Box<CausalModel>),
     /// Asked over the network.
-    There(Box<Mutex<Client>>),
+    There(Asked),
 }
 
 registry! {

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Evaluates the recommender of the run in `folder` over the targets of `part`, as `settings` say
 /// or, where they say nothing, as its study does.
 pub fn evaluate(folder: &Path, part: Part, settings: Option<&Evaluate>) -> Result<Summary> {
-    let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
+    let Ended { run, recommender, .. } = Ended::read(&RunFolder::open(folder)?)?;
     let settings = settings.unwrap_or(&run.study.evaluate);
     let problems = settings.unsuitable(&run.data.dataset);
     if !problems.is_empty() {

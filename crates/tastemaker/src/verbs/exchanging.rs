@@ -103,13 +103,7 @@ impl Given<'_> {
     fn evaluate(self, evaluator: &Evaluator, seeds: &SeedTree) -> Result<Summary> {
         let Self { name, of, lists, ground, cases } = self;
         let ties = TieOrder::new(ground.n_items(), &seeds.child("ties"));
-        let order = match lists.order() {
-            Order::Rank(column) => format!("in the order of {column:?}"),
-            Order::Score(column) => {
-                format!("in descending order of {column:?}, ties in a seeded random order")
-            }
-            Order::File => "in the order of their rows".to_owned(),
-        };
+        let order = order(&lists);
         let n_lists = lists.lengths().filter(|&n| n > 0).count();
         let without = cases.iter().filter(|case| lists.items(case.user.index()).is_empty()).count();
         let left_out = n_lists - (cases.len() - without) + lists.unknown_users();
@@ -123,6 +117,17 @@ impl Given<'_> {
             lists.ranked(user.user.index(), &ties, list);
         };
         Ok(evaluator.evaluate_lists(&cases, list, &ground, protocol)?.summary)
+    }
+}
+
+/// By what the items of lists are in order, in words.
+pub(super) fn order(lists: &Lists) -> String {
+    match lists.order() {
+        Order::Rank(column) => format!("in the order of {column:?}"),
+        Order::Score(column) => {
+            format!("in descending order of {column:?}, ties in a seeded random order")
+        }
+        Order::File => "in the order of their rows".to_owned(),
     }
 }
 
@@ -164,7 +169,7 @@ pub fn export_lists(
     n: Option<usize>,
     path: &Path,
 ) -> Result<(usize, usize)> {
-    let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
+    let Ended { run, recommender, .. } = Ended::read(&RunFolder::open(folder)?)?;
     let (data, evaluate) = (&run.data.dataset, &run.study.evaluate);
     if evaluate.noise > 0.0 || evaluate.sampled > 0 {
         let expected = "a run that was told whole histories and asked for the whole catalog";

@@ -15,7 +15,7 @@ mod training;
 mod unlearning;
 
 pub use answering::{Measure, Measured, evaluate_clicks, evaluate_ratings, evaluate_texts};
-pub use auditing::{AuditOptions, Audited, Tried, audit, record};
+pub use auditing::{AuditOf, AuditOptions, Audited, ListsOf, Tried, audit, record};
 pub use evaluating::evaluate;
 pub use exchanging::{Relevance, evaluate_lists, export_lists, export_qrels};
 pub use matching::{Matched, TitleIndex};
@@ -59,9 +59,9 @@ fn user_called(data: &Dataset, id: &str) -> Result<UserId> {
     Ok(user.ok_or_else(|| tastemaker_core::Error::unknown("user", id, data.users.iter()))?)
 }
 
-/// A run that has ended, but for its recommender.
+/// A run, but for its recommender.
 struct Run {
-    folder: PathBuf,
+    folder: RunFolder,
     /// Where pre-trained models are, if there are any.
     pretrained: Option<PathBuf>,
     study: Study,
@@ -70,10 +70,11 @@ struct Run {
     split: SplitSets,
 }
 
-/// A run that has ended, with its recommender.
+/// A run that has ended, with its recommender and what that was made with.
 struct Ended {
     run: Run,
     recommender: Box<dyn Recommender>,
+    others: Others,
 }
 
 impl Run {
@@ -98,7 +99,7 @@ impl Run {
             return Err(problem("its data or split is not the one its result was made with"));
         }
         let pretrained = Some(folder.pretrained()).filter(|folder| folder.exists());
-        Ok(Self { folder: folder.path().to_owned(), pretrained, study, seed, data, split })
+        Ok(Self { folder: folder.clone(), pretrained, study, seed, data, split })
     }
 
     /// Its one arm.
@@ -112,7 +113,7 @@ impl Run {
             data: &self.data.dataset,
             split: &self.split,
             seeds: SeedTree::new(self.seed),
-            checkpoints: Some(&self.folder),
+            checkpoints: Some(self.folder.path()),
             pretrained: self.pretrained.as_deref(),
             others,
             allow_seen: self.study.evaluate.allow_seen,
@@ -124,9 +125,13 @@ impl Run {
 impl Ended {
     /// Reads the run in `folder`; its recommender is read or, for controls, learnt again.
     fn read(folder: &RunFolder) -> Result<Self> {
-        let run = Run::read(folder)?;
-        let recommender =
-            run.arm().recommender.as_dyn().restore(&run.context(&Others::default()))?;
-        Ok(Self { run, recommender })
+        Self::of(Run::read(folder)?)
+    }
+
+    /// The recommender of `run`, likewise.
+    fn of(run: Run) -> Result<Self> {
+        let others = Others::default();
+        let recommender = run.arm().recommender.as_dyn().restore(&run.context(&others))?;
+        Ok(Self { run, recommender, others })
     }
 }

@@ -46,7 +46,7 @@ pub struct Listed {
 
 /// Recommends `n` items with the recommender of the run in `folder`.
 pub fn recommend(folder: &Path, whose: &Whose, n: usize) -> Result<Recommendation> {
-    let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
+    let Ended { run, recommender, .. } = Ended::read(&RunFolder::open(folder)?)?;
     let data = &run.data.dataset;
     let (user, history) = match whose {
         Whose::User(id) => {

@@ -37,7 +37,7 @@ use crate::{Error, Result};
 
 pub use self::features::ItemFeatures;
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
-pub use self::pretraining::{Elsewhere, Others, Pretraining};
+pub use self::pretraining::{Asked, Elsewhere, Others, Pretraining};
 pub use self::texts::{ItemTexts, TextAdaptor, TextCodes, TextInitialise};
 
 /// Tokens after those of the items: the mask and the pseudo-mask.

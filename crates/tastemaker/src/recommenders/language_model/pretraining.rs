@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::Dataset;
@@ -10,6 +11,7 @@ use tastemaker_core::artifact::lock;
 use tastemaker_core::prepare::{PrepareOptions, Prepared, prepare};
 use tastemaker_core::sources::AnySource;
 use tastemaker_core::splits::{AnySplit, LeaveLastOut, SplitSets};
+use tastemaker_endpoint::{Client, Endpoint};
 use tastemaker_nn::backbones::AnyBackbone;
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::parameters::Group;
@@ -77,23 +79,48 @@ impl Elsewhere {
     }
 }
 
-/// Other data than the study's, each read once, however many arms learn from it.
+/// What is beside the study's data: other data, each read once, however many arms learn from it, and the
+/// models behind endpoints that runs ask.
 #[derive(Debug, Default)]
-pub struct Others(RefCell<Vec<(Elsewhere, Other)>>);
+pub struct Others {
+    data: RefCell<Vec<(Elsewhere, Other)>>,
+    clients: RefCell<Vec<((PathBuf, Endpoint), Asked)>>,
+}
 
 /// Data and how it is divided.
 type Other = Rc<(Prepared, SplitSets)>;
 
+/// A model that is asked, one question at a time.
+pub type Asked = Arc<Mutex<Client>>;
+
 impl Others {
     /// The data of `elsewhere`.
     pub(super) fn read(&self, elsewhere: &Elsewhere) -> Result<Other> {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.data.borrow_mut();
         if let Some((_, other)) = all.iter().find(|(of, _)| of == elsewhere) {
             return Ok(Rc::clone(other));
         }
         let other = Rc::new(elsewhere.read()?);
         all.push((elsewhere.clone(), Rc::clone(&other)));
         Ok(other)
+    }
+
+    /// What asks `endpoint` for the run in the folder `run`: the same however often it is made, so that
+    /// the run has one budget and one pace.
+    pub(in crate::recommenders) fn client(
+        &self,
+        run: Option<&Path>,
+        endpoint: &Endpoint,
+        record: Option<&Path>,
+    ) -> Result<Asked> {
+        let mut all = self.clients.borrow_mut();
+        let key = run.map(|run| (run.to_owned(), endpoint.clone()));
+        if let Some((_, client)) = all.iter().find(|(of, _)| Some(of) == key.as_ref()) {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(Mutex::new(Client::new(endpoint, record)?));
+        all.extend(key.map(|key| (key, Arc::clone(&client))));
+        Ok(client)
     }
 }
 

@@ -1,7 +1,6 @@
 //! A pre-trained language model over text that is told of a user.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::RankOptions;
@@ -110,7 +109,7 @@ impl TextLanguageModel {
         let of = artifact::sha256(format!("{} {}", endpoint.url, endpoint.model).as_bytes());
         let record =
             context.pretrained.map(|folder| folder.join(format!("answers-{}.jsonl", &of[..16])));
-        Ok(Model::There(Box::new(Mutex::new(Client::new(endpoint, record.as_deref())?))))
+        context.others.client(context.checkpoints, endpoint, record.as_deref()).map(Model::There)
     }
 }
 

@@ -78,7 +78,7 @@ impl Run {
     }
 
     pub(super) fn seconds(&self) -> Result<Option<f64>> {
-        RunFolder::open(&self.folder)?.seconds()
+        self.folder.seconds()
     }
 
     /// Whether all of it learns anew to unlearn anybody.
@@ -131,11 +131,12 @@ impl Run {
 
     /// The lists of the runs beside this one, with other seeds.
     pub(super) fn other_seeds(&self, subject: &Subject<'_>) -> Result<Vec<Vec<RankedList>>> {
-        let siblings = self.folder.parent().map(fs_err::read_dir).into_iter().flatten().flatten();
+        let siblings =
+            self.folder.path().parent().map(fs_err::read_dir).into_iter().flatten().flatten();
         let mut folders: Vec<PathBuf> = siblings.flatten().map(|entry| entry.path()).collect();
         folders.sort();
         let mut runs = Vec::new();
-        let own = self.folder.file_name();
+        let own = self.folder.path().file_name();
         for folder in folders.iter().filter(|folder| folder.file_name() != own) {
             let Ok(folder) = RunFolder::open(folder) else { continue };
             let ended = folder.result()?.is_some_and(|run| run.split_hash == self.split.hash());

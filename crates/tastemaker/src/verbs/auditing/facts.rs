@@ -1,9 +1,11 @@
-//! What a run says of itself, for the record and for cards.
+//! What runs and data say of themselves, for the record and for cards.
 
 use std::collections::BTreeMap;
 
 use tastemaker_audit::{Audit, Severity};
 use tastemaker_core::artifact;
+use tastemaker_core::prepare::Prepared;
+use tastemaker_core::splits::SplitSets;
 use tastemaker_eval::Summary;
 
 use super::super::Run;
@@ -13,22 +15,25 @@ use crate::recommenders::{MODEL_FILE, shard_folder};
 use crate::study::{RunFolder, RunResult};
 use crate::train::StageCost;
 
+/// What data and its split say for the record.
+pub(super) fn record_of_data(data: &Prepared, split: &SplitSets) -> BTreeMap<String, String> {
+    let manifest = &data.manifest;
+    let source = format!("{}: {}", manifest.name, manifest.format);
+    let (hash, split_hash) = (data.dataset.hash.clone(), split.hash().to_owned());
+    [("data-source", source), ("data-hash", hash), ("split-hash", split_hash)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
 /// What the run itself says for the record.
 pub(super) fn record(run: &Run) -> Result<BTreeMap<String, String>> {
-    let manifest = &run.data.manifest;
-    let model = run.folder.join(MODEL_FILE);
-    let mut record = BTreeMap::from(
-        [
-            ("data-source", format!("{}: {}", manifest.name, manifest.format)),
-            ("data-hash", run.data.dataset.hash.clone()),
-            ("split-hash", run.split.hash().to_owned()),
-            ("seeds", run.seed.to_string()),
-            ("version", format!("tastemaker {}", env!("CARGO_PKG_VERSION"))),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
-    let shards = (1..).map(|number| shard_folder(&run.folder, number).join(MODEL_FILE));
-    let models = std::iter::once(model).chain(shards.take_while(|model| model.exists()));
+    let folder = run.folder.path();
+    let mut record = record_of_data(&run.data, &run.split);
+    let version = format!("tastemaker {}", env!("CARGO_PKG_VERSION"));
+    record.extend([("seeds".to_owned(), run.seed.to_string()), ("version".to_owned(), version)]);
+    let shards = (1..).map(|number| shard_folder(folder, number).join(MODEL_FILE));
+    let models = std::iter::once(folder.join(MODEL_FILE));
+    let models = models.chain(shards.take_while(|model| model.exists()));
     let hashes = models.filter(|model| model.exists()).map(|model| artifact::sha256_file(&model));
     let hash = match &hashes.collect::<tastemaker_core::Result<Vec<String>>>()?[..] {
         [] => return Ok(record),
@@ -39,24 +44,44 @@ pub(super) fn record(run: &Run) -> Result<BTreeMap<String, String>> {
     Ok(record)
 }
 
-/// What fills in the fields of cards.
-pub(super) fn facts(
-    run: &Run,
+/// What fills in the fields of cards, by name.
+type Facts = BTreeMap<&'static str, String>;
+
+/// What is known of a run that was audited.
+pub(super) fn of_run(run: &Run, audit: &Audit, record: &BTreeMap<String, String>) -> Result<Facts> {
+    let mut facts = of_data(&run.data, &run.split, audit, record);
+    facts.extend([
+        ("energy", energy(&run.folder.costs()?)),
+        ("privacy", privacy(&run.folder.costs()?)),
+        (
+            "controls",
+            "data, split, candidates, ties and metrics are those of the study for every arm"
+                .to_owned(),
+        ),
+        ("model", format!("{}\n{}", run.arm().recommender.name(), settings(run))),
+    ]);
+    if let Some(result) = run.folder.result()? {
+        facts.insert("test", summary(&result.test));
+        facts.insert("hygiene", hygiene(run, (result, run.folder.clone())));
+    }
+    Ok(facts)
+}
+
+/// What is known of whatever was audited, from its data and the audit.
+pub(super) fn of_data(
+    data: &Prepared,
+    split: &SplitSets,
     audit: &Audit,
     record: &BTreeMap<String, String>,
-) -> Result<BTreeMap<&'static str, String>> {
-    let folder = RunFolder::open(&run.folder)?;
-    let result = folder.result()?;
+) -> Facts {
     let mut facts = BTreeMap::from([
-        ("data", data(run)),
-        ("preparation", preparation(run)),
-        ("split", split(run)),
-        ("sensitive-attributes", sensitive(run)),
+        ("data", counts(data)),
+        ("preparation", preparation(data)),
+        ("split", parts(data, split)),
+        ("sensitive-attributes", sensitive(data)),
         ("by-group", by_group(audit)),
         ("severities", severities(audit)),
         ("not-measured", not_measured(audit)),
-        ("energy", energy(&folder.costs()?)),
-        ("privacy", privacy(&folder.costs()?)),
         ("purpose", audit.context.purpose.clone()),
         ("audience", audit.context.audience.clone()),
         ("minors", if audit.context.minors { "yes" } else { "no" }.to_owned()),
@@ -67,22 +92,12 @@ pub(super) fn facts(
             "end users, content creators, system designers, supply chain, environment".to_owned(),
         ),
         ("properties", audit.findings.iter().map(|f| &f.harm[..]).collect::<Vec<_>>().join(", ")),
-        (
-            "controls",
-            "data, split, candidates, ties and metrics are those of the study for every arm"
-                .to_owned(),
-        ),
         ("experiment", "offline, on what was recorded".to_owned()),
-        ("model", format!("{}\n{}", run.arm().recommender.name(), settings(run))),
     ]);
-    if let Some(result) = result {
-        facts.insert("test", summary(&result.test));
-        facts.insert("hygiene", hygiene(run, (result, folder)));
-    }
     for name in ["data-source", "data-hash", "version", "model-hash", "seeds"] {
         facts.extend(record.get(name).map(|text| (name, text.clone())));
     }
-    Ok(facts)
+    facts
 }
 
 /// A word of a study or a context file as it is written there.
@@ -95,16 +110,16 @@ fn settings(run: &Run) -> String {
     toml::to_string(&run.arm().recommender).unwrap_or_default()
 }
 
-fn data(run: &Run) -> String {
-    let counts = run.data.manifest.counts;
+fn counts(data: &Prepared) -> String {
+    let counts = data.manifest.counts;
     format!(
         "{}: {} users, {} items, {} interactions",
-        run.data.manifest.name, counts.users, counts.items, counts.interactions
+        data.manifest.name, counts.users, counts.items, counts.interactions
     )
 }
 
-fn preparation(run: &Run) -> String {
-    let steps = run.data.manifest.steps.iter();
+fn preparation(data: &Prepared) -> String {
+    let steps = data.manifest.steps.iter();
     let steps = steps.map(|step| {
         let left = step.left;
         format!(
@@ -115,8 +130,8 @@ fn preparation(run: &Run) -> String {
     steps.collect::<Vec<String>>().join("; ")
 }
 
-fn split(run: &Run) -> String {
-    let summary = run.split.summary(&run.data.dataset);
+fn parts(data: &Prepared, split: &SplitSets) -> String {
+    let summary = split.summary(&data.dataset);
     format!(
         "{}: {} interactions of {} users are learnt from, {} users validate, {} test",
         summary.split,
@@ -127,8 +142,8 @@ fn split(run: &Run) -> String {
     )
 }
 
-fn sensitive(run: &Run) -> String {
-    let all = run.data.dataset.people.attributes().iter();
+fn sensitive(data: &Prepared) -> String {
+    let all = data.dataset.people.attributes().iter();
     let names: Vec<&str> = all
         .filter(|attribute| attribute.sensitive)
         .map(|attribute| &attribute.attribute.name[..])

@@ -1,4 +1,4 @@
-//! Audit a run.
+//! Audit a run, a recommender that needs no learning, or lists of other tools.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,18 +7,48 @@ use serde::{Deserialize, Serialize};
 use tastemaker_audit::harms::{AnyHarm, EchoChambers};
 use tastemaker_audit::mitigations::{AnyMitigation, Point, TradeOff, at_strengths, mitigated};
 use tastemaker_audit::{Audit, Auditor, Context, Evidence, Levels, Subject, read_record};
+use tastemaker_core::lists::Columns;
 use tastemaker_core::splits::Part;
 use tastemaker_core::{Dataset, SeedTree};
 use tastemaker_eval::metrics::Ndcg;
 
 use super::Ended;
 use crate::Result;
-use crate::recommenders::Others;
-use crate::report::{Card, cards, open_fields};
-use crate::study::RunFolder;
+use crate::report::{Answered, Card, cards, open_fields};
+use crate::study::{RunFolder, Study};
 
 mod evidence;
 mod facts;
+mod lists;
+mod untrained;
+
+/// What is audited.
+#[derive(Clone, Copy, Debug)]
+pub enum AuditOf<'a> {
+    /// The recommender of the run in a folder.
+    Run(&'a Path),
+    /// That of a study of one arm and one seed: of its run below the folder, where that has ended, or as it
+    /// is, where it learns nothing or in seconds.
+    Arm(&'a Study, &'a Path),
+    /// The lists in a file.
+    Lists {
+        /// The file.
+        path: &'a Path,
+        /// What its columns are called.
+        columns: &'a Columns,
+        /// Of what they are.
+        of: ListsOf<'a>,
+    },
+}
+
+/// What says of what data lists are, and how it is divided.
+#[derive(Clone, Copy, Debug)]
+pub enum ListsOf<'a> {
+    /// The run in a folder.
+    Run(&'a Path),
+    /// A study.
+    Study(&'a Study),
+}
 
 /// Strengths at which mitigations are tried.
 const STRENGTHS: [f64; 4] = [0.1, 0.2, 0.4, 0.8];
@@ -63,6 +93,9 @@ pub struct Audited {
     /// What mitigations bring and cost; empty where they were not tried.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trade_offs: Vec<Tried>,
+    /// What people answered to the questions that follow from it; empty where nobody was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answered>,
     /// Documents that go with it, as far as they are filled in.
     pub cards: Vec<Card>,
 }
@@ -85,42 +118,53 @@ pub fn record(path: &Path) -> Result<BTreeMap<String, String>> {
     Ok(read_record(path, open_fields().into_iter().map(|(name, _)| name))?)
 }
 
-/// Audits the recommender of the run in `folder`.
-pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Audited> {
-    let Ended { run, recommender } = Ended::read(&RunFolder::open(folder)?)?;
+/// Audits a recommender, or lists.
+pub fn audit(of: AuditOf<'_>, options: &AuditOptions) -> Result<Audited> {
+    match of {
+        AuditOf::Run(folder) => audit_run(&Ended::read(&RunFolder::open(folder)?)?, options),
+        AuditOf::Arm(study, out) => audit_run(&untrained::ended(study, out)?, options),
+        AuditOf::Lists { path, columns, of } => lists::audit(path, columns, of, options),
+    }
+}
+
+fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
+    let Ended { run, recommender, others } = ended;
     let seeds = SeedTree::new(run.seed);
     let scope = run.scope(options);
-    let subject = Subject::of_users(scope, &*recommender, options.users, &seeds)?;
-    let (others, record) = (Others::default(), facts::record(&run)?);
-    let remake = |data: &Dataset| run.remade(data, &others).map_err(failed);
-    let refit = |data: &Dataset| run.refitted(data, &others).map_err(failed);
+    let subject = Subject::of_users(scope, &**recommender, options.users, &seeds)?;
+    let record = facts::record(run)?;
+    let remake = |data: &Dataset| run.remade(data, others).map_err(failed);
+    let refit = |data: &Dataset| run.refitted(data, others).map_err(failed);
     let learns = options.refit || run.is_control();
     let evidence = Evidence {
         retitle: run.reads_titles_as_they_are().then_some(&remake),
         refit: learns.then_some(&refit),
-        counterfactual: run.counterfactual(&subject, &others, &options.attributes)?,
-        membership: run.membership(&*recommender, &subject, options.users)?,
-        unlearning: if learns { run.unlearning(&*recommender, &subject, &others)? } else { None },
+        counterfactual: run.counterfactual(&subject, others, &options.attributes)?,
+        membership: run.membership(&**recommender, &subject, options.users)?,
+        unlearning: if learns { run.unlearning(&**recommender, &subject, others)? } else { None },
         learns_anew: run.learns_anew(),
         runs: run.other_seeds(&subject)?,
         provenance: record.into_iter().chain(options.record.clone()).collect(),
         seconds: run.seconds()?,
         ..Evidence::default()
     };
-    let record = evidence.provenance.clone();
     let subject = subject.with(evidence)?;
-    let auditor = Auditor {
+    let seeds = seeds.child("audit");
+    let mut audit = auditor(options).audit(&subject, &seeds)?;
+    audit.subject = format!("{}, {}, seed {}", run.study.study.title(), run.arm().name, run.seed);
+    let trade_offs = if options.mitigate { tried(&subject, options, &seeds)? } else { Vec::new() };
+    let record = subject.evidence.provenance;
+    let cards = cards(&facts::of_run(run, &audit, &record)?, &record);
+    Ok(Audited { audit, record, trade_offs, answers: vec![], cards })
+}
+
+fn auditor(options: &AuditOptions) -> Auditor {
+    Auditor {
         harms: options.harms.clone(),
         levels: options.levels.clone(),
         context: options.context.clone(),
         resamples: options.resamples,
-    };
-    let seeds = seeds.child("audit");
-    let mut audit = auditor.audit(&subject, &seeds)?;
-    audit.subject = format!("{}, {}, seed {}", run.study.study.title(), run.arm().name, run.seed);
-    let trade_offs = if options.mitigate { tried(&subject, options, &seeds)? } else { Vec::new() };
-    let cards = cards(&facts::facts(&run, &audit, &record)?, &record);
-    Ok(Audited { audit, record, trade_offs, cards })
+    }
 }
 
 /// What re-ranking brings against those of the harms that it can lessen.

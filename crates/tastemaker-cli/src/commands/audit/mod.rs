@@ -13,13 +13,17 @@ use tastemaker::core::artifact::write_atomically;
 use tastemaker::core::splits::Part;
 use tastemaker::{AuditOptions, Audited, report};
 
+use self::subjects::{Elsewhere, Studies, Subjects};
 use crate::{Global, output};
+
+mod subjects;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder of a run; those of several go into one report
+    /// The folder of a run, a study file with recommenders, or a file with the lists of another tool;
+    /// several go into one report
     #[arg(required = true)]
-    run: Vec<PathBuf>,
+    subject: Vec<PathBuf>,
     /// What it is used for, and with whom: a TOML file with purpose, audience, minors, autonomy, sector
     #[arg(long, value_name = "FILE")]
     context: Option<PathBuf>,
@@ -56,6 +60,17 @@ pub(crate) struct Arguments {
     /// Write it here, as HTML, Markdown or JSON by the ending; can be given several times
     #[arg(long, value_name = "FILE")]
     out: Vec<PathBuf>,
+    /// Write what to ask people to this CSV file, to be filled in with a row a question and a respondent
+    #[arg(long, value_name = "FILE")]
+    questionnaire: Option<PathBuf>,
+    /// Put what people answered into the report: a questionnaire that was filled in; can be given several
+    /// times
+    #[arg(long, value_name = "FILE")]
+    answers: Vec<PathBuf>,
+    #[command(flatten)]
+    studies: Studies,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -81,20 +96,31 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
         maker(path)?;
     }
     let options = options(arguments)?;
-    let mut audited = Vec::new();
-    for run in &arguments.run {
-        audited.push(tastemaker::audit(run, &options)?);
+    let subjects = Subjects::read(&arguments.subject, &arguments.studies, &arguments.elsewhere)?;
+    if arguments.mitigate && subjects.any_lists() {
+        tracing::warn!(
+            "note: lists cannot be asked again, so that --mitigate is of the others alone"
+        );
     }
+    let mut audited = subjects.audit(&options)?;
+    report::read_answers(&mut audited, &arguments.answers)?;
     for path in &arguments.out {
-        let text = maker(path)?(&audited)?;
-        write_atomically(path, |out| out.write_all(text.as_bytes()))?;
-        tracing::info!("audit: {}", path.display());
+        write("audit", path, &maker(path)?(&audited)?)?;
+    }
+    if let Some(path) = &arguments.questionnaire {
+        write("questionnaire", path, &report::questionnaire(&audited)?)?;
     }
     let table = |all: &Vec<Audited>| all.iter().map(text).collect::<Vec<_>>().join("\n\n");
     output::write_all(global.format, &audited, table)?;
     let worst = audited.iter().filter_map(|audited| audited.audit.worst()).max();
     let failed = arguments.fail_at.is_some_and(|at| worst >= Some(Severity::from(at)));
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn write(what: &str, path: &Path, text: &str) -> anyhow::Result<()> {
+    write_atomically(path, |out| out.write_all(text.as_bytes()))?;
+    tracing::info!("{what}: {}", path.display());
+    Ok(())
 }
 
 fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
@@ -197,7 +223,12 @@ fn text(audited: &Audited) -> String {
     let grave = grave.filter(|indicator| indicator.severity > Some(Severity::Minimal));
     let grave: Vec<String> = grave.map(indicator).collect();
     let grave = if grave.is_empty() { String::new() } else { format!("\n{}\n", grave.join("\n")) };
-    format!("{table}\n\n{}\n{grave}\n{}", audit.protocol, audit.notice)
+    let told = audited.answers.iter().filter_map(|answered| {
+        let told = answered.contradicts.as_ref()?;
+        Some(format!("{} people on {}: {told}\n", answered.respondents, answered.id))
+    });
+    let told: String = told.collect();
+    format!("{table}\n\n{}\n{grave}{told}\n{}", audit.protocol, audit.notice)
 }
 
 /// An indicator that is more than minimal, in a line.

@@ -1,0 +1,236 @@
+use serde_json::Value;
+
+use crate::program::Here;
+use crate::server::{Answer, serve};
+
+const RUN: &str = "runs/small/most-popular/seed-1";
+
+/// What was measured, by harm, sign and what it is of.
+fn measured(audited: &Value) -> Vec<(String, Value)> {
+    let findings = audited["audit"]["findings"].as_array().unwrap();
+    let of_harm = |findings: &Value| {
+        let harm = findings["harm"].as_str().unwrap().to_owned();
+        let all = findings["indicators"].as_array().unwrap().clone();
+        let name = move |found: &Value| format!("{harm} {} {}", found["name"], found["of"]);
+        all.into_iter().map(move |found| (name(&found), found)).collect::<Vec<_>>()
+    };
+    findings.iter().flat_map(of_harm).collect()
+}
+
+fn reason<'a>(audited: &'a Value, sign: &str) -> &'a str {
+    let findings = audited["audit"]["findings"].as_array().unwrap();
+    let mut all = findings.iter().flat_map(|found| found["not-measured"].as_array().unwrap());
+    all.find(|not| not["name"] == sign).unwrap()["reason"].as_str().unwrap()
+}
+
+#[test]
+fn lists_are_audited_as_the_run_that_made_them() {
+    let here = Here::new();
+    here.json(&["train", "study.toml", "--recommender", "most-popular"]);
+    for lists in ["x.trec", "x.parquet"] {
+        assert!(here.run(&["export", RUN, "--lists", lists, "-n", "20"]).status.success());
+    }
+    let both = here.json(&["audit", RUN, "x.trec", "x.parquet", "--resamples", "100"]);
+    let run: std::collections::BTreeMap<_, _> = measured(&both[0]).into_iter().collect();
+    for lists in [&both[1], &both[2]] {
+        let found = measured(lists);
+        assert!(found.len() > 15, "{}", found.len());
+        // What is on record of lists is less than what a run says of itself.
+        for (name, found) in found.iter().filter(|(name, _)| !name.starts_with("governance")) {
+            assert_eq!(Some(found), run.get(name), "{name}");
+        }
+        assert!(reason(lists, "order-tau").contains("cannot be asked for again"));
+        assert!(reason(lists, "calibration-error").contains("no list has scores"));
+        assert!(reason(lists, "energy-kwh").contains("was not given"));
+        assert!(lists["record"]["data-hash"].is_string() && lists["record"]["version"].is_null());
+    }
+    assert_eq!(both[1]["audit"]["subject"], "x.trec");
+    let protocol = both[1]["audit"]["protocol"].as_str().unwrap();
+    assert!(protocol.contains("as they were given") && protocol.contains("\"rank\""), "{protocol}");
+
+    // Without a run beside them it is said of what they are: by a run, a study, or data.
+    let alone = |data: &str| {
+        let arguments = ["audit", "x.trec", "--data", data, "--resamples", "100"];
+        measured(&here.json(&arguments))
+    };
+    assert_eq!(alone(RUN), measured(&both[1]));
+    assert_eq!(alone("study.toml"), measured(&both[1]));
+    let text = here.error(&["audit", "x.trec"]);
+    assert!(text.contains("of what data the lists of x.trec are"), "{text}");
+    fs_err::write(here.path("few.tsv"), "who\twhat\nu1\ti1\nnobody\ti1\n").unwrap();
+    let columns = ["--user-column", "who", "--item-column", "what", "--resamples", "100"];
+    let few = here.json(&[&["audit", "few.tsv", "--data", RUN], &columns[..]].concat());
+    let protocol = few["audit"]["protocol"].as_str().unwrap();
+    assert!(
+        protocol.contains("199 of the 200 users") && protocol.contains("lists of 1 users who"),
+        "{protocol}"
+    );
+    fs_err::write(here.path("few.csv"), "user,item\nu1,i1\nu1,i1000\n").unwrap();
+    let text = here.error(&["audit", "few.csv", "--data", RUN]);
+    assert!(
+        text.contains("few.csv, line 3: item is \"i1000\", which is not in the cata"),
+        "{text}"
+    );
+    fs_err::write(here.path("few.csv"), "user,item\nnobody,i1\n").unwrap();
+    let text = here.error(&["audit", "few.csv", "--data", RUN]);
+    assert!(text.contains("few.csv: names no user of the data"), "{text}");
+}
+
+/// Twelve users who have seen eight films, four of them the same for all; half of them f, half m.
+fn films(here: &Here, endpoint: &str) {
+    let film = |user: u32, n: u32| if n < 4 { 20 + n } else { (user * user + n) % 20 };
+    let rows = (0..12).flat_map(|user| (0..8).map(move |n| (user, film(user, n), n)));
+    let rows = rows.map(|(user, film, n)| format!("u{user},i{film},{n},Film {film}\n"));
+    let rows: String = rows.collect();
+    fs_err::write(here.path("seen.csv"), format!("user,item,time,title\n{rows}")).unwrap();
+    let people = (0..12).map(|user| format!("u{user},{}\n", if user % 2 == 0 { "f" } else { "m" }));
+    let people: String = people.collect();
+    fs_err::write(here.path("people.csv"), format!("user,gender\n{people}")).unwrap();
+    let study = format!(
+        r#"
+[study]
+name = "films"
+seeds = [1]
+[dataset.table]
+path = "seen.csv"
+title = "title"
+users = "people.csv"
+user-categories = ["gender"]
+[[arm]]
+name = "most-popular"
+recommender = {{ most-popular = {{}} }}
+[[arm]]
+name = "asked"
+[arm.recommender.text-language-model]
+verbalizer = {{ written-titles = {{}} }}
+[arm.recommender.text-language-model.prompt]
+template = "I am <{{{{ user.gender }}}}>. {{% for item in history %}}{{{{ item.title }}}}; {{% endfor %}}What next?"
+[arm.recommender.text-language-model.endpoint]
+model = "large"
+retries = 0
+{endpoint}
+"#
+    );
+    fs_err::write(here.path("films.toml"), study).unwrap();
+}
+
+/// Names the films 5 to 14, but the first ten where it is told that somebody is f.
+fn answer(_: &str, asked: &str) -> Answer {
+    let from = if asked.contains("I am <f>") { 0 } else { 5 };
+    let titles: String = (from..from + 10).map(|film| format!("{film}. Film {film}\\n")).collect();
+    (200, "", format!(r#"{{"choices": [{{"message": {{"content": "{titles}"}}}}]}}"#))
+}
+
+#[test]
+fn a_model_behind_an_endpoint_is_audited_without_a_run() {
+    let here = Here::new();
+    let url = serve(std::iter::repeat_n(answer, 100_000));
+    films(&here, &format!("url = {url:?}"));
+    let few = ["--recommender", "asked", "--users", "4", "--resamples", "100"];
+    let arguments = [&["audit", "films.toml"], &few[..]].concat();
+    let asked = here.json(&arguments);
+    let all: std::collections::BTreeMap<_, _> = measured(&asked).into_iter().collect();
+    // Who is f is told something else, and who is m what everybody is told.
+    let snsr = &all["disparities \"snsr-jaccard\" \"gender\""];
+    assert!(snsr["value"].as_f64().unwrap() > 0.2, "{snsr}");
+    assert!(snsr["protocol"].as_str().unwrap().contains("most for m, least for f"), "{snsr}");
+    // Words in titles do not help, and it answers the same whatever the order.
+    assert_eq!(all["misinformation \"attack-success\" \"instruction\""]["value"], 0.0);
+    assert_eq!(all["transparency \"history-overlap\" \"\""]["value"], 1.0);
+    assert_eq!(asked["audit"]["subject"], "films, asked, seed 1");
+    assert!(!here.path("runs/films/asked").exists());
+
+    // Everything was kept: the same again asks nobody, and counts against one budget.
+    let folder = fs_err::read_dir(here.path("runs/films/pretrained")).unwrap();
+    let kept = folder.map(|entry| entry.unwrap().path()).next().unwrap();
+    let questions = fs_err::read_to_string(&kept).unwrap().lines().count();
+    assert!(questions > 20, "{questions}");
+    films(&here, &format!("url = {url:?}\nreplay = true"));
+    assert_eq!(here.json(&arguments)["audit"], asked["audit"]);
+    let elsewhere = |budget: usize| {
+        films(&here, &format!("url = {url:?}\nbudget = {{ requests = {budget} }}"));
+        let below = format!("other-{budget}");
+        here.run(&[&arguments[..], &["--below", &below]].concat())
+    };
+    assert!(elsewhere(questions).status.success());
+    let spent = elsewhere(questions - 1);
+    let error = String::from_utf8_lossy(&spent.stderr).into_owned();
+    assert!(error.contains(&format!("{0} of {0} requests", questions - 1)), "{error}");
+
+    // What learns for long is trained before, and every arm of a study goes into one report.
+    let text = here.error(&["audit", "study.toml", "--recommender", "decoder"]);
+    assert!(text.contains("train decoder first"), "{text}");
+    films(&here, &format!("url = {url:?}\nreplay = true"));
+    let both = here.json(&["audit", "films.toml", "--users", "4", "--resamples", "100"]);
+    assert_eq!(both[0]["audit"]["subject"], "films, most-popular, seed 1");
+    assert_eq!(both[1]["audit"], asked["audit"]);
+}
+
+#[test]
+fn what_people_answer_joins_the_audit_and_changes_no_severity() {
+    let here = Here::new();
+    here.json(&["train", "study.toml", "--recommender", "most-popular"]);
+    let audit = ["audit", RUN, "--resamples", "100"];
+    let before = here.json(&[&audit[..], &["--questionnaire", "ask.csv"]].concat());
+    let asked = fs_err::read_to_string(here.path("ask.csv")).unwrap();
+    let lines: Vec<&str> = asked.lines().collect();
+    assert_eq!(lines[0], "id,audit,harm,stakeholder,severity,question,respondent,scale,text");
+    let find = |sign: &str| *lines.iter().find(|line| line.starts_with(sign)).unwrap();
+    let grave = find("disparities/popular-rsp,");
+    assert!(grave.contains(",content creators,high,"), "{grave}");
+    let unmeasured = find("privacy/membership-auc,");
+    assert!(unmeasured.contains(",system designers,not measured,"), "{unmeasured}");
+    // Everybody fills in a row of their own; rows that are not filled in are nobody's.
+    let filled = |row: &str, who: &str, scale: &str, text: &str| {
+        format!("{},{who},{scale},{text}\n", row.strip_suffix(",,,").unwrap())
+    };
+    let people =
+        [("Ada Lovelace", "1", "Ada sells what she always did"), ("7", "2", ""), ("8", "1", "")];
+    let mut answers = format!("{}\n{unmeasured}\n", lines[0]);
+    for (who, scale, text) in people {
+        answers += &filled(grave, who, scale, text);
+    }
+    answers += &filled(unmeasured, "7", "", "<b>no</b> idea");
+    fs_err::write(here.path("said.csv"), &answers).unwrap();
+    let said = ["--answers", "said.csv", "--out", "a.html", "--out", "a.md", "--out", "a.json"];
+    let after = here.json(&[&audit[..], &said[..]].concat());
+    assert_eq!(after["audit"], before["audit"]);
+    let answers = after["answers"].as_array().unwrap();
+    assert_eq!(answers.len(), 2);
+    let one = answers.iter().find(|one| one["id"] == "disparities/popular-rsp").unwrap();
+    assert_eq!(one["scale"], serde_json::json!([2, 1, 0, 0, 0]));
+    assert!((one["mean"].as_f64().unwrap() - 4.0 / 3.0).abs() < 1e-12);
+    assert_eq!((&one["respondents"], &one["severity"]), (&3.into(), &"high".into()));
+    assert_eq!(one["quotes"], serde_json::json!(["▢ sells what she always did"]));
+    assert!(one["contradicts"].as_str().unwrap().contains("measured as high, and people say"));
+    let page = |name: &str| fs_err::read_to_string(here.path(name)).unwrap();
+    for name in ["a.html", "a.md", "a.json"] {
+        let text = page(name);
+        assert!(text.contains("measured as high, and people say"), "{name}");
+        assert!(text.contains("sells what she always did"), "{name}");
+        assert!(!text.contains("Lovelace"), "{name}");
+    }
+    assert!(page("a.html").contains("“&lt;b&gt;no"));
+
+    let wrong = |from: &str, to: &str| {
+        let text = fs_err::read_to_string(here.path("said.csv")).unwrap();
+        assert!(text.contains(from));
+        fs_err::write(here.path("wrong.csv"), text.replacen(from, to, 1)).unwrap();
+        here.error(&[&audit[..], &["--answers", "wrong.csv"]].concat())
+    };
+    let text = wrong("disparities/popular-rsp,", "disparities/popularrsp,");
+    assert!(
+        text.contains("wrong.csv, line 3: there is no question \"disparities/popularrsp\""),
+        "{text}"
+    );
+    assert!(text.contains("did you mean \"disparities/popular-rsp\"?"), "{text}");
+    let text = wrong(",7,2,", ",7,6,");
+    assert!(text.contains("line 4: scale is \"6\", expected a whole number from 1 to 5"), "{text}");
+    let text = wrong(",8,1,", ",7,1,");
+    assert!(
+        text.contains("line 5: \"7\" answers \"disparities/popular-rsp\" a second time"),
+        "{text}"
+    );
+    assert!(wrong(",8,1,", ",,1,").contains("line 5: respondent is empty"));
+    assert!(wrong("respondent", "respondant").contains("did you mean \"respondant\"?"));
+}
