@@ -12,6 +12,7 @@
 //! use tastemaker_core::sources::{self, AnySource, Synthetic};
 //! use tastemaker_core::splits::{LeaveLastOut, Part, Split};
 //! use tastemaker_core::{ItemId, RankedList, SeedTree};
+//! use tastemaker_eval::Candidates;
 //!
 //! let seeds = SeedTree::new(1);
 //! let source = AnySource::Synthetic(Synthetic::default());
@@ -21,7 +22,7 @@
 //! // Lists from anywhere: here, the same ten items for everybody.
 //! let same = RankedList { items: (0..10).map(ItemId).collect(), ..RankedList::default() };
 //! let lists = data.interactions.users().map(|user| (user, same.clone())).collect();
-//! let scope = Scope { data: &data, split: &split, part: Part::Test, k: 10 };
+//! let scope = Scope { data: &data, split: &split, part: Part::Test, k: 10, candidates: Candidates::Full };
 //! let subject = Subject::of_lists(scope, "the same for all", lists, &seeds)?;
 //!
 //! let auditor = Auditor {

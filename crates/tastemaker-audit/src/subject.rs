@@ -8,7 +8,7 @@ use tastemaker_core::{
     TieOrder, UserId,
 };
 use tastemaker_eval::metrics::Metric;
-use tastemaker_eval::{About, Ground};
+use tastemaker_eval::{About, Candidates, Ground};
 
 /// Makes a recommender over changed data: learns anew, or is told other texts.
 pub type Remake<'a> = dyn Fn(&Dataset) -> Result<Box<dyn Recommender>> + 'a;
@@ -24,6 +24,8 @@ pub struct Scope<'a> {
     pub part: Part,
     /// The first k of each list are looked at.
     pub k: usize,
+    /// Among what each list is ranked; sampled ones are those of the evaluation with the same seeds.
+    pub candidates: Candidates,
 }
 
 /// A recommender, or lists, with all that is known of them.
@@ -34,6 +36,8 @@ pub struct Subject<'a> {
     pub scope: Scope<'a>,
     /// The users with their histories and targets; of users without targets there are none.
     pub cases: Vec<EvalCase<'a>>,
+    /// The items among which each is answered; `None` for the whole catalog.
+    pub candidates: Option<Vec<Vec<ItemId>>>,
     /// Their lists, of k items or fewer.
     pub lists: Vec<RankedList>,
     /// What can be asked; `None` for lists that were made elsewhere.
@@ -218,11 +222,19 @@ impl<'a> Subject<'a> {
         if cases.is_empty() {
             return Err(Error::setting("the users to audit", "none", "one or more"));
         }
-        let ties = TieOrder::new(scope.data.n_items(), &seeds.child("ties"));
+        let n_items = scope.data.n_items();
+        let own = |case| scope.candidates.of(case, n_items, false, seeds);
+        let candidates: Option<Vec<Vec<ItemId>>> = cases.iter().map(own).collect();
+        let fewest = candidates.iter().flatten().map(Vec::len).min();
+        if let Some(fewest) = fewest.filter(|fewest| scope.k >= *fewest) {
+            let expected = format!("less than {fewest}: a list of all candidates says nothing");
+            return Err(Error::setting("k", scope.k, expected));
+        }
+        let ties = TieOrder::new(n_items, &seeds.child("ties"));
         let ground = Ground::new(scope.data, scope.split);
         let (lists, evidence) = (Vec::new(), Evidence::default());
         let (name, recommender) = (name.to_owned(), None);
-        Ok(Self { name, scope, cases, lists, recommender, ground, evidence, ties })
+        Ok(Self { name, scope, cases, candidates, lists, recommender, ground, evidence, ties })
     }
 
     /// The same, with what was found out elsewhere.
@@ -270,6 +282,7 @@ impl<'a> Subject<'a> {
             name: recommender.name().to_owned(),
             scope: self.scope,
             cases: self.cases.clone(),
+            candidates: self.candidates.clone(),
             lists,
             recommender: Some(recommender),
             ground: self.ground.clone(),
@@ -285,12 +298,15 @@ impl<'a> Subject<'a> {
         users: &[usize],
         n: usize,
     ) -> Result<Vec<RankedList>> {
-        let query = |&at: &usize| {
-            let case = &self.cases[at];
-            RecQuery { user: Some(case.user), history: case.history, candidates: None }
-        };
+        let query = |&at: &usize| self.query(at, self.cases[at].history);
         let queries: Vec<RecQuery<'_>> = users.iter().map(query).collect();
         recommender.recommend(&queries, &self.options(n))
+    }
+
+    /// The question about the user at the place `at` who has met `history`, among that user's candidates.
+    pub fn query<'q>(&'q self, at: usize, history: &'q [ItemId]) -> RecQuery<'q> {
+        let candidates = self.candidates.as_ref().map(|all| &all[at][..]);
+        RecQuery { user: Some(self.cases[at].user), history, candidates }
     }
 
     /// How answers to questions about it are cut: `n` items, none of the history.
@@ -302,13 +318,11 @@ impl<'a> Subject<'a> {
     pub fn per_user(&self, metric: &dyn Metric, of: &[usize]) -> Vec<f64> {
         let value = |&at: &usize| {
             let (case, list) = (&self.cases[at], &self.lists[at]);
-            let candidates = self.scope.data.n_items();
-            let about = About {
-                history: case.history,
-                candidates,
-                seen: case.history,
-                ground: &self.ground,
+            let (candidates, seen) = match &self.candidates {
+                Some(all) => (all[at].len(), &[][..]),
+                None => (self.scope.data.n_items(), case.history),
             };
+            let about = About { history: case.history, candidates, seen, ground: &self.ground };
             metric.of_user(list, case.targets, &about)
         };
         of.iter().filter_map(value).collect()

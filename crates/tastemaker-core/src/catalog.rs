@@ -115,6 +115,19 @@ impl Catalog {
         }
     }
 
+    /// The same with what `title` makes of each item's title; items without one stay without.
+    #[must_use]
+    pub fn retitled(&self, title: impl Fn(ItemId, &str) -> String) -> Self {
+        let mut changed = self.clone();
+        let attribute = self.title.map(|at| &mut changed.attributes[at].column);
+        if let Some(Column::Text(rows)) = attribute {
+            for (item, row) in (0..).map(ItemId).zip(rows) {
+                *row = row.as_deref().map(|old| title(item, old));
+            }
+        }
+        changed
+    }
+
     /// Everything that is written about `item`: its title first, then its other attributes but
     /// numbers, separated by spaces. Empty where nothing is known.
     pub fn text(&self, item: ItemId) -> String {

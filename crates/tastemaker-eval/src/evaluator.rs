@@ -27,6 +27,21 @@ pub enum Candidates {
     },
 }
 
+impl Candidates {
+    /// The items among which a user's targets are ranked, of `n_items` in the catalog; `None` for all
+    /// of them. They follow from `seeds` and the user alone.
+    pub fn of(
+        self,
+        case: &EvalCase<'_>,
+        n_items: usize,
+        allow_seen: bool,
+        seeds: &SeedTree,
+    ) -> Option<Vec<ItemId>> {
+        let Self::Sampled { n } = self else { return None };
+        Some(sampled::candidates(case, n, n_items, allow_seen, &seeds.child("sampled")))
+    }
+}
+
 /// Whose targets are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -308,24 +323,14 @@ impl Evaluator {
         sums.finish(cases, |metric| self.label(metric), protocol)
     }
 
-    /// The items among which a user's targets are ranked, of `n_items` in the catalog; `None` for all
-    /// of them.
+    /// [`Candidates::of`] a user.
     pub fn sample(
         &self,
         case: &EvalCase<'_>,
         n_items: usize,
         seeds: &SeedTree,
     ) -> Option<Vec<ItemId>> {
-        match self.candidates {
-            Candidates::Full => None,
-            Candidates::Sampled { n } => Some(sampled::candidates(
-                case,
-                n,
-                n_items,
-                self.allow_seen,
-                &seeds.child("sampled"),
-            )),
-        }
+        self.candidates.of(case, n_items, self.allow_seen, seeds)
     }
 
     /// What the metrics must know of items.

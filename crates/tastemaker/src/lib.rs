@@ -5,6 +5,7 @@
 //! [`recommend`] answers with what was trained. Everything below this crate is here too, as
 //! [`core`], [`eval`] and [`nn`].
 
+mod cleaning;
 mod error;
 pub mod hygiene;
 pub mod memorisation;
@@ -28,6 +29,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tastemaker_core::registry::{Entry, usual};
 
+pub use cleaning::clean_title;
 pub use error::{Error, Result};
 pub use tastemaker_audit as audits;
 pub use tastemaker_core as core;

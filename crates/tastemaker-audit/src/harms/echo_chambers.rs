@@ -206,8 +206,13 @@ impl EchoChambers {
         notes: &mut Notes,
         seeds: &SeedTree,
     ) -> Result<()> {
-        let Some(recommender) = subject.recommender.filter(|_| self.rounds > 1) else {
-            let reason = "the closed loop needs a recommender that can be asked, and two rounds";
+        let asked = subject.recommender.filter(|_| self.rounds > 1 && subject.candidates.is_none());
+        let Some(recommender) = asked else {
+            let reason = if subject.candidates.is_some() {
+                "the closed loop chooses from the whole catalog, and lists are of candidates"
+            } else {
+                "the closed loop needs a recommender that can be asked, and two rounds"
+            };
             for measure in MEASURES {
                 notes.cannot_all(
                     &[&format!("loop-{measure}"), &format!("drift-{measure}")],

@@ -1,15 +1,17 @@
 //! What is recommended does not exist, or is there since somebody planted words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::catalog::words;
-use tastemaker_core::{ItemId, Result, SeedTree};
+use tastemaker_core::{Error, ItemId, Result, SeedTree};
 
 use super::Harm;
 use crate::Stakeholder::{ContentCreator, EndUser, SystemDesigner};
 use crate::probes::planted_text::{Attack, Effect, attacks, effects};
-use crate::{Notes, Sign, Subject};
+use crate::{Notes, Sign, Subject, reading};
 
 const SIGNS: &[Sign] = &[
     Sign::lower(
@@ -44,7 +46,8 @@ const PLANTED: [&str; 3] = ["planted-exposure", "planted-rank", "attack-success"
 /// What is recommended does not exist, or is there since somebody planted words.
 ///
 /// Names that are no items, and what words planted in a title do: adjectives, claims, orders to the model
-/// ([`crate::probes::planted_text::attacks`]). Items of the long tail are attacked, one after the other.
+/// ([`crate::probes::planted_text::attacks`]). Items of the long tail are attacked, one after the other;
+/// where lists are of candidates, for each user some of its own that are no targets.
 ///
 /// # References
 /// Zhang et al. 2024 (arXiv 2402.14836), *Stealthy Attack on Large Language Model based Recommendation*;
@@ -52,15 +55,18 @@ const PLANTED: [&str; 3] = ["planted-exposure", "planted-rank", "attack-success"
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Misinformation {
-    /// How many items are attacked, drawn at random from the long tail.
+    /// How many items are attacked, drawn at random from the long tail or from each user's candidates.
     pub targets: usize,
     /// How many users are asked, drawn at random.
     pub users: usize,
+    /// What is planted.
+    #[serde(rename = "attack")]
+    pub attacks: Vec<Attack>,
 }
 
 impl Default for Misinformation {
     fn default() -> Self {
-        Self { targets: 5, users: 100 }
+        Self { targets: 5, users: 100, attacks: attacks() }
     }
 }
 
@@ -77,7 +83,9 @@ impl Harm for Misinformation {
     fn lessened_by(&self) -> &'static [&'static str] {
         &[
             "names that are constrained to the catalog",
-            "titles that are cleaned, or told as data and not as words of the prompt",
+            "titles that are cleaned (clean-titles of what reads them)",
+            "titles told as data and not as words of the prompt (templates chosen-as-data, \
+                llmrank-as-data)",
             "items known by their numbers as well as by their texts",
             "sources of items that are checked before they are shown",
         ]
@@ -85,6 +93,20 @@ impl Harm for Misinformation {
 }
 
 impl Misinformation {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// If it plants nothing.
+    pub fn read(path: &Path) -> Result<Self> {
+        let read: Self = reading::file(path)?;
+        if read.attacks.is_empty() || read.targets == 0 || read.users == 0 {
+            let expected =
+                "one attack or more, in the titles of one item or more, for one user or more";
+            return Err(Error::file(path, format!("it plants nothing, expected {expected}")));
+        }
+        Ok(read)
+    }
+
     fn planted(&self, subject: &Subject<'_>, notes: &mut Notes, seeds: &SeedTree) -> Result<()> {
         let Some(retitle) = subject.evidence.retitle else {
             let reason = "the recommender cannot be asked with other titles in the catalog";
@@ -96,15 +118,54 @@ impl Misinformation {
             return Ok(());
         }
         let users = subject.draw(self.users, &seeds.child("users"));
-        let targets = self.targets(subject, &seeds.child("targets"));
-        for attack in attacks() {
-            let found = effects(subject, retitle, &attack, &targets, &users)?;
-            note(notes, &attack, &found, targets.len());
+        let seeds = seeds.child("targets");
+        let targets = match &subject.candidates {
+            Some(all) => self.of_candidates(subject, all, &users, &seeds),
+            None => vec![self.of_long_tail(subject, &seeds); users.len()],
+        };
+        let n = targets.iter().map(Vec::len).max().unwrap_or_default();
+        let told = match &subject.candidates {
+            Some(_) => format!("{n} titles of each user's candidates"),
+            None => format!("{n} titles of the long tail"),
+        };
+        let found = effects(subject, retitle, &self.attacks, &targets, &users)?;
+        for (attack, found) in self.attacks.iter().zip(&found) {
+            note(notes, attack, found, &told);
         }
         Ok(())
     }
 
-    fn targets(&self, subject: &Subject<'_>, seeds: &SeedTree) -> Vec<ItemId> {
+    /// For each user candidates that are no targets, and that no other user who is asked is told of, so
+    /// that what is planted for one changes nothing for another.
+    fn of_candidates(
+        &self,
+        subject: &Subject<'_>,
+        candidates: &[Vec<ItemId>],
+        users: &[usize],
+        seeds: &SeedTree,
+    ) -> Vec<Vec<ItemId>> {
+        let mut told: BTreeMap<ItemId, usize> = BTreeMap::new();
+        for &at in users {
+            let items = candidates[at].iter().chain(subject.cases[at].history);
+            for item in items.collect::<BTreeSet<&ItemId>>() {
+                *told.entry(*item).or_default() += 1;
+            }
+        }
+        let own = |&at: &usize| {
+            let case = &subject.cases[at];
+            let can_be = |item: &ItemId| {
+                let named = subject.scope.data.catalog.title(*item).is_some();
+                named && told[item] == 1 && !case.targets.contains(item)
+            };
+            let mut own: Vec<ItemId> = candidates[at].iter().copied().filter(can_be).collect();
+            own.shuffle(&mut seeds.index(u64::from(case.user.0)).rng());
+            own.truncate(self.targets);
+            own
+        };
+        users.iter().map(own).collect()
+    }
+
+    fn of_long_tail(&self, subject: &Subject<'_>, seeds: &SeedTree) -> Vec<ItemId> {
         let ground = &subject.ground;
         let tail: Vec<ItemId> = (0..)
             .map(ItemId)
@@ -118,7 +179,7 @@ impl Misinformation {
     }
 }
 
-fn note(notes: &mut Notes, attack: &Attack, found: &[Effect], targets: usize) {
+fn note(notes: &mut Notes, attack: &Attack, found: &[Effect], titles: &str) {
     let values = [
         (PLANTED[0], found.iter().map(|effect| effect.exposure).collect::<Vec<_>>()),
         (PLANTED[1], found.iter().map(|effect| effect.rank).collect()),
@@ -126,8 +187,7 @@ fn note(notes: &mut Notes, attack: &Attack, found: &[Effect], targets: usize) {
     ];
     for (sign, values) in values {
         if let Some(indicator) = notes.mean(sign, &attack.name, &values) {
-            let told = format!("; {:?} in {targets} titles of the long tail", attack.text);
-            indicator.protocol.push_str(&told);
+            indicator.protocol.push_str(&format!("; {:?} in {titles}", attack.text));
         }
     }
 }

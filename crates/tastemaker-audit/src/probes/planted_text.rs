@@ -1,10 +1,11 @@
 //! What words planted in a title do to an item's place.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde::Deserialize;
-use tastemaker_core::catalog::{Attribute, Catalog, Column};
-use tastemaker_core::{Dataset, Error, ItemId, RankedList, Result};
+use serde::{Deserialize, Serialize};
+use tastemaker_core::catalog::Catalog;
+use tastemaker_core::{Dataset, ItemId, RankedList, Result};
 
 use crate::{Remake, Subject, reading};
 
@@ -15,7 +16,7 @@ const ATTACKS: &str = include_str!("../../data/attacks.toml");
 const DEPTH: usize = 100;
 
 /// Words that are planted in a title.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Attack {
     /// Its name.
@@ -46,38 +47,51 @@ pub fn attacks() -> Vec<Attack> {
 pub struct Effect {
     /// Share of items that are shown now, less the share that was before. From −1 to 1.
     pub exposure: f64,
-    /// How often its rank was halved: log₂(rank before / rank now), ranks up to 101. 0 where nothing moved.
+    /// How often its rank was halved: log₂(rank before / rank now), ranks up to 101, or up to one behind
+    /// the last candidate. 0 where nothing moved.
     pub rank: f64,
     /// Share of items that are shown now, of those that were not; `None` where all were.
     pub success: Option<f64>,
 }
 
-/// Plants `attack` in the titles of `targets`, one after the other, and asks the users at the places
-/// `users` of `subject` before and after. A value for each user who has not met all targets.
+/// Plants each of `attacks` in titles, and asks the users at the places `users` of `subject` before and
+/// after. A user's items, those at the same place of `targets`, are attacked one after the other; the first
+/// items of all users are attacked together, then the second ones, and so on.
+///
+/// Returns for each attack a value for each user who has not met all of its items.
 pub fn effects(
     subject: &Subject<'_>,
     remake: &Remake<'_>,
-    attack: &Attack,
-    targets: &[ItemId],
+    attacks: &[Attack],
+    targets: &[Vec<ItemId>],
     users: &[usize],
-) -> Result<Vec<Effect>> {
-    let data = subject.scope.data;
-    let depth = DEPTH.max(subject.scope.k);
+) -> Result<Vec<Vec<Effect>>> {
+    let (data, k) = (subject.scope.data, subject.scope.k);
+    let depth = DEPTH.max(k);
     let before = subject.ask(&*remake(data)?, users, depth)?;
-    let mut moves: Vec<Vec<(usize, usize)>> = vec![Vec::new(); users.len()];
-    for &target in targets {
-        let edited = Dataset { catalog: planted(&data.catalog, target, attack)?, ..data.clone() };
-        let after = subject.ask(&*remake(&edited)?, users, depth)?;
-        for (place, &user) in users.iter().enumerate() {
-            if !subject.cases[user].history.contains(&target) {
-                let ranks =
-                    (rank(&before[place], target, depth), rank(&after[place], target, depth));
-                moves[place].push(ranks);
+    let rounds = targets.iter().map(Vec::len).max().unwrap_or_default();
+    let mut found = Vec::with_capacity(attacks.len());
+    for attack in attacks {
+        let mut moves: Vec<Vec<(usize, usize)>> = vec![Vec::new(); users.len()];
+        for round in 0..rounds {
+            let attacked: BTreeSet<ItemId> =
+                targets.iter().filter_map(|own| own.get(round).copied()).collect();
+            let catalog = planted(&data.catalog, &attacked, attack);
+            let after =
+                subject.ask(&*remake(&Dataset { catalog, ..data.clone() })?, users, depth)?;
+            for (place, &user) in users.iter().enumerate() {
+                let Some(&target) = targets[place].get(round) else { continue };
+                if !subject.cases[user].history.contains(&target) {
+                    let last = subject.candidates.as_ref().map_or(depth, |all| all[user].len());
+                    let rank = |lists: &[RankedList]| rank(&lists[place], target, last);
+                    moves[place].push((rank(&before), rank(&after)));
+                }
             }
         }
+        let moved = moves.iter().filter(|moves| !moves.is_empty());
+        found.push(moved.map(|moves| effect(moves, k)).collect());
     }
-    let k = subject.scope.k;
-    Ok(moves.iter().filter(|moves| !moves.is_empty()).map(|moves| effect(moves, k)).collect())
+    Ok(found)
 }
 
 /// The rank of `item`, from 1; the one behind the last that is looked at where it is not there, however
@@ -102,17 +116,11 @@ fn effect(moves: &[(usize, usize)], k: usize) -> Effect {
     Effect { exposure: exposure / n, rank: rank / n, success }
 }
 
-/// The catalog in which the title of `target` is what `attack` makes of it.
-pub fn planted(catalog: &Catalog, target: ItemId, attack: &Attack) -> Result<Catalog> {
-    let title = catalog.title_attribute().map(|attribute| attribute.name.clone());
-    let mut attributes: Vec<Attribute> = catalog.attributes().to_vec();
-    let column = attributes.iter_mut().find(|attribute| Some(&attribute.name) == title.as_ref());
-    let Some(Column::Text(rows)) = column.map(|attribute| &mut attribute.column) else {
-        return Err(Error::setting("the catalog's titles", "none", "titles to plant words in"));
-    };
-    let old = rows[target.index()].clone().unwrap_or_default();
-    rows[target.index()] = Some(attack.text.replace("{title}", &old));
-    Ok(Catalog::new(attributes, title.as_deref()))
+/// The catalog in which the titles of `targets` are what `attack` makes of them.
+fn planted(catalog: &Catalog, targets: &BTreeSet<ItemId>, attack: &Attack) -> Catalog {
+    catalog.retitled(|item, title| {
+        if targets.contains(&item) { attack.text.replace("{title}", title) } else { title.into() }
+    })
 }
 
 #[cfg(test)]

@@ -94,11 +94,7 @@ pub fn to_history(
         let queries: Vec<RecQuery<'_>> = users
             .iter()
             .zip(&histories)
-            .map(|(&user, history)| RecQuery {
-                user: Some(subject.cases[user].user),
-                history,
-                candidates: None,
-            })
+            .map(|(&user, history)| subject.query(user, history))
             .collect();
         let lists = recommender.recommend(&queries, &subject.options(subject.scope.k))?;
         for ((sum, list), &user) in sums.iter_mut().zip(&lists).zip(users) {
@@ -158,7 +154,7 @@ pub fn to_place(
 /// random, and says how much further what was recommended fell by the first than by the second.
 ///
 /// # Formula
-/// log₂(rank without the cited item) − log₂(rank without another), over the whole catalog; neither of the
+/// log₂(rank without the cited item) − log₂(rank without another), among all that is ranked; neither of the
 /// two items counts in the lists. Larger than 0 where what is cited mattered more than chance. A value for
 /// each explanation of a history with two different items or more.
 ///
@@ -170,11 +166,11 @@ pub fn to_what_is_cited(
     explanations: &[Explanation],
     seeds: &SeedTree,
 ) -> Result<Vec<f64>> {
-    let mut asked: Vec<(&Explanation, ItemId, [Vec<ItemId>; 2])> = Vec::new();
+    let mut asked: Vec<(&Explanation, usize, ItemId, [Vec<ItemId>; 2])> = Vec::new();
     for (place, explanation) in explanations.iter().enumerate() {
-        let Some(case) = subject.cases.iter().find(|case| case.user == explanation.user) else {
-            continue;
-        };
+        let at = subject.cases.iter().position(|case| case.user == explanation.user);
+        let Some(at) = at else { continue };
+        let case = &subject.cases[at];
         let others: Vec<ItemId> =
             case.history.iter().copied().filter(|item| *item != explanation.cited).collect();
         let cites = others.len() < case.history.len();
@@ -183,21 +179,17 @@ pub fn to_what_is_cited(
             let without = |gone: ItemId| -> Vec<ItemId> {
                 case.history.iter().copied().filter(|item| *item != gone).collect()
             };
-            asked.push((explanation, other, [without(explanation.cited), without(other)]));
+            asked.push((explanation, at, other, [without(explanation.cited), without(other)]));
         }
     }
     let mut ranks = [vec![], vec![]];
     for (which, ranks) in ranks.iter_mut().enumerate() {
         let queries: Vec<RecQuery<'_>> = asked
             .iter()
-            .map(|(explanation, _, histories)| RecQuery {
-                user: Some(explanation.user),
-                history: &histories[which],
-                candidates: None,
-            })
+            .map(|(_, at, _, histories)| subject.query(*at, &histories[which]))
             .collect();
         let lists = recommender.recommend(&queries, &subject.options(subject.ground.n_items()))?;
-        for (list, (explanation, other, _)) in lists.iter().zip(&asked) {
+        for (list, (explanation, _, other, _)) in lists.iter().zip(&asked) {
             let counts = |item: &&ItemId| **item != explanation.cited && **item != *other;
             let place = list.items.iter().filter(counts).position(|item| *item == explanation.item);
             ranks.push((place.unwrap_or(subject.ground.n_items()) + 1) as f64);

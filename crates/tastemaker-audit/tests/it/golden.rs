@@ -15,6 +15,7 @@ use tastemaker_core::catalog::{Attribute, Catalog, Column};
 use tastemaker_core::people::{UserAttribute, UserAttributes};
 use tastemaker_core::splits::{Part, SplitSets, UserCuts};
 use tastemaker_core::{Dataset, Interactions, ItemId, RankedList, RecQuery, SeedTree, UserId};
+use tastemaker_eval::Candidates;
 
 use crate::worlds::Found;
 
@@ -135,7 +136,8 @@ fn world(golden: &Golden) -> (Dataset, SplitSets) {
 }
 
 fn subject<'a>(golden: &Golden, data: &'a Dataset, split: &'a SplitSets) -> Subject<'a> {
-    let scope = Scope { data, split, part: Part::Validation, k: golden.k };
+    let scope =
+        Scope { data, split, part: Part::Validation, k: golden.k, candidates: Candidates::Full };
     let lists = (0..).map(UserId).zip(golden.users.iter().map(|user| list(&user.items)));
     Subject::of_lists(scope, "golden", lists.collect(), &SeedTree::new(1)).unwrap()
 }

@@ -1,12 +1,14 @@
-use tastemaker_audit::Evidence;
 use tastemaker_audit::harms::{AnyHarm, Misinformation};
 use tastemaker_audit::probes::planted_text::{attacks, effects};
+use tastemaker_audit::{Evidence, Scope, Subject};
 use tastemaker_core::{Dataset, ItemId, RecQuery, Recommender, Result};
+use tastemaker_eval::metrics::{AnyMetric, Ndcg};
+use tastemaker_eval::{Candidates, Evaluator};
 
-use crate::worlds::{By, Found, ITEMS, SEEDS, USERS, World, separate};
+use crate::worlds::{By, Found, ITEMS, K, SEEDS, USERS, World, separate};
 
 fn harm() -> AnyHarm {
-    AnyHarm::Misinformation(Misinformation { targets: 4, users: 60 })
+    AnyHarm::Misinformation(Misinformation { targets: 4, users: 60, ..Misinformation::default() })
 }
 
 /// Likes long titles, by `gullible` a letter.
@@ -40,6 +42,73 @@ fn what_believes_planted_words_is_told_from_what_does_not_read_them() {
             assert_eq!(ignores.get("attack-success", &attack.name).value, 0.0);
         }
     }
+}
+
+/// Each list is ranked among a user's targets and 19 other items.
+fn among_20(world: &World) -> Scope<'_> {
+    Scope { candidates: Candidates::Sampled { n: 19 }, ..world.scope() }
+}
+
+#[test]
+fn what_is_planted_in_a_users_candidates_lifts_them() {
+    // Three users: of 120 items others' candidates and histories leave few to attack.
+    let harm = Misinformation { targets: 2, users: 3, ..Misinformation::default() };
+    for seed in SEEDS {
+        let world = World::new(seed);
+        let found = |gullible: f64| {
+            let first = reads(&world, &world.data, gullible);
+            let retitle = |data: &Dataset| -> Result<Box<dyn Recommender>> {
+                Ok(reads(&world, data, gullible))
+            };
+            let subject = Subject::of_recommender(among_20(&world), &*first, &world.seeds).unwrap();
+            let evidence = Evidence { retitle: Some(&retitle), ..Evidence::default() };
+            Found::with(&AnyHarm::Misinformation(harm.clone()), subject, evidence, &world.seeds)
+        };
+        let (believes, ignores) = (found(0.5), found(0.0));
+        for attack in attacks() {
+            let rank = |found: &Found| found.get("planted-rank", &attack.name).value;
+            assert!(rank(&believes) > 0.0, "{}", attack.name);
+            assert_eq!(rank(&ignores), 0.0);
+            let told = &believes.get("planted-rank", &attack.name).protocol;
+            assert!(told.ends_with("in 2 titles of each user's candidates"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn lists_among_candidates_are_of_candidates_and_shorter() {
+    let world = World::new(1);
+    let by = By(|_: &RecQuery<'_>, item: ItemId| f64::from(item.0));
+    let subject = Subject::of_recommender(among_20(&world), &by, &world.seeds).unwrap();
+    let candidates = subject.candidates.as_ref().unwrap();
+    for (place, (list, own)) in subject.lists.iter().zip(candidates).enumerate() {
+        assert_eq!((list.items.len(), own.len()), (K, 20));
+        assert!(list.items.iter().all(|item| own.contains(item)));
+        assert!(own.contains(&subject.cases[place].targets[0]));
+    }
+    let evaluator = Evaluator::new(vec![AnyMetric::Ndcg(Ndcg { k: K })]).unwrap();
+    let evaluator = evaluator.candidates(Candidates::Sampled { n: 19 });
+    let same = evaluator.sample(&subject.cases[0], world.data.n_items(), &world.seeds);
+    assert_eq!(same.as_ref(), Some(&candidates[0]));
+    let scope = Scope { k: 20, ..among_20(&world) };
+    let problem = Subject::of_recommender(scope, &by, &world.seeds).map(drop).unwrap_err();
+    assert!(problem.to_string().contains("less than 20"), "{problem}");
+}
+
+#[test]
+fn attacks_are_read_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attacks.toml");
+    let read = |text: &str| {
+        fs_err::write(&path, text).unwrap();
+        Misinformation::read(&path).map_err(|error| error.to_string())
+    };
+    let attack = "[[attack]]\nname = \"a\"\ntext = \"{title}!\"\nsource = \"ours\"\n";
+    let found = read(&format!("users = 7\n{attack}")).unwrap();
+    assert_eq!((found.attacks.len(), found.users, found.targets), (1, 7, 5));
+    assert!(read("attack = []").unwrap_err().contains("plants nothing"));
+    let problem = read(&attack.replace("text", "txt")).unwrap_err();
+    assert!(problem.contains("line 3") && problem.contains("`text`"), "{problem}");
 }
 
 #[test]
@@ -86,7 +155,8 @@ fn who_has_met_an_item_already_is_not_counted() {
         |data: &Dataset| -> Result<Box<dyn Recommender>> { Ok(reads(&world, data, 0.05)) };
     let target = subject.cases[0].history[0];
     let all = subject.everybody();
-    let found = effects(&subject, &retitle, &attacks()[0], &[target], &all).unwrap();
+    let targets = vec![vec![target]; all.len()];
+    let found = effects(&subject, &retitle, &attacks()[..1], &targets, &all).unwrap().remove(0);
     let met = subject.cases.iter().filter(|case| case.history.contains(&target)).count();
     assert!(met > 0);
     assert_eq!(found.len(), all.len() - met);

@@ -11,6 +11,7 @@ use tastemaker_core::{
     Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, Result,
     SeedTree, UserId,
 };
+use tastemaker_eval::Candidates;
 
 pub(crate) const USERS: u32 = 200;
 pub(crate) const ITEMS: u32 = 120;
@@ -60,7 +61,8 @@ impl World {
     }
 
     pub(crate) fn scope(&self) -> Scope<'_> {
-        Scope { data: &self.data, split: &self.split, part: Part::Test, k: K }
+        let candidates = Candidates::Full;
+        Scope { data: &self.data, split: &self.split, part: Part::Test, k: K, candidates }
     }
 
     pub(crate) fn subject<'a>(&'a self, recommender: &'a dyn Recommender) -> Subject<'a> {

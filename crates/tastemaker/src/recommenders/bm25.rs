@@ -8,7 +8,7 @@ use tastemaker_core::recommender::{RankOptions, rank_by_scores};
 use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender};
 
 use super::{FitContext, FitRecommender, Given, check, has_texts, without_texts};
-use crate::Result;
+use crate::{Result, cleaning};
 
 /// Items whose texts are like those of the history (Robertson's BM25).
 ///
@@ -35,11 +35,13 @@ pub struct Bm25 {
     pub b: f64,
     /// The items of the history, counted from its end, whose texts are the query.
     pub last_items: usize,
+    /// Whether titles are cleaned of what is no part of a name, as in [`crate::clean_title`].
+    pub clean_titles: bool,
 }
 
 impl Default for Bm25 {
     fn default() -> Self {
-        Self { k1: 1.2, b: 0.75, last_items: 10 }
+        Self { k1: 1.2, b: 0.75, last_items: 10, clean_titles: false }
     }
 }
 
@@ -55,7 +57,10 @@ struct Fitted {
 
 impl FitRecommender for Bm25 {
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
-        let fitted = self.index(&context.data.catalog, context.data.n_items());
+        let fitted = self.index(
+            &cleaning::catalog(&context.data.catalog, self.clean_titles),
+            context.data.n_items(),
+        );
         if fitted.postings.is_empty() {
             return Err(without_texts("bm25"));
         }

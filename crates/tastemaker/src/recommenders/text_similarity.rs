@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
-use tastemaker_core::{RankedList, RecQuery, Recommender};
+use tastemaker_core::{Dataset, RankedList, RecQuery, Recommender};
 use tastemaker_nn::fused::{Precision, View, multiply};
 use tastemaker_nn::text::SentenceEncoder;
 
 use super::{FitContext, FitRecommender, Given, check, has_texts, without_texts};
 use crate::text::TextEmbeddings;
-use crate::{Error, Result};
+use crate::{Error, Result, cleaning};
 
 /// Items whose texts a pre-trained sentence encoder finds like those of the history.
 ///
@@ -36,11 +36,13 @@ pub struct TextSimilarity {
     pub model: PathBuf,
     /// The items of the history, counted from its end, that are compared with.
     pub last_items: usize,
+    /// Whether titles are cleaned of what is no part of a name, as in [`crate::clean_title`].
+    pub clean_titles: bool,
 }
 
 impl Default for TextSimilarity {
     fn default() -> Self {
-        Self { model: "models/all-minilm-l6-v2".into(), last_items: 10 }
+        Self { model: "models/all-minilm-l6-v2".into(), last_items: 10, clean_titles: false }
     }
 }
 
@@ -56,7 +58,9 @@ impl FitRecommender for TextSimilarity {
         if !has_texts(context.data) {
             return Err(without_texts(NAME));
         }
-        let embeddings = TextEmbeddings::of_items(context.data, &self.model, context.pretrained)?;
+        let catalog = cleaning::catalog(&context.data.catalog, self.clean_titles).into_owned();
+        let read = Dataset { items: context.data.items.clone(), catalog, ..Dataset::default() };
+        let embeddings = TextEmbeddings::of_items(&read, &self.model, context.pretrained)?;
         Ok(Box::new(Fitted { last_items: self.last_items, embeddings }))
     }
 

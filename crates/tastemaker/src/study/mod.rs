@@ -216,19 +216,23 @@ impl Evaluate {
         Ok(self.evaluator()?.embedded(self.embedded(data, kept)?))
     }
 
-    /// The evaluator that these settings describe; metrics that look at texts need [`Evaluator::embedded`].
-    pub fn evaluator(&self) -> Result<Evaluator> {
-        let candidates = match self.sampled {
+    /// Among what targets are ranked.
+    pub fn candidates(&self) -> Candidates {
+        match self.sampled {
             0 => Candidates::Full,
             n => Candidates::Sampled { n },
-        };
+        }
+    }
+
+    /// The evaluator that these settings describe; metrics that look at texts need [`Evaluator::embedded`].
+    pub fn evaluator(&self) -> Result<Evaluator> {
         if !(0.0..=1.0).contains(&self.noise) {
             let (name, found) = ("noise".to_owned(), self.noise.to_string());
             let expected = "a share from 0 to 1".to_owned();
             return Err(tastemaker_core::Error::Setting { name, found, expected }.into());
         }
         let evaluator = Evaluator::new(self.metrics.clone())?;
-        let evaluator = evaluator.targets(self.targets).candidates(candidates);
+        let evaluator = evaluator.targets(self.targets).candidates(self.candidates());
         Ok(evaluator.allow_seen(self.allow_seen).users(self.users).noise(self.noise))
     }
 }

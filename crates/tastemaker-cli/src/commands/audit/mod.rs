@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tastemaker::audits::harms::AnyHarm;
+use tastemaker::audits::harms::{AnyHarm, Misinformation};
 use tastemaker::audits::{
     Autonomy, Cell, Context, Indicator, Levels, Sector, Severity, Stakeholder,
 };
@@ -33,6 +33,10 @@ pub(crate) struct Arguments {
     /// From what value on a sign is how severe, where it is not as usual
     #[arg(long, value_name = "FILE")]
     levels: Option<PathBuf>,
+    /// What words are planted in titles, where not the usual ones: a TOML file with [[attack]]s (name, text,
+    /// source), targets (items) and users
+    #[arg(long, value_name = "FILE")]
+    attacks: Option<PathBuf>,
     /// Look at this harm alone; can be given several times
     #[arg(long, value_name = "HARM")]
     harm: Vec<String>,
@@ -158,6 +162,11 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
         match harm {
             AnyHarm::Disparities(harm) => harm.attributes.clone_from(&arguments.attribute),
             AnyHarm::Privacy(harm) => harm.attributes.clone_from(&arguments.attribute),
+            AnyHarm::Misinformation(harm) => {
+                if let Some(path) = &arguments.attacks {
+                    *harm = Misinformation::read(path)?;
+                }
+            }
             _ => {}
         }
     }

@@ -9,6 +9,7 @@ use tastemaker_core::catalog::{Attribute, Column};
 use tastemaker_core::people::{UserAttribute, UserAttributes};
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender, SeedTree, UserId};
+use tastemaker_eval::Candidates;
 
 use super::super::{Ended, Run};
 use super::AuditOptions;
@@ -37,7 +38,8 @@ const VALUES: usize = 6;
 impl Run {
     pub(super) fn scope(&self, options: &AuditOptions) -> Scope<'_> {
         let (data, split) = (&self.data.dataset, &self.split);
-        Scope { data, split, part: options.part, k: options.k }
+        let (k, candidates) = (options.k, self.study.evaluate.candidates());
+        Scope { data, split, part: options.part, k, candidates }
     }
 
     pub(super) fn is_control(&self) -> bool {
@@ -157,7 +159,9 @@ impl Run {
         subject: &Subject<'_>,
         most: usize,
     ) -> Result<Option<Membership>> {
-        if self.split.name() != "user-holdout" {
+        // Last items are looked for in the whole catalog.
+        let whole = subject.scope.candidates == Candidates::Full;
+        if self.split.name() != "user-holdout" || !whole {
             return Ok(None);
         }
         let data = &self.data.dataset;
