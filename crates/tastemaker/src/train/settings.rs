@@ -15,6 +15,15 @@ pub struct Training {
     /// Tokens a step, for which as many sequences are taken as fit, at least one; it then replaces
     /// `batch-size`. 0 leaves it to `batch-size`.
     pub batch_tokens: usize,
+    /// The attribute of users each of whose values is met equally often in an epoch, which stays as
+    /// long: sequences of users with rarer values are met again, others not at all. Those of users
+    /// of whom no value is known are met once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
+    /// Attributes of users whose values are exchanged: each sequence is also learnt with another
+    /// value, drawn for its user, in what a personal prompt is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counterfactual: Vec<String>,
     /// Parts into which a step's sequences are divided; their gradients are added. More parts need
     /// less memory and learn the same.
     pub accumulate: usize,
@@ -62,6 +71,8 @@ impl Default for Training {
             epochs: 100,
             batch_size: 128,
             batch_tokens: 0,
+            balance: None,
+            counterfactual: vec![],
             accumulate: 1,
             recompute: false,
             precision: Precision::F32,
