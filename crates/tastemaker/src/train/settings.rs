@@ -153,8 +153,8 @@ mod tests {
     #[test]
     fn the_learning_rate_rises_and_falls() {
         let training = Training { learning_rate: 1.0, warmup_steps: 10, ..Training::default() };
-        let linear = Training { decay: Decay::Linear, ..training };
-        let cosine = Training { decay: Decay::Cosine, ..training };
+        let linear = Training { decay: Decay::Linear, ..training.clone() };
+        let cosine = Training { decay: Decay::Cosine, ..training.clone() };
         for (step, rate) in [(0, 0.1), (9, 1.0), (10, 1.0)] {
             assert!((linear.learning_rate_at(step, 110) - rate).abs() < 1e-12);
         }
