@@ -245,7 +245,10 @@ impl Harm for Disparities {
         &[
             "exposure-fair",
             "popularity-debiased",
-            "groups balanced in what is learnt from",
+            "balance, as `training` has it: groups of users met equally often",
+            "group-gap, an objective: groups' losses near each other (after FOCF)",
+            "popularity-correlation, an objective: scores that do not follow popularity",
+            "counterfactual, as `training` and `tuning` have it: learnt with other values too",
             "sensitive attributes left out of prompts",
             "fairness asked for in the system's role (Deldjoo 2024)",
         ]

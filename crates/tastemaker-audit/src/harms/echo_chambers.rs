@@ -164,6 +164,7 @@ impl Harm for EchoChambers {
             "mmr",
             "calibrated",
             "exploration",
+            "popularity-correlation, an objective: scores that do not follow popularity",
             "learning from what was shown, and not from clicks alone",
         ]
     }

@@ -13,10 +13,12 @@ use crate::train::{Asked, BatchBuilder, Facts, Window};
 mod bce;
 mod bpr;
 mod gbce;
+mod group_gap;
 mod masked_items;
 pub(crate) mod next_item;
 mod next_sequence;
 mod pieces;
+mod popularity_correlation;
 mod pseudo_masked_items;
 mod rearranged_sequence;
 mod replaced_items;
@@ -31,8 +33,10 @@ mod yes_no;
 pub use bce::Bce;
 pub use bpr::Bpr;
 pub use gbce::Gbce;
+pub use group_gap::GroupGap;
 pub use masked_items::MaskedItems;
 pub use next_sequence::NextSequence;
+pub use popularity_correlation::PopularityCorrelation;
 pub use pseudo_masked_items::PseudoMaskedItems;
 pub use rearranged_sequence::RearrangedSequence;
 pub use replaced_items::ReplacedItems;
@@ -111,10 +115,14 @@ registry! {
         "bpr" => Bpr(Bpr),
         /// Next item, binary cross-entropy corrected for its sampling (gSASRec).
         "gbce" => Gbce(Gbce),
+        /// How far the losses of groups of users are from each other (after FOCF).
+        "group-gap" => GroupGap(GroupGap),
         /// Hidden items from both sides, softmax over the whole catalog (BERT4Rec).
         "masked-items" => MaskedItems(MaskedItems),
         /// Whether one stretch of items follows another (BERT's next sentence).
         "next-sequence" => NextSequence(NextSequence),
+        /// How much what comes next scores by its popularity (Zhu et al. 2021).
+        "popularity-correlation" => PopularityCorrelation(PopularityCorrelation),
         /// Hidden items, all at once and block by block in one pass (UniLMv2).
         "pseudo-masked-items" => PseudoMaskedItems(PseudoMaskedItems),
         /// Whether a sequence was put in another order (RESETBERT4Rec).

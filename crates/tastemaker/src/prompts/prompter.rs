@@ -80,6 +80,11 @@ pub struct Shown {
 }
 
 impl Prompting {
+    /// Whether the template speaks of this slot; one that cannot be read is found elsewhere.
+    pub fn speaks_of(&self, slot: &str) -> bool {
+        Template::parse(&self.template).is_ok_and(|template| template.speaks_of(slot))
+    }
+
     /// What of it cannot be used, by the keys of settings. What is told to an endpoint is a
     /// conversation.
     pub fn problems(&self, behind_endpoint: bool) -> Vec<Error> {

@@ -1,8 +1,11 @@
 //! Sequences, cut, shuffled and packed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use tastemaker_core::people::UserAttributes;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, SeedTree, UserId};
 use tastemaker_nn::fused::{AttentionMask, Lanes};
@@ -94,11 +97,11 @@ impl BatchBuilder {
     }
 
     /// What follows is asked about this window.
-    fn about(&mut self, window: &Window<'_>, facts: &Facts<'_>) {
+    fn about(&mut self, window: &Window<'_>, facts: &Facts<'_>, profile: Option<&[u32]>) {
         let views = facts.views(window);
         self.views.resize(views.len(), vec![]);
         (self.of_window, self.first) = (views, 0);
-        self.profile = facts.profile(window).map(<[u32]>::to_vec);
+        self.profile = profile.map(<[u32]>::to_vec);
         self.times_of_window = facts.times(window).map(<[f64]>::to_vec);
     }
 
@@ -247,6 +250,8 @@ pub struct Window<'a> {
 /// borrow the data set, so an epoch copies no interactions.
 pub struct Windows<'a> {
     windows: Vec<Window<'a>>,
+    /// Those of groups of users that are met equally often, if any are, and the others.
+    balanced: Option<(Vec<Vec<Window<'a>>>, Vec<Window<'a>>)>,
 }
 
 impl<'a> Windows<'a> {
@@ -265,7 +270,7 @@ impl<'a> Windows<'a> {
             })
             .filter(|window| window.items.len() >= 2)
             .collect();
-        Self { windows }
+        Self { windows, balanced: None }
     }
 
     /// Sequences as they are, each a user's by its number.
@@ -275,7 +280,25 @@ impl<'a> Windows<'a> {
             first: 0,
             items: &items[..],
         };
-        Self { windows: (0..).zip(sequences).map(window).collect() }
+        Self { windows: (0..).zip(sequences).map(window).collect(), balanced: None }
+    }
+
+    /// The same, met equally often by each value of an attribute of `people`, if one is named.
+    ///
+    /// An epoch has as many windows as before. Those of users of whom no value is known are met once,
+    /// as before; of the rest every value has the same share: all windows of its users as often as
+    /// they go into it, and then some of them, drawn anew each epoch. Users with several values are
+    /// a group by all of them together.
+    #[must_use]
+    pub fn balanced(mut self, attribute: Option<&str>, people: &UserAttributes) -> Self {
+        let Some(attribute) = attribute else { return self };
+        let mut groups: BTreeMap<&[String], Vec<Window<'a>>> = BTreeMap::new();
+        for window in &self.windows {
+            groups.entry(people.categories(attribute, window.user)).or_default().push(*window);
+        }
+        let unknown = groups.remove(&[][..]).unwrap_or_default();
+        self.balanced = Some((groups.into_values().collect(), unknown));
+        self
     }
 
     /// All of them.
@@ -311,10 +334,36 @@ impl<'a> Windows<'a> {
 
     /// The order of an epoch.
     pub fn shuffled(&self, seeds: &SeedTree) -> Vec<Window<'a>> {
-        let mut order = self.windows.clone();
-        order.shuffle(&mut seeds.rng());
+        let mut rng = seeds.rng();
+        let mut order = match &self.balanced {
+            Some((groups, others)) => drawn(groups, others, &mut rng),
+            None => self.windows.clone(),
+        };
+        order.shuffle(&mut rng);
         order
     }
+}
+
+/// As many windows as there are: the `others`, and of each group as many as of every other, or one
+/// more where that does not come out even.
+fn drawn<'a>(
+    groups: &[Vec<Window<'a>>],
+    others: &[Window<'a>],
+    rng: &mut ChaCha8Rng,
+) -> Vec<Window<'a>> {
+    let n: usize = groups.iter().map(Vec::len).sum();
+    let mut order = others.to_vec();
+    for (i, group) in groups.iter().enumerate() {
+        let mut left = n / groups.len() + usize::from(i < n % groups.len());
+        let mut group = group.clone();
+        while left > 0 {
+            group.shuffle(rng);
+            let some = &group[..left.min(group.len())];
+            order.extend(some);
+            left -= some.len();
+        }
+    }
+    order
 }
 
 /// Which windows are learnt from together.
@@ -365,8 +414,10 @@ pub fn pack(
         .map(|windows| {
             let mut batch = BatchBuilder::new(facts.n_items);
             for window in windows {
-                batch.about(window, facts);
-                objective.ask(window, facts, &mut rng, &mut batch);
+                for profile in facts.told(window) {
+                    batch.about(window, facts, profile);
+                    objective.ask(window, facts, &mut rng, &mut batch);
+                }
             }
             batch.build()
         })
@@ -375,6 +426,9 @@ pub fn pack(
 
 #[cfg(test)]
 mod tests {
+    use tastemaker_core::catalog::{Attribute, Column};
+    use tastemaker_core::people::UserAttribute;
+
     use super::*;
 
     #[test]
@@ -392,5 +446,39 @@ mod tests {
         assert_eq!(batches, [vec![3, 4], vec![2], vec![9], vec![1, 1, 1, 5], vec![4]]);
         let batches = lengths_of(BatchSize::Sequences(4).cut(&windows));
         assert_eq!(batches, [vec![3, 4, 2, 9], vec![1, 1, 1, 5], vec![4]]);
+    }
+
+    #[test]
+    fn every_value_is_met_equally_often_and_who_has_none_once() {
+        let items = [ItemId(0); 2];
+        let of = |user: u32| vec![["a", "b", "c"][(user % 7 / 3) as usize].to_owned()];
+        let mut rows: Vec<Vec<String>> = (0..70).map(of).collect();
+        rows[..5].fill(vec![]);
+        let attribute =
+            Attribute { name: "group".to_owned(), column: Column::Categories(rows.clone()) };
+        let people = UserAttributes::new(vec![UserAttribute { attribute, sensitive: true }]);
+        let window = |user| Window { user: UserId(user), first: 0, items: &items };
+        let windows = Windows { windows: (0..70).map(window).collect(), balanced: None };
+        let windows = windows.balanced(Some("group"), &people);
+        let met = |seed: u64| {
+            let mut met = vec![0; 70];
+            windows.shuffled(&SeedTree::new(seed)).iter().for_each(|w| met[w.user.index()] += 1);
+            met
+        };
+        let (one, other): (Vec<usize>, Vec<usize>) = (met(1), met(2));
+        for met in [&one, &other] {
+            let of = |value: &[&str]| {
+                let rows = rows.iter().zip(met).filter(|(row, _)| *row == value);
+                rows.map(|(_, n)| *n).collect::<Vec<usize>>()
+            };
+            assert_eq!(of(&[]), [1; 5]);
+            // 65 windows of three values.
+            assert_eq!([["a"], ["b"], ["c"]].map(|v| of(&v).iter().sum::<usize>()), [22, 22, 21]);
+            // Ten windows of c make 21: all of them twice, and one of them once more.
+            let c = of(&["c"]);
+            assert!(c.len() == 10 && c.iter().all(|n| [2, 3].contains(n)), "{c:?}");
+        }
+        assert_ne!(one, other);
+        assert_eq!(one, met(1));
     }
 }

@@ -1,7 +1,7 @@
 //! What an objective may know beside a window.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -28,7 +28,10 @@ pub struct Facts<'a> {
     /// Whether the backbone looks at the time between items.
     intervals: bool,
     returns: Returns,
-    profiles: Option<Profiles>,
+    /// What a personal prompt is told of users, one after the other.
+    profiles: Vec<Profiles>,
+    /// How often each item was met; counted when it is first asked for.
+    popularity: OnceLock<Vec<u32>>,
     /// Made when they are first asked for: most objectives never do.
     categories: OnceLock<Categories>,
 }
@@ -55,30 +58,51 @@ impl<'a> Facts<'a> {
         } else {
             Returns::default()
         };
-        let (categories, has_encoder, profiles) = (OnceLock::new(), shape.has_encoder(), None);
         Self {
             data,
             split,
             n_items,
             max_length,
-            has_encoder,
+            has_encoder: shape.has_encoder(),
             views,
             intervals: shape.style.intervals,
             returns,
-            profiles,
-            categories,
+            profiles: vec![],
+            popularity: OnceLock::new(),
+            categories: OnceLock::new(),
         }
     }
 
-    /// The same with what a personal prompt is told of users.
+    /// The same with what a personal prompt is told of users: each window is asked about with each of
+    /// these.
     #[must_use]
-    pub fn with_profiles(self, profiles: Option<Profiles>) -> Self {
+    pub fn with_profiles(self, profiles: Vec<Profiles>) -> Self {
         Self { profiles, ..self }
     }
 
-    /// What a personal prompt, if there is one, is told of the user of `window`.
-    pub fn profile(&self, window: &Window<'_>) -> Option<&[u32]> {
-        self.profiles.as_ref().map(|profiles| profiles.of(Some(window.user)))
+    /// What a personal prompt is told of the user of `window`, each time that it is asked about; once
+    /// and nothing without such a prompt.
+    pub fn told(&self, window: &Window<'_>) -> impl Iterator<Item = Option<&[u32]>> {
+        let user = Some(window.user);
+        let nothing = self.profiles.is_empty().then_some(None);
+        nothing.into_iter().chain(self.profiles.iter().map(move |of| Some(of.of(user))))
+    }
+
+    /// The categories of an attribute of users that `user` has.
+    pub fn group(&self, attribute: &str, user: UserId) -> &'a [String] {
+        self.data.people.categories(attribute, user)
+    }
+
+    /// How often `item` stands in the training part.
+    pub fn popularity(&self, item: ItemId) -> u32 {
+        let counts = self.popularity.get_or_init(|| {
+            let mut counts = vec![0; self.data.n_items()];
+            for user in self.data.interactions.users() {
+                self.train(user).iter().for_each(|item| counts[item.index()] += 1);
+            }
+            counts
+        });
+        counts[item.index()]
     }
 
     /// The values of the items of `window`, where the data has values.
@@ -224,6 +248,22 @@ pub fn category_attributes(data: &Dataset) -> Vec<&str> {
 /// The names of the attributes of `data` that say a category or a word of any item.
 pub fn feature_attributes(data: &Dataset) -> Vec<&str> {
     names_of(data, |column| matches!(column, Column::Categories(_) | Column::Text(_)))
+}
+
+/// Why users of `data` cannot be told apart by the categories of `attribute`, if they cannot.
+pub fn ungroupable(attribute: &String, data: &Dataset) -> Option<String> {
+    let all = data.people.attributes().iter().map(|known| &known.attribute);
+    let held =
+        all.filter(|a| matches!(a.column, Column::Categories(_)) && a.column.n_present() > 0);
+    let known: Vec<&str> = held.map(|attribute| attribute.name.as_str()).collect();
+    let whose = ("users", "categories");
+    let unknown = unknown_attribute(std::slice::from_ref(attribute), &known, whose);
+    unknown.or_else(|| {
+        let of = |user| data.people.categories(attribute, user);
+        let groups: BTreeSet<&[String]> = data.interactions.users().map(of).collect();
+        let n = groups.iter().filter(|group| !group.is_empty()).count();
+        (n < 2).then(|| format!("all users of whom {attribute:?} is known have the same"))
+    })
 }
 
 /// Why one of the `attributes` cannot be asked for, where only the `known` ones of `whose` hold

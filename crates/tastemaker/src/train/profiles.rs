@@ -1,11 +1,13 @@
 //! What a personal prompt is told of users.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
+use rand::seq::IndexedRandom;
 use tastemaker_core::catalog::Column;
 use tastemaker_core::splits::SplitSets;
-use tastemaker_core::{Dataset, UserId};
+use tastemaker_core::{Dataset, SeedTree, UserId};
 
 /// Parts into which numbers are divided.
 const BINS: usize = 8;
@@ -18,6 +20,8 @@ const BINS: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Profiles {
     n_values: usize,
+    /// The numbers of the values of each attribute.
+    attributes: Vec<(String, Range<u32>)>,
     of: Arc<[Vec<u32>]>,
 }
 
@@ -32,9 +36,10 @@ impl Profiles {
             .map(UserId::index)
             .collect();
         let (mut n_values, mut of) = (0, vec![Vec::new(); data.n_users()]);
-        let columns = attributes.iter().filter_map(|name| data.people.attribute(name));
-        for column in columns.map(|attribute| &attribute.attribute.column) {
-            let (n, numbers) = match column {
+        let mut ranges = Vec::new();
+        let known = attributes.iter().filter_map(|name| data.people.attribute(name));
+        for attribute in known.map(|known| &known.attribute) {
+            let (n, numbers) = match &attribute.column {
                 Column::Categories(rows) => categories(rows, &learnt),
                 Column::Number(rows) => bins(rows, &learnt),
                 Column::Text(_) => continue,
@@ -42,9 +47,29 @@ impl Profiles {
             for (values, numbers) in of.iter_mut().zip(numbers) {
                 values.extend(numbers.into_iter().map(|number| number_of(n_values + number)));
             }
+            let range = number_of(n_values)..number_of(n_values + n);
+            ranges.push((attribute.name.clone(), range));
             n_values += n;
         }
-        Self { n_values, of: of.into() }
+        Self { n_values, attributes: ranges, of: of.into() }
+    }
+
+    /// The same where everybody has other values of the attributes `names`, each as likely. Of whom
+    /// nothing is known, nothing is known afterwards.
+    #[must_use]
+    pub fn exchanged(&self, names: &[String], seeds: &SeedTree) -> Self {
+        let mut of = self.of.to_vec();
+        for (name, range) in self.attributes.iter().filter(|(name, _)| names.contains(name)) {
+            let mut rng = seeds.child(name).rng();
+            for values in &mut of {
+                let own = values.clone();
+                let others: Vec<u32> = range.clone().filter(|value| !own.contains(value)).collect();
+                for value in values.iter_mut().filter(|value| range.contains(value)) {
+                    *value = others.choose(&mut rng).copied().unwrap_or(*value);
+                }
+            }
+        }
+        Self { of: of.into(), ..self.clone() }
     }
 
     /// How many values there are.
@@ -99,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_divided_evenly_and_categories_are_those_of_who_is_learnt_from() {
+    fn numbers_are_divided_evenly_categories_are_of_who_is_learnt_from_and_can_be_exchanged() {
         let rows: Vec<Option<f64>> = (0..16).map(|i| (i != 5).then(|| f64::from(i))).collect();
         let learnt: Vec<usize> = (0..16).collect();
         let (n, numbers) = bins(&rows, &learnt);
@@ -114,6 +139,15 @@ mod tests {
         );
         assert_eq!(bins(&[Some(3.0); 4], &[0, 1, 2, 3]).0, 1);
         assert_eq!(bins(&rows, &[5]), (0, vec![vec![]; 16]));
+
+        let attributes = vec![("age".to_owned(), 0..3), ("gender".to_owned(), 3..5)];
+        let of = vec![vec![0, 3], vec![4], vec![2], vec![]].into();
+        let own = Profiles { n_values: 5, attributes, of };
+        let other = own.exchanged(&["gender".to_owned()], &SeedTree::new(1));
+        assert_eq!(other.of[..], [vec![0, 4], vec![3], vec![2], vec![]]);
+        let other = own.exchanged(&["age".to_owned()], &SeedTree::new(1));
+        assert!([1, 2].contains(&other.of[0][0]) && [0, 1].contains(&other.of[2][0]));
+        assert_eq!((other.of[0][1], &other.of[1][..], other.of[3].len()), (3, &[4][..], 0));
 
         let row = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let rows: Vec<Vec<String>> = vec![row(&["b"]), row(&[]), row(&["a", "b"]), row(&["c"])];

@@ -17,6 +17,15 @@ pub struct Training {
     /// Tokens a step, for which as many sequences are taken as fit, at least one; it then replaces
     /// `batch-size`. 0 leaves it to `batch-size`.
     pub batch_tokens: usize,
+    /// The attribute of users each of whose values is met equally often in an epoch, which stays as
+    /// long: sequences of users with rarer values are met again, others not at all. Those of users
+    /// of whom no value is known are met once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<String>,
+    /// Attributes of users whose values are exchanged: each sequence is also learnt with another
+    /// value, drawn for its user, in what a personal prompt is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counterfactual: Vec<String>,
     /// Parts into which a step's sequences are divided; their gradients are added. More parts need
     /// less memory and learn the same.
     pub accumulate: usize,
@@ -67,6 +76,8 @@ impl Default for Training {
             epochs: 100,
             batch_size: 128,
             batch_tokens: 0,
+            balance: None,
+            counterfactual: vec![],
             accumulate: 1,
             recompute: false,
             precision: Precision::F32,
@@ -135,6 +146,10 @@ impl Training {
                 let expected = "0 with privacy, whose steps take users";
                 problems.push(problem("batch-tokens", self.batch_tokens.to_string(), expected));
             }
+            if let Some(balance) = &self.balance {
+                let expected = "absent with privacy, whose steps take every user by the same lot";
+                problems.push(problem("balance", balance.clone(), expected));
+            }
         }
         if self.device == Device::Cuda {
             let bf16 = self.precision == Precision::Bf16;
@@ -155,8 +170,8 @@ mod tests {
     #[test]
     fn the_learning_rate_rises_and_falls() {
         let training = Training { learning_rate: 1.0, warmup_steps: 10, ..Training::default() };
-        let linear = Training { decay: Decay::Linear, ..training };
-        let cosine = Training { decay: Decay::Cosine, ..training };
+        let linear = Training { decay: Decay::Linear, ..training.clone() };
+        let cosine = Training { decay: Decay::Cosine, ..training.clone() };
         for (step, rate) in [(0, 0.1), (9, 1.0), (10, 1.0)] {
             assert!((linear.learning_rate_at(step, 110) - rate).abs() < 1e-12);
         }

@@ -1,22 +1,23 @@
 use candle_core::Tensor;
 use rand::Rng;
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
+use tastemaker::core::people::{UserAttribute, UserAttributes};
 use tastemaker::core::splits::{LeaveLastOut, Split, SplitSets};
-use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, Vocabulary};
+use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, UserId, Vocabulary};
 use tastemaker::nn::adamw::AdamW;
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, EncoderDecoder, Shape};
 use tastemaker::nn::fused::Features;
 use tastemaker::nn::transformer::{Input, Pass, Sides, Transformer};
 use tastemaker::objectives::{
-    AnyObjective, Bce, Bpr, Gbce, MaskedItems, NextSequence, PseudoMaskedItems, RearrangedSequence,
-    ReplacedItems, ReturnConditioned, S3Rec, SampledSoftmax, SequenceContrast,
-    SequenceItemContrast, Softmax,
+    AnyObjective, Bce, Bpr, Gbce, GroupGap, MaskedItems, NextSequence, PopularityCorrelation,
+    PseudoMaskedItems, RearrangedSequence, ReplacedItems, ReturnConditioned, S3Rec, SampledSoftmax,
+    SequenceContrast, SequenceItemContrast, Softmax,
 };
 use tastemaker::train::{Asked, Batch, Facts, Windows, pack};
 
 const N_ITEMS: u32 = 20;
 
-/// Eight users, and items with categories.
+/// Eight users, of whom one is of no group, and items with categories.
 fn data() -> (Dataset, SplitSets) {
     let item = |user: u32, i: u32| ItemId((user * 7 + i * (3 + 2 * (user % 4))) % N_ITEMS);
     let sequences: Vec<Vec<ItemId>> =
@@ -32,7 +33,11 @@ fn data() -> (Dataset, SplitSets) {
     let categories = (0..N_ITEMS).map(|i| vec![format!("a{}", i % 3), format!("b{}", i % 4)]);
     let column = Column::Categories(categories.collect());
     let catalog = Catalog::new(vec![Attribute { name: "kinds".to_owned(), column }], None);
+    let group = |user: u32| if user == 5 { vec![] } else { vec![format!("g{}", user % 3)] };
+    let column = Column::Categories((0..8).map(group).collect());
+    let attribute = Attribute { name: "group".to_owned(), column };
     let data = Dataset {
+        people: UserAttributes::new(vec![UserAttribute { attribute, sensitive: true }]),
         users: (0..8).map(|u| u.to_string()).collect::<Vocabulary>(),
         items: (0..N_ITEMS).map(|i| i.to_string()).collect::<Vocabulary>(),
         interactions,
@@ -48,8 +53,10 @@ fn objectives() -> Vec<AnyObjective> {
         AnyObjective::Bce(Bce { negatives: 3 }),
         AnyObjective::Bpr(Bpr { negatives: 3 }),
         AnyObjective::Gbce(Gbce { negatives: 3, calibration: 0.5 }),
+        AnyObjective::GroupGap(GroupGap { attribute: "group".to_owned() }),
         AnyObjective::MaskedItems(MaskedItems::default()),
         AnyObjective::NextSequence(NextSequence::default()),
+        AnyObjective::PopularityCorrelation(PopularityCorrelation::default()),
         AnyObjective::PseudoMaskedItems(PseudoMaskedItems::default()),
         AnyObjective::RearrangedSequence(RearrangedSequence::default()),
         AnyObjective::ReplacedItems(ReplacedItems::default()),
@@ -307,9 +314,36 @@ fn by_hand(objective: &AnyObjective, case: &Case, facts: &Facts<'_>) -> f64 {
             let weights: Vec<f64> = batch.labels.iter().map(|&value| f64::from(value)).collect();
             dot(&weights, &case.losses(&case.hidden())) / weights.iter().sum::<f64>()
         }
+        AnyObjective::PopularityCorrelation(_) => correlation_by_hand(case, facts),
+        AnyObjective::GroupGap(_) => gap_by_hand(case),
         AnyObjective::ReplacedItems(replaced) => replaced_by_hand(replaced, case),
         AnyObjective::S3Rec(s3) => s3_by_hand(s3, case, facts),
     }
+}
+
+fn correlation_by_hand(case: &Case, facts: &Facts<'_>) -> f64 {
+    let (table, targets) = (case.table(), &case.batch.targets);
+    let states = case.hidden();
+    let scores: Vec<f64> =
+        states.iter().zip(targets).map(|(state, &t)| dot(&table[t as usize], state)).collect();
+    let met = |target: u32| {
+        let users = (0..8).flat_map(|user| facts.train(UserId(user)));
+        f64::from(u32::try_from(users.filter(|item| item.0 == target).count()).unwrap())
+    };
+    let popularity: Vec<f64> = targets.iter().map(|&target| met(target)).collect();
+    let centred = |x: &[f64]| x.iter().map(|a| a - mean(x.iter().copied())).collect::<Vec<f64>>();
+    let (a, b) = (centred(&scores), centred(&popularity));
+    dot(&a, &b).powi(2) / (dot(&a, &a) * dot(&b, &b))
+}
+
+fn gap_by_hand(case: &Case) -> f64 {
+    let losses = case.losses(&case.hidden());
+    let of = |group: u32| {
+        let own = losses.iter().zip(&case.batch.numbers);
+        mean(own.filter(|(_, user)| **user != 5 && **user % 3 == group).map(|(loss, _)| *loss))
+    };
+    let gap = |a, b| (of(a) - of(b)).powi(2);
+    (gap(0, 1) + gap(0, 2) + gap(1, 2)) / 3.0
 }
 
 fn replaced_by_hand(replaced: &ReplacedItems, case: &Case) -> f64 {
@@ -419,6 +453,48 @@ fn every_objective_learns_eight_sequences_by_heart() {
         let (first, last) = (losses[0], mean(losses[190..].iter().copied()));
         let what = format!("{} on {}", objective.name(), backbone.name());
         assert!(last < 0.25 * first, "{what}: from {first} to {last}");
+    }
+}
+
+#[test]
+fn what_lessens_unfairness_has_the_gradients_of_finite_differences() {
+    let (data, split) = data();
+    let windows = Windows::new(&data, &split, 10);
+    let unfair = asked()
+        .into_iter()
+        .filter(|(_, o)| ["group-gap", "popularity-correlation"].contains(&o.name()));
+    for ((backbone, objective), features) in unfair.zip([false, true].into_iter().cycle()) {
+        let facts = Facts::new(&data, &split, backbone.as_dyn().shape().unwrap());
+        let Case { model, batch, sides, .. } =
+            Case::on((&backbone, features), &objective, &facts, &windows);
+        let loss = || {
+            let pass = Pass { sides: Some(sides), ..Pass::default() };
+            let asked = Asked { model: &model, pass, batch: &batch, facts: &facts, prefix: PREFIX };
+            objective.as_dyn().loss(&asked, &mut SeedTree::new(SEED).rng()).unwrap()
+        };
+        let gradients = model.gradients(&loss()).unwrap();
+        let parameters = model.parameters();
+        let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
+        // Along each parameter's own gradient, so that what is asked for is not lost in rounding.
+        for name in names {
+            let values = parameters.values(&name).unwrap();
+            let Some(along) = gradients.values(&name, values.len()).unwrap() else { continue };
+            let length = along.iter().map(|g| g * g).sum::<f32>().sqrt();
+            if length < 1e-3 {
+                continue;
+            }
+            let at = |step: f32| {
+                let moved = values.iter().zip(&along).map(|(x, g)| x + step * g / length);
+                parameters.replace(&name, &moved.collect::<Vec<f32>>()).unwrap();
+                f64::from(loss().to_scalar::<f32>().unwrap())
+            };
+            let step = 2e-3;
+            let found = (at(step) - at(-step)) / f64::from(2.0 * step);
+            at(0.0);
+            let expected = f64::from(length);
+            let what = format!("{} on {}: {name}", objective.name(), backbone.name());
+            assert!((found / expected - 1.0).abs() < 0.03, "{what}: {found} against {expected}");
+        }
     }
 }
 

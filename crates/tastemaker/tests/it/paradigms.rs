@@ -452,6 +452,33 @@ fn a_personal_prompt_recommends_by_what_is_known_of_the_user_and_nothing_else() 
 }
 
 #[test]
+fn who_is_learnt_with_the_other_gender_too_is_recommended_the_same_with_either() {
+    let (data, _) = data();
+    // The share of the first ten that are the same with either gender.
+    let same = |counterfactual: &[String]| {
+        let prompt = personal(&["gender"]).into();
+        let mut model = model(AnyParadigm::PromptTuning(PromptTuning { prompt }), false);
+        model.training.learning_rate = 0.05;
+        model.training.counterfactual = counterfactual.to_vec();
+        let folder = tempfile::tempdir().unwrap();
+        let trained = fit(&model, folder.path(), &Silent);
+        let of = |user| {
+            let query = |history| RecQuery { user: Some(UserId(user)), history, candidates: None };
+            let all = data.interactions.users().map(|user| query(data.interactions.sequence(user)));
+            lists(&*trained, &all.collect::<Vec<_>>())
+        };
+        let (one, other) = (of(1), of(2));
+        let both = one
+            .iter()
+            .zip(&other)
+            .map(|(one, other)| one.items.iter().filter(|item| other.items.contains(item)).count());
+        both.sum::<usize>() as f64 / (10 * one.len()) as f64
+    };
+    let (without, with) = (same(&[]), same(&["gender".to_owned()]));
+    assert!(with > 0.9 && with > without + 0.1, "{without} to {with}");
+}
+
+#[test]
 fn what_was_saved_answers_as_what_was_trained() {
     let (data, _) = data();
     let query = |user| RecQuery {

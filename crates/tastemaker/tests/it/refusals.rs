@@ -1,9 +1,9 @@
 use tastemaker::core::Dataset;
-use tastemaker::core::catalog::Catalog;
-use tastemaker::core::people::UserAttributes;
+use tastemaker::core::catalog::{Attribute, Catalog, Column};
+use tastemaker::core::people::{UserAttribute, UserAttributes};
 use tastemaker::nn::adapters::{AnyAdapter, Lora, SoftPrompt, Target};
 use tastemaker::nn::backbones::{AnyBackbone, Encoder};
-use tastemaker::objectives::{AnyObjective, Bce, NextSequence, S3Rec, Softmax};
+use tastemaker::objectives::{AnyObjective, Bce, GroupGap, NextSequence, S3Rec, Softmax};
 use tastemaker::paradigms::{
     AnyParadigm, FinetuneExtra, FinetuneFull, FinetunePartial, FixedPromptTuning, ItemPrompt,
     Learns, Pretrain, Prompt, PromptAndModelTuning, PromptFree, PromptTuning,
@@ -136,6 +136,66 @@ fn attributes_that_the_users_lack_are_refused_before_training() {
     let nobody = Dataset { people: UserAttributes::default(), ..data };
     let found = why(&["age"], &nobody);
     assert!(found[0].contains("personal-prompt: the users have no attributes"), "{found:?}");
+}
+
+#[test]
+fn users_who_cannot_be_balanced_or_exchanged_are_refused_before_training() {
+    let (data, split) = data();
+    let with = |change: &dyn Fn(&mut LanguageModel)| {
+        let mut model = model(AnyParadigm::Pretrain(Pretrain::default()), false);
+        change(&mut model);
+        let given = Given { data: &data, split: &split, others: &Others::default() };
+        let problems = model.problems().into_iter().chain(model.unsuitable(&given));
+        problems.map(|problem| problem.to_string()).collect::<Vec<_>>()
+    };
+    let balanced = |name: &str| with(&|model| model.training.balance = Some(name.to_owned()));
+    assert_eq!(balanced("gender"), Vec::<String>::new());
+    let one = |found: Vec<String>, expected: &str| {
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+    };
+    one(
+        balanced("gendre"),
+        "balance: no attribute \"gendre\" of users holds categories, only gender; did you mean \
+         \"gender\"?",
+    );
+    // A number and a text.
+    one(balanced("age"), "no attribute \"age\" of users holds categories, only gender");
+    one(balanced("motto"), "no attribute \"motto\" of users holds categories, only gender");
+    let gap = |attribute: &str| {
+        let objective = AnyObjective::GroupGap(GroupGap { attribute: attribute.to_owned() });
+        with(&|model| {
+            let (objective, schedule) = (objective.clone(), Schedule::default());
+            model.auxiliary = vec![Auxiliary { objective, schedule }];
+        })
+    };
+    assert_eq!(gap("gender"), Vec::<String>::new());
+    one(gap("age"), "objective group-gap: no attribute \"age\" of users holds categories");
+    assert!(gap("")[0].contains("attribute is empty, expected an attribute of users"));
+    let exchanged = |prompt: Option<&[&str]>, names: &[&str]| {
+        with(&|of| {
+            if let Some(attributes) = prompt {
+                let prompt = personal(attributes).into();
+                *of = model(AnyParadigm::PromptTuning(PromptTuning { prompt }), false);
+            }
+            of.training.counterfactual = names.iter().map(|name| (*name).to_owned()).collect();
+        })
+    };
+    assert_eq!(exchanged(Some(&["age", "gender"]), &["gender", "age"]), Vec::<String>::new());
+    one(exchanged(None, &["gender"]), "without a personal-prompt the model is told nothing");
+    one(
+        exchanged(Some(&["gender", "age"]), &["gneder"]),
+        "what the personal-prompt is made of: gender, age; did you mean \"gender\"?",
+    );
+    let same = |user| if user == 3 { vec![] } else { vec!["all".to_owned()] };
+    let column = Column::Categories((0..48).map(same).collect());
+    let attribute = Attribute { name: "gender".to_owned(), column };
+    let people = UserAttributes::new(vec![UserAttribute { attribute, sensitive: true }]);
+    let alike = Dataset { people, ..data.clone() };
+    let mut model = model(AnyParadigm::Pretrain(Pretrain::default()), false);
+    model.training.balance = Some("gender".to_owned());
+    let given = Given { data: &alike, split: &split, others: &Others::default() };
+    let found = model.unsuitable(&given).iter().map(ToString::to_string).collect();
+    one(found, "balance: all users of whom \"gender\" is known have the same");
 }
 
 #[test]

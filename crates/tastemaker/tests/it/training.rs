@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rand::Rng;
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
+use tastemaker::core::people::{UserAttribute, UserAttributes};
 use tastemaker::core::splits::{EvalCase, LeaveLastOut, Split, SplitSets};
 use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder,
@@ -13,8 +14,8 @@ use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, H
 use tastemaker::nn::fused::{Norm, Positions};
 use tastemaker::nn::transformer::Sides;
 use tastemaker::objectives::{
-    AnyObjective, Bce, Bpr, Gbce, MaskedItems, PseudoMaskedItems, ReturnConditioned,
-    SampledSoftmax, Softmax,
+    AnyObjective, Bce, Bpr, Gbce, GroupGap, MaskedItems, PopularityCorrelation, PseudoMaskedItems,
+    ReturnConditioned, SampledSoftmax, Softmax,
 };
 use tastemaker::recommenders::{
     AnyRecommender, Auxiliary, CHECKPOINT_FILE, FitContext, FitRecommender, Given, ItemFeatures,
@@ -27,13 +28,17 @@ use crate::text::context;
 pub(crate) const N_ITEMS: u32 = 40;
 
 /// Users that go round the catalog in steps of 1, 3 or 7, from anywhere: two items tell the next.
-/// Their sequences are of all `lengths` alike.
+/// Their sequences are of all `lengths` alike. One in five is one of the few.
 pub(crate) fn rounds(n_users: u32, lengths: Range<u32>) -> (Dataset, SplitSets) {
     let step = |user: u32| [1, 3, 7][user as usize % 3];
     let length = |user: u32| lengths.start + user % (lengths.end - lengths.start);
     let item = |user: u32, i: u32| ItemId((user * 5 + i * step(user)) % N_ITEMS);
     let sequences = (0..n_users).map(|u| (0..length(u)).map(|i| item(u, i)).collect::<Vec<_>>());
+    let group = |user: u32| vec![if user.is_multiple_of(5) { "few" } else { "many" }.to_owned()];
+    let column = Column::Categories((0..n_users).map(group).collect());
+    let attribute = Attribute { name: "group".to_owned(), column };
     let data = Dataset {
+        people: UserAttributes::new(vec![UserAttribute { attribute, sensitive: true }]),
         name: "rounds".to_owned(),
         hash: format!("rounds of {n_users} × {lengths:?}"),
         users: (0..n_users).map(|u| u.to_string()).collect::<Vocabulary>(),
@@ -90,6 +95,20 @@ fn hstu(objective: AnyObjective, epochs: usize) -> LanguageModel {
     let (embedding_size, max_length, dropout) = (Some(32), Some(9), Some(0.1));
     let hstu = Hstu { embedding_size, max_length, dropout, ..Hstu::default() };
     LanguageModel { backbone: AnyBackbone::Hstu(hstu), ..model(objective, epochs) }
+}
+
+/// [`model`] that learns from two groups alike, and to serve them alike, popular or not.
+fn fair(epochs: usize) -> LanguageModel {
+    let attribute = "group".to_owned();
+    let objectives = [
+        AnyObjective::GroupGap(GroupGap { attribute: attribute.clone() }),
+        AnyObjective::PopularityCorrelation(PopularityCorrelation::default()),
+    ];
+    let auxiliary = |objective| Auxiliary { objective, schedule: Schedule::default() };
+    let mut model = model(AnyObjective::Softmax(Softmax::default()), epochs);
+    model.auxiliary = objectives.map(auxiliary).into();
+    model.training.balance = Some(attribute);
+    model
 }
 
 pub(crate) fn fit(
@@ -344,6 +363,7 @@ fn training_that_was_interrupted_ends_in_the_same_bytes() {
         (model(AnyObjective::MaskedItems(MaskedItems::default()), 5), &even),
         (few, &even),
         (all, &even),
+        (fair(5), &uneven),
         (encoder_decoder(AnyObjective::Gbce(Gbce::default()), 5), &uneven),
         (hstu(AnyObjective::Gbce(Gbce::default()), 5), &uneven),
     ] {
@@ -375,7 +395,7 @@ fn one_thread_and_three_train_the_same_bytes() {
     let features = Some(ItemFeatures::default());
     let featured = LanguageModel { features, ..model(softmax(), 2) };
     let (both, hstu) = (encoder_decoder(softmax(), 2), hstu(softmax(), 2));
-    for model in [model(softmax(), 2), featured, both, hstu] {
+    for model in [model(softmax(), 2), featured, both, hstu, fair(2)] {
         assert!(bytes(&model, 1) == bytes(&model, 3), "{model:?}");
     }
 }

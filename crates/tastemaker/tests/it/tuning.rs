@@ -1,9 +1,11 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rand::Rng;
 use serde_json::json;
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
+use tastemaker::core::people::{UserAttribute, UserAttributes};
 use tastemaker::core::splits::{LeaveLastOut, Split};
 use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder,
@@ -23,6 +25,7 @@ use tastemaker::prompts::{Prompter, Prompting};
 use tastemaker::recommenders::{
     FitContext, FitRecommender, Given, Others, TextLanguageModel, Tuning,
 };
+use tastemaker::train::{Event, Observer};
 use tastemaker::verbalizers::{AnswerWords, AnyVerbalizer, Likelihood, Model, Reader};
 
 use crate::text::context;
@@ -199,6 +202,72 @@ fn yes_and_no_are_learnt_from_items_that_were_met_and_that_were_not() {
     let before = TextLanguageModel { tuning: None, ..settings.clone() };
     let [before, after] = [before, settings].map(|of| right(&*of.fit(&context).unwrap()));
     assert!(after > 0.6 && before < 0.5, "{before} to {after}");
+}
+
+/// Is told how many questions are learnt from.
+#[derive(Default)]
+struct Questions(AtomicUsize);
+
+impl Observer for Questions {
+    fn observe(&self, event: &Event) {
+        if let Event::Started { users, .. } = event {
+            self.0.store(*users, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn questions_are_learnt_with_another_value_of_what_is_known_of_the_user_too() {
+    let model = tempfile::tempdir().unwrap();
+    write_model(model.path());
+    let full = || AnyParadigm::FinetuneFull(FinetuneFull::default());
+    // Of every fifth user nothing is known.
+    let people = |values: [&str; 2]| {
+        let of = |user: u32| match user % 5 {
+            0 => vec![],
+            _ => vec![values[user as usize % 2].to_owned()],
+        };
+        let column = Column::Categories((0..ITEMS).map(of).collect());
+        let attribute = Attribute { name: "kind".to_owned(), column };
+        UserAttributes::new(vec![UserAttribute { attribute, sensitive: true }])
+    };
+    let settings = |counterfactual: &[&str]| {
+        let mut settings = names(model.path(), full());
+        settings.prompt.template.insert_str(0, "{{ user.kind }} ");
+        let tuning = settings.tuning.as_mut().unwrap();
+        (tuning.epochs, tuning.validation_shots) = (1, 0);
+        tuning.counterfactual = counterfactual.iter().map(|name| (*name).to_owned()).collect();
+        settings
+    };
+    let others = Others::default();
+    let learnt = |settings: &TextLanguageModel, values| {
+        let data = Dataset { people: people(values), ..data() };
+        let split = LeaveLastOut {}.split(&data, &SeedTree::new(1)).unwrap();
+        let questions = Questions::default();
+        let context = context((&data, &split, &others), SeedTree::new(1), None);
+        let context = FitContext { observer: &questions, ..context };
+        let given = Given { data: &data, split: &split, others: &others };
+        if let Some(problem) =
+            settings.problems().into_iter().chain(settings.unsuitable(&given)).next()
+        {
+            return Err(problem.to_string());
+        }
+        settings.fit(&context).map_err(|error| error.to_string())?;
+        Ok(questions.0.into_inner())
+    };
+    assert_eq!(learnt(&settings(&[]), ["yes", "no"]), Ok(10));
+    assert_eq!(learnt(&settings(&["kind"]), ["yes", "no"]), Ok(18));
+    let refused = |settings: &TextLanguageModel, values, expected: &str| {
+        let problem = learnt(settings, values).unwrap_err();
+        assert!(problem.contains(expected), "{problem}");
+    };
+    // Words that the model does not know are the same to it.
+    let unsaid = "counterfactual: no prompt says another kind otherwise";
+    refused(&settings(&["kind"]), ["man", "woman"], unsaid);
+    refused(&settings(&["kidn"]), ["yes", "no"], "did you mean \"kind\"?");
+    let mut silent = settings(&["kind"]);
+    silent.prompt.template = names(model.path(), full()).prompt.template;
+    refused(&silent, ["yes", "no"], "since the template speaks of no user");
 }
 
 #[test]

@@ -129,7 +129,13 @@ impl Fitting<'_> {
         // Before it is adapted nothing is put in, and what is learnt from may be other users.
         let profiles = self.profiles.clone().filter(|_| part.stage.task == Task::Recommending);
         let facts = Facts::new(context.data, context.split, model.shape());
-        let facts = facts.with_profiles(profiles.clone());
+        let mut told: Vec<Profiles> = profiles.iter().cloned().collect();
+        let exchanged = &part.training.counterfactual;
+        if !exchanged.is_empty() {
+            let seeds = context.seeds.child("counterfactual");
+            told.extend(profiles.iter().map(|profiles| profiles.exchanged(exchanged, &seeds)));
+        }
+        let facts = facts.with_profiles(told);
         let questions = part.questions();
         part.prepare(model, &facts, &questions, &context.seeds.child("weights"))?;
         // The last item of a window is a target only, unless it can be hidden in its place.
@@ -138,6 +144,7 @@ impl Fitting<'_> {
         // A window begins with the first token of an item.
         let length = self.tokenised.map_or(1, |(tokenised, _)| tokenised.codes.length());
         let windows = Windows::new(context.data, context.split, longest / length * length);
+        let windows = windows.balanced(part.training.balance.as_deref(), &context.data.people);
         if windows.is_empty() {
             return Err(Error::Core(tastemaker_core::Error::Unsuitable {
                 recommender: "language-model",

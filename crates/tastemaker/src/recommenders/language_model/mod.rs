@@ -31,7 +31,7 @@ use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
 use crate::text::TextEmbeddings;
 use crate::tokenisations::Tokenisation;
 use crate::train::{
-    Profiles, Schedule, Training, profile_attributes, sixteenth, unknown_attribute,
+    Profiles, Schedule, Training, profile_attributes, sixteenth, ungroupable, unknown_attribute,
 };
 use crate::{Error, Result};
 
@@ -39,6 +39,9 @@ pub use self::features::ItemFeatures;
 pub use self::files::{ADAPTERS_FILE, CHECKPOINT_FILE, MODEL_FILE};
 pub use self::pretraining::{Asked, Elsewhere, Others, Pretraining};
 pub use self::texts::{ItemTexts, TextAdaptor, TextCodes, TextInitialise};
+
+/// The keys of how a model is pre-trained.
+const PRETRAINING: &str = "pretraining.training";
 
 /// Tokens after those of the items: the mask and the pseudo-mask.
 const SPECIAL_TOKENS: usize = 2;
@@ -162,7 +165,9 @@ impl LanguageModel {
         }
         if let Some(pretraining) = &mut self.pretraining {
             pretraining.objective.get_or_insert_with(|| self.objective.clone());
-            pretraining.training.get_or_insert_with(|| self.training.clone());
+            // No prompt stands before pre-training.
+            let own = || Training { counterfactual: vec![], ..self.training.clone() };
+            pretraining.training.get_or_insert_with(own);
         }
     }
 
@@ -260,10 +265,12 @@ impl LanguageModel {
         self.objectives().chain(self.pretraining.iter().flat_map(Pretraining::objectives))
     }
 
-    /// Why `objectives`, the features or the backbone's views cannot be asked about `data`.
+    /// Why `objectives`, these ways of training, the features or the backbone's views cannot be asked
+    /// about `data`.
     fn unsuited<'o>(
         &self,
         objectives: impl Iterator<Item = Keyed<'o>>,
+        trainings: &[(&str, &Training)],
         (data, split): (&Dataset, &SplitSets),
     ) -> Vec<Error> {
         let of_objective = |(keys, objective): Keyed<'o>| {
@@ -271,6 +278,10 @@ impl LanguageModel {
             Some(unsuitable(&keys, format!("objective {}: {why}", objective.name())))
         };
         let mut problems: Vec<Error> = objectives.filter_map(of_objective).collect();
+        problems.extend(trainings.iter().filter_map(|(keys, training)| {
+            let why = ungroupable(training.balance.as_ref()?, data)?;
+            Some(unsuitable(&format!("{keys}.balance"), format!("balance: {why}")))
+        }));
         if let Some(features) = &self.features {
             let why = features.unsuitable(data);
             problems.extend(why.map(|why| unsuitable("features", format!("features: {why}"))));
@@ -303,7 +314,10 @@ impl LanguageModel {
     fn unsuited_here(&self, data: &Dataset, split: &SplitSets) -> Vec<Error> {
         let here = self.pretraining.as_ref().filter(|b| !b.skip && b.elsewhere.is_none());
         let before = here.into_iter().flat_map(Pretraining::objectives);
-        let mut problems = self.unsuited(self.objectives().chain(before), (data, split));
+        let mut trainings = vec![("training", &self.training)];
+        trainings.extend(here.and_then(|before| Some((PRETRAINING, before.training.as_ref()?))));
+        let objectives = self.objectives().chain(before);
+        let mut problems = self.unsuited(objectives, &trainings, (data, split));
         let whose = ("users", "categories or numbers");
         let unknown = self
             .attributes()
@@ -417,7 +431,9 @@ impl FitRecommender for LanguageModel {
             match given.others.read(elsewhere) {
                 Ok(other) => {
                     let (data, split) = (&other.0.dataset, &other.1);
-                    let unsuited = self.unsuited(before.objectives(), (data, split));
+                    let training = before.training.as_ref().unwrap_or(&self.training);
+                    let trainings = [(PRETRAINING, training)];
+                    let unsuited = self.unsuited(before.objectives(), &trainings, (data, split));
                     // What has no features cannot have them in common.
                     if unsuited.is_empty() && problems.is_empty() {
                         problems.extend(self.shared_features(data, given.data).err());

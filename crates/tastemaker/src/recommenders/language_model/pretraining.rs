@@ -21,8 +21,8 @@ use super::features::{ItemFeatures, shared};
 use super::files::{CHECKPOINT_FILE, MODEL_FILE, StageEnd, tensors};
 use super::fitting::{Ended, Fitting, Part};
 use super::{
-    Auxiliary, FitContext, ItemTexts, Keyed, LanguageModel, SPECIAL_TOKENS, auxiliary, identity,
-    unsuitable,
+    Auxiliary, FitContext, ItemTexts, Keyed, LanguageModel, PRETRAINING, SPECIAL_TOKENS, auxiliary,
+    identity, unsuitable,
 };
 use crate::objectives::AnyObjective;
 use crate::paradigms::Stage;
@@ -181,7 +181,10 @@ impl Fitting<'_> {
         let other = self.context.others.read(elsewhere)?;
         let (data, split) = (&other.0, &other.1);
         let context = FitContext { data: &data.dataset, split, ..*self.context };
-        let unsuited = self.settings.unsuited(pretraining.objectives(), (&data.dataset, split));
+        // Resolved settings say both.
+        let training = pretraining.training.as_ref().unwrap_or(&self.settings.training);
+        let (objectives, trainings) = (pretraining.objectives(), [(PRETRAINING, training)]);
+        let unsuited = self.settings.unsuited(objectives, &trainings, (&data.dataset, split));
         if let Some(problem) = unsuited.into_iter().next() {
             return Err(problem);
         }

@@ -2,10 +2,13 @@
 
 use serde::de::DeserializeOwned;
 use tastemaker_core::registry::{Entry, usual};
+use tastemaker_core::suggest;
 use tastemaker_nn::backbones::{AnyBackbone, View};
 use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, TEXTS};
 
-use super::{Auxiliary, FewShot, ItemFeatures, ItemTexts, Keyed, LanguageModel, Scoring, sides};
+use super::{
+    Auxiliary, FewShot, ItemFeatures, ItemTexts, Keyed, LanguageModel, PRETRAINING, Scoring, sides,
+};
 use crate::Error;
 use crate::error::setting;
 use crate::objectives::AnyObjective;
@@ -34,6 +37,7 @@ impl LanguageModel {
             let own = before.training.iter();
             problems.extend(own.flat_map(|own| of_training("pretraining.training", own)));
         }
+        problems.extend(self.counterfactual_problems());
         problems.extend(self.paradigm.as_dyn().problem().map(|problem| problem.at("paradigm")));
         problems.extend(self.few_shot.and_then(FewShot::problem));
         let of_features = self.features.as_ref().and_then(ItemFeatures::problem);
@@ -47,6 +51,31 @@ impl LanguageModel {
             problems.push(setting("texts", "set beside features", "one of the two").at("texts"));
         }
         problems
+    }
+
+    /// Attributes that cannot be exchanged, since the model is not told of them.
+    fn counterfactual_problems(&self) -> Vec<Error> {
+        let refused = |training: &Training, expected: &str, keys: &str| {
+            let problem = setting("counterfactual", training.counterfactual.join(", "), expected);
+            problem.at(&format!("{keys}.counterfactual"))
+        };
+        let asked = |training: &&Training| !training.counterfactual.is_empty();
+        let before = self.pretraining.as_ref().and_then(|before| before.training.as_ref());
+        let before = before.filter(asked).map(|training| {
+            refused(training, "none, since no prompt stands before pre-training", PRETRAINING)
+        });
+        let own = Some(&self.training).filter(asked).and_then(|training| {
+            let Some(told) = self.attributes() else {
+                let expected = "none: without a personal-prompt the model is told nothing of users";
+                return Some(refused(training, expected, "training"));
+            };
+            let unknown = training.counterfactual.iter().find(|name| !told.contains(name))?;
+            let hint = suggest::hint(unknown, told.iter().map(String::as_str));
+            let expected =
+                format!("what the personal-prompt is made of: {}{hint}", told.join(", "));
+            Some(refused(training, &expected, "training"))
+        });
+        before.into_iter().chain(own).collect()
     }
 
     /// What cannot be where items are written token by token.

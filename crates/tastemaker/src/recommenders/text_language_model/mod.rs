@@ -13,6 +13,7 @@ use super::{FitContext, FitRecommender, Given, failed};
 use crate::error::setting;
 use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
+use crate::train::unknown_attribute;
 use crate::verbalizers::{
     AnyVerbalizer, Likelihood, Model, Named, Reader, Verbalize, unfit_for_endpoints, unfitting,
 };
@@ -154,7 +155,14 @@ impl FitRecommender for TextLanguageModel {
             },
             _ => vec![],
         };
-        titles.into_iter().chain(model).chain(chat).chain(tuning).collect()
+        let exchanged = self.tuning.iter().filter_map(|tuning| {
+            let all = given.data.people.attributes().iter();
+            let known: Vec<&str> = all.map(|known| &known.attribute.name[..]).collect();
+            let why = unknown_attribute(&tuning.counterfactual, &known, ("users", "values"))?;
+            Some(unsuitable(&format!("counterfactual: {why}")).at("tuning.counterfactual"))
+        });
+        let all = titles.into_iter().chain(model).chain(chat).chain(exchanged);
+        all.chain(tuning).collect()
     }
 
     fn problems(&self) -> Vec<Error> {
@@ -177,7 +185,13 @@ impl FitRecommender for TextLanguageModel {
             let own = tuning.problems().into_iter().map(|problem| problem.at("tuning"));
             if there { vec![beside()] } else { own.collect() }
         });
-        let tuning: Vec<Error> = tuning.collect();
+        let exchanged = self.tuning.as_ref().filter(|tuning| !tuning.counterfactual.is_empty());
+        let untold = exchanged.filter(|_| !self.prompt.speaks_of("user")).map(|tuning| {
+            let expected = "none, since the template speaks of no user";
+            setting("counterfactual", tuning.counterfactual.join(", "), expected)
+                .at("tuning.counterfactual")
+        });
+        let tuning: Vec<Error> = tuning.chain(untold).collect();
         let others = prompt.chain(endpoint).chain(unfit).chain(verbalizer).chain(unfitting);
         others.chain(tuning).chain(again).collect()
     }

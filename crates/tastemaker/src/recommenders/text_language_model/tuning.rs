@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::splits::Part;
-use tastemaker_core::{ItemId, SeedTree, UserId, artifact};
+use tastemaker_core::{Dataset, ItemId, SeedTree, UserId, artifact};
 use tastemaker_nn::backbones::{AnyBackbone, Backbone, Decoder, Shape};
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::fused::Precision;
@@ -61,6 +61,11 @@ pub struct Tuning {
     pub shots: usize,
     /// Questions whose answers choose the epoch, each of another user; 0: the last epoch is taken.
     pub validation_shots: usize,
+    /// Attributes of users whose values are exchanged: each question that is learnt from is also
+    /// learnt with another value, drawn for its user, and the same answer. Examples in prompts
+    /// and questions that choose the epoch are not exchanged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counterfactual: Vec<String>,
     /// Items that a prompt names, where it names candidates.
     pub candidates: usize,
     /// The most passes over the questions.
@@ -83,6 +88,7 @@ impl Default for Tuning {
             paradigm: AnyParadigm::FinetuneExtra(FinetuneExtra::default()),
             shots: 64,
             validation_shots: 64,
+            counterfactual: vec![],
             candidates: 20,
             epochs: 10,
             batch_size: 16,
@@ -172,6 +178,8 @@ struct Documents {
     tokens: Vec<Vec<ItemId>>,
     /// Where the answer begins.
     begins: Vec<usize>,
+    /// How many of them are told of a user with another value of an attribute.
+    exchanged: usize,
 }
 
 /// The answer's tokens, each from those before it.
@@ -252,10 +260,17 @@ impl Teaching<'_> {
     fn learn(&self, model: &mut Transformer, plan: &TrainPlan, seeds: &SeedTree) -> Result<()> {
         let context = self.context;
         let (data, split) = (context.data, context.split);
-        let (train, validation) = (self.train_documents()?, self.validation_documents()?);
+        let other = self.counterfactual()?;
+        let told: Vec<&Prompter> = std::iter::once(self.prompter).chain(&other).collect();
+        let (train, validation) = (self.train_documents(&told)?, self.validation_documents()?);
         if train.tokens.is_empty() {
             let reason = "no user's training part ends in an item with a title after others";
             return Err(unsuitable(reason));
+        }
+        if other.is_some() && train.exchanged == 0 {
+            let exchanged = self.tuning.counterfactual.join(", ");
+            let reason = format!("counterfactual: no prompt says another {exchanged} otherwise");
+            return Err(unsuitable(&reason).at("tuning.counterfactual"));
         }
         let mut facts = Facts::new(data, split, model.shape());
         let rows = model.parameters().get(TABLE).dims()[0];
@@ -270,6 +285,17 @@ impl Teaching<'_> {
             costs::write(folder, &costs)?;
         }
         Ok(())
+    }
+
+    /// What says the prompts of users with other values of attributes, if any are exchanged.
+    fn counterfactual(&self) -> Result<Option<Prompter>> {
+        let (names, context) = (&self.tuning.counterfactual, self.context);
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let people = context.data.people.exchanged(names, &context.seeds.child("counterfactual"));
+        let data = &Dataset { people, ..context.data.clone() };
+        self.settings.prompter(&FitContext { data, ..*context }).map(Some)
     }
 
     /// The title of an item, if something is written there.
@@ -320,8 +346,8 @@ impl Teaching<'_> {
         }))
     }
 
-    /// Questions about the last items of users' training parts.
-    fn train_documents(&self) -> Result<Documents> {
+    /// Questions about the last items of users' training parts, each as all of these tell it.
+    fn train_documents(&self, told: &[&Prompter]) -> Result<Documents> {
         let FitContext { data, split, .. } = *self.context;
         let question = |user| {
             let (last, before) = split.train(data, user).split_last()?;
@@ -329,7 +355,7 @@ impl Teaching<'_> {
         };
         let users = data.interactions.users().filter_map(question).collect();
         let most = if self.tuning.shots == 0 { usize::MAX } else { self.tuning.shots };
-        self.documents(users, most, &self.context.seeds.child("shots"))
+        self.documents(users, most, told, &self.context.seeds.child("shots"))
     }
 
     /// Questions about users' validation targets.
@@ -338,7 +364,8 @@ impl Teaching<'_> {
         let cases = split.iter_cases(data, Part::Validation);
         let questions = cases.map(|case| (case.user, case.history, case.targets[0])).collect();
         let most = self.tuning.validation_shots;
-        self.documents(questions, most, &self.context.seeds.child("validation-shots"))
+        let seeds = self.context.seeds.child("validation-shots");
+        self.documents(questions, most, &[self.prompter], &seeds)
     }
 
     /// `most` of these questions, drawn: a user, what came before, and the item.
@@ -346,6 +373,7 @@ impl Teaching<'_> {
         &self,
         mut questions: Vec<(UserId, &[ItemId], ItemId)>,
         most: usize,
+        told: &[&Prompter],
         seeds: &SeedTree,
     ) -> Result<Documents> {
         let (n_items, mut rng) = (self.context.data.n_items(), seeds.rng());
@@ -363,7 +391,7 @@ impl Teaching<'_> {
             while !right && (asked == target || history.contains(&asked)) {
                 asked = any_item(n_items, &mut rng);
             }
-            self.add((user, history, asked), right, &mut rng, &mut documents)?;
+            self.add((user, history, asked), (right, told), &mut rng, &mut documents)?;
         }
         Ok(documents)
     }
@@ -371,7 +399,7 @@ impl Teaching<'_> {
     fn add(
         &self,
         (user, history, item): (UserId, &[ItemId], ItemId),
-        right: bool,
+        (right, prompters): (bool, &[&Prompter]),
         rng: &mut ChaCha8Rng,
         documents: &mut Documents,
     ) -> Result<()> {
@@ -400,9 +428,19 @@ impl Teaching<'_> {
         let about = self.verbalizer.asks_about_items().then_some(item);
         let told =
             Told { user: Some(user), history, candidates: &candidates, item: about, examples: &[] };
-        let prompt = self.prompter.prompt(&told, answer.len())?.tokens;
-        documents.begins.push(prompt.len());
-        documents.tokens.push(prompt.into_iter().chain(answer).map(ItemId).collect());
+        let mut own = None;
+        for prompter in prompters {
+            let prompt = prompter.prompt(&told, answer.len())?.tokens;
+            // Of whom the value is not known, the other prompt is the same.
+            if own.as_ref() == Some(&prompt) {
+                continue;
+            }
+            documents.exchanged += usize::from(own.is_some());
+            documents.begins.push(prompt.len());
+            let answer = answer.iter().copied();
+            documents.tokens.push(prompt.iter().copied().chain(answer).map(ItemId).collect());
+            own.get_or_insert(prompt);
+        }
         Ok(())
     }
 }

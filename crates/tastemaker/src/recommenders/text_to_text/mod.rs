@@ -27,6 +27,7 @@ use crate::study::costs;
 use crate::tokenisations::{RandomIds, Tokenisation};
 use crate::train::{
     Facts, Outcome, Question, Schedule, StageCost, Trainer, Training, Windows, remove_checkpoint,
+    ungroupable,
 };
 use crate::verbalizers::written_title;
 use crate::{Error, Result};
@@ -183,7 +184,8 @@ impl TextToText {
     }
 
     fn windows<'a>(&self, context: &FitContext<'a>) -> Windows<'a> {
-        Windows::new(context.data, context.split, self.last_items + 1)
+        let windows = Windows::new(context.data, context.split, self.last_items + 1);
+        windows.balanced(self.training.balance.as_deref(), &context.data.people)
     }
 
     /// The names of the items, and the tokens that are theirs alone.
@@ -443,12 +445,22 @@ impl FitRecommender for TextToText {
                 "absent: its words are counted in everybody's, and a question is no user";
             problems.push(setting("privacy", "set", expected).at("training"));
         }
+        if !self.training.counterfactual.is_empty() {
+            let expected = "none: text-to-text is told of users by its tasks' words alone";
+            let problem =
+                setting("counterfactual", self.training.counterfactual.join(", "), expected);
+            problems.push(problem.at("training.counterfactual"));
+        }
         problems
     }
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
         let data = given.data;
         let mut problems = tasks::unsuitable(&self.tasks, &self.families, data);
+        let balance = self.training.balance.as_ref().and_then(|of| ungroupable(of, data));
+        problems.extend(
+            balance.map(|why| unsuitable(&format!("balance: {why}")).at("training.balance")),
+        );
         problems.extend(match &self.names {
             ItemNames::Titles if !has_titles(data) => {
                 Some(unsuitable("the items have no titles").at("names"))
