@@ -19,10 +19,10 @@ pub use asked::{Asked, at};
 pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
 pub use cost::{Cost, Meter, StageCost, WATTS_A_CORE, WATTS_A_GIBIBYTE};
 pub use event::{Event, ObjectiveLoss, Observer, Silent};
-pub use privacy::{Privacy, Spent};
 pub use facts::{
     Categories, Facts, category_attributes, feature_attributes, ungroupable, unknown_attribute,
 };
+pub use privacy::{Privacy, Spent};
 pub use profiles::{Profiles, profile_attributes};
 pub use resume::remove as remove_checkpoint;
 pub use schedule::Schedule;

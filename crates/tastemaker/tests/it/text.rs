@@ -70,7 +70,8 @@ fn items_are_ranked_by_the_mean_cosine_to_the_end_of_the_history() {
     let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
     let others = Others::default();
     let context = context((&data, &split, &others), seeds, Some(folder.path()));
-    let recommender = TextSimilarity { model: model.clone(), last_items: 2 };
+    let recommender =
+        TextSimilarity { model: model.clone(), last_items: 2, ..TextSimilarity::default() };
     let given = Given { data: &data, split: &split, others: &Others::default() };
     assert!(recommender.unsuitable(&given).is_empty());
     let ties = TieOrder::new(6, &seeds);

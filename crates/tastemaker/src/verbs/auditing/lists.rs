@@ -7,6 +7,7 @@ use tastemaker_core::lists::{Columns, Items, Lists, Order, read_lists};
 use tastemaker_core::prepare::Prepared;
 use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{Dataset, RankedList, SeedTree, TieOrder, UserId};
+use tastemaker_eval::Candidates;
 
 use super::super::{Run, exchanging::order, training};
 use super::{AuditOptions, Audited, ListsOf, auditor, facts};
@@ -30,7 +31,8 @@ pub(super) fn audit(
         let problem = format!("names no user of the data, expected ids such as {known:?}");
         return Err(tastemaker_core::Error::file(path, problem).into());
     }
-    let scope = Scope { data: dataset, split: &split, part: options.part, k: options.k };
+    let (part, k, candidates) = (options.part, options.k, Candidates::Full);
+    let scope = Scope { data: dataset, split: &split, part, k, candidates };
     let name = path.display().to_string();
     let record = facts::record_of_data(&data, &split).into_iter().chain(options.record.clone());
     let evidence = Evidence { provenance: record.collect(), ..Evidence::default() };
