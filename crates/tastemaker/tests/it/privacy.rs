@@ -72,13 +72,14 @@ fn private_training_keeps_its_last_epoch_and_says_what_it_spent() {
     // 16 of 60 users a step, so 4 steps an epoch.
     assert_eq!((delta, noise, rate, steps), (1e-3, 0.7, 16.0 / 60.0, 16));
     // compute_rdp and get_privacy_spent of Opacus 1.6.0 with these numbers.
-    assert!((epsilon.unwrap() - 11.729437511).abs() < 1e-6, "{epsilon:?}");
-    let text = serde_json::to_string(&events).unwrap();
-    assert_eq!(serde_json::from_str::<Vec<Event>>(&text).unwrap(), events);
+    assert!((epsilon.unwrap() - 11.729_437_5).abs() < 1e-6, "{epsilon:?}");
+    let text = serde_json::to_string(events.last().unwrap()).unwrap();
+    assert!(text.contains("\"event\":\"spent\",\"epsilon\":11.7"), "{text}");
+    assert!(matches!(serde_json::from_str(&text).unwrap(), Event::Spent(_)));
 }
 
 #[test]
-fn noise_of_another_seed_and_of_another_size_is_another_model() {
+fn noise_makes_another_model() {
     let data = rounds(60, 9..10);
     let of = |noise| {
         let folder = tempfile::tempdir().unwrap();
