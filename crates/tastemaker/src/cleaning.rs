@@ -17,7 +17,11 @@ struct Rule {
 }
 
 static RULE: LazyLock<Rule> = LazyLock::new(|| {
-    toml::from_str(include_str!("../data/cleaning.toml")).expect("a test reads it")
+    let read = toml::from_str(include_str!("../data/cleaning.toml"));
+    let mut rule: Rule = read.expect("a test reads it");
+    // Between spaces, as they are looked for.
+    rule.phrases.iter_mut().for_each(|phrase| *phrase = format!(" {phrase} "));
+    rule
 });
 
 /// The catalog as it is, or with every title as [`clean_title`] leaves it.
@@ -83,17 +87,17 @@ fn without_repetitions(line: &str) -> String {
     };
     let mut at = 0;
     while at < words.len() {
+        let times = |n: usize| {
+            let then = words[at + n..].chunks_exact(n);
+            1 + then.take_while(|then| same(&words[at..at + n], then)).count()
+        };
         let longest = (words.len() - at) / 2;
-        let repeated = (1..=longest).rev().find(|&n| {
-            let again = |from: usize| {
-                words.get(from..from + n).is_some_and(|then| same(&words[at..at + n], then))
-            };
-            again(at + n) && (n > 1 || again(at + 2))
-        });
-        match repeated {
-            Some(n) => drop(words.drain(at + n..at + 2 * n)),
-            None => at += 1,
+        let mut all = (1..=longest).map(|n| (n, times(n)));
+        let repeated = all.find(|&(n, times)| times > if n == 1 { 2 } else { 1 });
+        if let Some((n, times)) = repeated {
+            words.drain(at + n..at + n * times);
         }
+        at += 1;
     }
     words.join(" ")
 }
@@ -136,7 +140,7 @@ fn is_of_a_name(part: &str) -> bool {
     let words: Vec<String> = words(part).collect();
     let spoken = format!(" {} ", words.join(" "));
     let praises = !words.is_empty() && words.iter().all(|word| RULE.praise.contains(word));
-    !praises && !RULE.phrases.iter().any(|phrase| spoken.contains(&format!(" {phrase} ")))
+    !praises && !RULE.phrases.iter().any(|phrase| spoken.contains(&phrase[..]))
 }
 
 /// The words that fit.
