@@ -635,6 +635,14 @@ fn an_audit_says_what_it_found_and_gates_on_it() {
     assert!(audited["record"]["seeds"] == "1" && audited["record"]["data-hash"].is_string());
     let points = audited["trade-offs"][0]["points"].as_array().unwrap();
     assert!(points.len() > 10 && points.iter().any(|point| point["pareto"] == true));
+    // What was audited before goes into the report of others.
+    let before = serde_json::to_string(&[&audited]).unwrap();
+    fs_err::write(here.path("before.json"), &before).unwrap();
+    let joined = here.json(&["audit", "before.json"]);
+    assert_eq!(joined, audited);
+    fs_err::write(here.path("before.json"), "[{}]").unwrap();
+    let error = here.error(&["audit", "before.json"]);
+    assert!(error.contains("before.json, line 1") && error.contains("missing field"), "{error}");
     let html = fs_err::read_to_string(here.path("audit.html")).unwrap();
     for outside in ["<script", "http://", "https://", "src=", "@import"] {
         assert!(!html.contains(outside), "{outside}");

@@ -1,8 +1,11 @@
 //! Audits as pages.
 
+use std::path::Path;
+
 use serde::Serialize;
 use tastemaker_audit::harms::Governance;
 use tastemaker_audit::{Indicator, Severity, Stakeholder, blind};
+use tastemaker_core::Error;
 
 use super::charts::{self, Chart};
 use super::interviews::{Answered, Question, called, questions};
@@ -67,6 +70,19 @@ pub fn audit_markdown(audited: &[Audited]) -> Result<String> {
 /// All of it as data.
 pub fn audit_json(audited: &[Audited]) -> Result<String> {
     data(audited)
+}
+
+/// Reads what [`audit_json`] wrote, to be put into a report with others.
+///
+/// # Errors
+/// With the line of what is no audit of this version.
+pub fn read_audits(path: &Path) -> Result<Vec<Audited>> {
+    let text = fs_err::read_to_string(path)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(serde_json::from_str(&text).map_err(|error| {
+        let problem = format!("{error}; expected what audit --out FILE.json has written");
+        Error::line(path, error.line() as u64, problem)
+    })?)
 }
 
 fn shown(audited: &Audited) -> Shown<'_> {

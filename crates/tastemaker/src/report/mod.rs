@@ -23,7 +23,7 @@ mod groups;
 mod interviews;
 mod pages;
 
-pub use audits::{audit_html, audit_json, audit_markdown};
+pub use audits::{audit_html, audit_json, audit_markdown, read_audits};
 pub(crate) use cards::cards;
 pub use cards::{Card, Field, open_fields};
 pub use comparing::{CLASSES, Compared, Family};

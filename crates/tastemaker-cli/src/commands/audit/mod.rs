@@ -20,8 +20,8 @@ mod subjects;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder of a run, a study file with recommenders, or a file with the lists of another tool;
-    /// several go into one report
+    /// The folder of a run, a study file with recommenders, a file with the lists of another tool, or an
+    /// audit that was written as JSON; several go into one report
     #[arg(required = true)]
     subject: Vec<PathBuf>,
     /// What it is used for, and with whom: a TOML file with purpose, audience, minors, autonomy, sector

@@ -1,10 +1,11 @@
-//! What is audited: runs, the recommenders of studies, lists of other tools.
+//! What is audited: runs, the recommenders of studies, lists of other tools; and audits from before.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tastemaker::core::lists::Columns;
 use tastemaker::study::{RunFolder, Study};
-use tastemaker::{AuditOf, AuditOptions, Audited, ListsOf};
+use tastemaker::{AuditOf, AuditOptions, Audited, ListsOf, report};
 
 use super::super::evaluate::ListColumns;
 use super::super::selection::{Chosen, Selection};
@@ -47,6 +48,8 @@ enum Subject {
     /// A study of one arm and one seed.
     Arm(Box<Study>),
     Lists(PathBuf),
+    /// What was audited before.
+    Before(Vec<Audited>),
 }
 
 /// Of what lists are.
@@ -72,6 +75,8 @@ impl Subjects {
                         runs.map(|(arm, seed)| Subject::Arm(Box::new(study.one(arm, seed)))),
                     );
                 }
+            } else if is_audit(path)? {
+                all.push(Subject::Before(report::read_audits(path)?));
             } else if path.is_file() {
                 all.push(Subject::Lists(path.clone()));
             } else {
@@ -108,6 +113,10 @@ impl Subjects {
                 (Subject::Lists(path), Some(of)) => {
                     AuditOf::Lists { path, columns: &self.columns, of }
                 }
+                (Subject::Before(before), _) => {
+                    audited.extend(before.iter().cloned());
+                    continue;
+                }
                 // Refused when the subjects were read.
                 (Subject::Lists(_), None) => continue,
             };
@@ -121,7 +130,7 @@ impl Subjects {
         let first = self.all.iter().find_map(|subject| match subject {
             Subject::Run(folder) => Some(ListsOf::Run(folder)),
             Subject::Arm(study) => Some(ListsOf::Study(study)),
-            Subject::Lists(_) => None,
+            Subject::Lists(_) | Subject::Before(_) => None,
         });
         match &self.of {
             Some(Of::Run(folder)) => Some(ListsOf::Run(folder)),
@@ -148,6 +157,16 @@ impl Studies {
 
 fn is_study(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml")
+}
+
+/// Whether it is what `--out FILE.json` wrote, and not lists as JSON lines.
+fn is_audit(path: &Path) -> anyhow::Result<bool> {
+    if path.extension().is_none_or(|extension| extension != "json") || !path.is_file() {
+        return Ok(false);
+    }
+    let mut first = [0];
+    let read = fs_err::File::open(path)?.read(&mut first)?;
+    Ok(read == 1 && first == *b"[")
 }
 
 /// Of what lists are, as it is written.
