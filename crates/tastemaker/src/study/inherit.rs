@@ -66,7 +66,11 @@ impl Inherited {
                 Some(_) => note(name.to_owned(), false),
             }
         }
-        let Some(training) = model.get("training").cloned() else { return };
+        let Some(mut training) = model.get("training").cloned() else { return };
+        if let DeValue::Table(training) = training.get_mut() {
+            // No prompt stands before pre-training.
+            training.remove("counterfactual");
+        }
         if let Some(DeValue::Table(own)) = model.get_mut("pretraining").map(Spanned::get_mut)
             && let Some(own) = own.get_mut("training").map(Spanned::get_mut)
         {

@@ -591,7 +591,7 @@ fn objectives_that_an_encoder_decoder_cannot_be_asked_are_refused_everywhere() {
             problems,
             [
                 "an objective of an encoder-decoder is masked-items, expected one that asks its decoder to go on: \
-                 bce, bpr, gbce, return-conditioned, sampled-softmax, softmax"
+                 bce, bpr, gbce, group-gap, popularity-correlation, return-conditioned, sampled-softmax, softmax"
             ]
         );
     }
