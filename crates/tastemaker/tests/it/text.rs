@@ -133,7 +133,7 @@ name = "texts"
 seeds = [1]
 [dataset.synthetic]
 users = 20
-items = 30
+items = 200
 [[arm]]
 name = "most-popular"
 recommender = { most-popular = {} }
