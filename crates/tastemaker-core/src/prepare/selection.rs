@@ -75,7 +75,7 @@ mod tests {
 
     fn data() -> Prepared {
         let source =
-            AnySource::Synthetic(Synthetic { users: 30, items: 40, ..Synthetic::default() });
+            AnySource::Synthetic(Synthetic { users: 30, items: 100, ..Synthetic::default() });
         prepare(&source, &PrepareOptions::default()).unwrap()
     }
 

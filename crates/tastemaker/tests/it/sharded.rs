@@ -1,15 +1,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tastemaker::audits::harms::{AnyHarm, Privacy};
+use tastemaker::audits::{Autonomy, Context, Findings, Levels, Sector};
 use tastemaker::core::prepare::{Prepared, read_manifest};
-use tastemaker::core::splits::SplitSets;
+use tastemaker::core::splits::{Part, SplitSets};
 use tastemaker::core::{
-    Dataset, RankOptions, RankedList, RecQuery, Recommender, SeedTree, TieOrder,
+    Dataset, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, TieOrder,
 };
 use tastemaker::recommenders::{AnyRecommender, Ease, FitRecommender, Given, Others, Sharded};
 use tastemaker::study::{self, RunFolder, Study};
 use tastemaker::train::{Event, Observer};
-use tastemaker::{Leaving, StudyObserver, train, unlearn};
+use tastemaker::{AuditOptions, Leaving, StudyObserver, audit, train, unlearn};
 
 use crate::text::context;
 use crate::training::rounds;
@@ -20,7 +22,7 @@ name = "sharded"
 seeds = [1]
 [dataset.synthetic]
 users = 120
-items = 60
+items = 100
 [training]
 epochs = 2
 batch-size = 16
@@ -33,6 +35,9 @@ backbone = { decoder = { embedding-size = 16, max-length = 8 } }
 [[arm]]
 name = "ease"
 recommender = { ease = {} }
+[[arm]]
+name = "eases"
+recommender = { sharded = { shards = 4, recommender = { ease = {} } } }
 "#;
 
 struct Quiet;
@@ -53,7 +58,7 @@ fn ease_in(shards: usize) -> Sharded {
 fn lists(recommender: &dyn Recommender, data: &Dataset, candidates: bool) -> Vec<RankedList> {
     let ties = TieOrder::new(data.n_items(), &SeedTree::new(1));
     let options = RankOptions { n: 10, allow_seen: false, ties: &ties };
-    let some: Vec<_> = data.interactions.all_items()[..12].to_vec();
+    let some: Vec<ItemId> = (0..12).map(ItemId).collect();
     let queries: Vec<RecQuery<'_>> = data
         .interactions
         .users()
@@ -75,8 +80,39 @@ fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-fn study() -> Study {
-    study::parse("a.toml", STUDY, &[]).unwrap()
+/// The study with one of its arms.
+fn study(arm: &str) -> Study {
+    let mut study = study::parse("a.toml", STUDY, &[]).unwrap();
+    study.arm.retain(|known| known.name == arm);
+    study
+}
+
+/// What an audit of a run of this arm finds of its privacy.
+fn privacy(arm: &str) -> Findings {
+    let out = tempfile::tempdir().unwrap();
+    train(&study(arm), out.path(), &Quiet).unwrap();
+    let context = Context {
+        purpose: String::new(),
+        audience: String::new(),
+        minors: false,
+        autonomy: Autonomy::Suggests,
+        sector: Sector::Entertainment,
+    };
+    let options = AuditOptions {
+        harms: vec![AnyHarm::Privacy(Privacy::default())],
+        attributes: vec![],
+        levels: Levels::usual(),
+        context,
+        part: Part::Test,
+        k: 10,
+        users: 0,
+        resamples: 100,
+        record: BTreeMap::new(),
+        refit: false,
+        mitigate: false,
+    };
+    let run = out.path().join("sharded").join(arm).join("seed-1");
+    audit(&run, &options).unwrap().audit.findings.remove(0)
 }
 
 #[test]
@@ -98,8 +134,7 @@ fn the_lists_of_one_shard_are_those_of_what_is_in_it() {
 #[test]
 fn after_unlearning_the_shards_are_those_of_a_run_that_never_met_the_users() {
     let out = tempfile::tempdir().unwrap();
-    let study = study();
-    train(&study, out.path(), &Quiet).unwrap();
+    train(&study("decoders"), out.path(), &Quiet).unwrap();
     let old = out.path().join("sharded/decoders/seed-1");
     let new = out.path().join("unlearnt");
     let users = ["u3", "u17"].map(str::to_owned).to_vec();
@@ -140,8 +175,7 @@ fn after_unlearning_the_shards_are_those_of_a_run_that_never_met_the_users() {
 #[test]
 fn what_has_no_shards_is_learnt_anew_as_a_whole() {
     let out = tempfile::tempdir().unwrap();
-    let study = Study { arm: study().arm[1..].to_vec(), ..study() };
-    train(&study, out.path(), &Quiet).unwrap();
+    train(&study("ease"), out.path(), &Quiet).unwrap();
     let old = out.path().join("sharded/ease/seed-1");
     let file = out.path().join("users.txt");
     fs_err::write(&file, "u3\n\n u17 \nu3\n").unwrap();
@@ -159,6 +193,20 @@ fn what_has_no_shards_is_learnt_anew_as_a_whole() {
     assert!(error.contains("somebody must be left"), "{error}");
     let error = refused(Leaving::Users(vec!["u5".to_owned()]), "unlearnt");
     assert!(error.contains("expected a new folder"), "{error}");
+}
+
+#[test]
+fn an_audit_finds_nothing_left_in_shards_and_compares_no_model_with_itself() {
+    let found = privacy("eases").indicators;
+    let residue = found.iter().find(|found| found.name == "unlearning-residue").unwrap();
+    assert!(residue.value.abs() < 1e-12, "{residue:?}");
+    let reason = |arm: &str| {
+        let not = privacy(arm).not_measured;
+        not.into_iter().find(|not| not.name == "unlearning-residue").unwrap().reason
+    };
+    assert!(reason("ease").contains("learning anew from all others"), "{}", reason("ease"));
+    // A language model would have to be trained again.
+    assert!(reason("decoders").contains("no lists from before and after"));
 }
 
 #[test]
@@ -186,7 +234,7 @@ fn shards_that_cannot_be_are_refused() {
     let others = Others::default();
     let given = Given { data: &data, split: &split, others: &others };
     let error = ease_in(61).unsuitable(&given)[0].to_string();
-    assert!(error.contains("found 61, expected at most 60"), "{error}");
+    assert!(error.contains("shards is 61, expected at most 60"), "{error}");
     let context = context((&data, &split, &others), SeedTree::new(3), None);
     let error = ease_in(60).fit(&context).err().unwrap().to_string();
     assert!(error.contains("has nobody to learn from"), "{error}");
