@@ -187,7 +187,8 @@ fn note(notes: &mut Notes, attack: &Attack, found: &[Effect], titles: &str) {
     ];
     for (sign, values) in values {
         if let Some(indicator) = notes.mean(sign, &attack.name, &values) {
-            indicator.protocol.push_str(&format!("; {:?} in {titles}", attack.text));
+            let told = format!("; {:?} in {titles}", attack.text);
+            indicator.protocol.push_str(&told);
         }
     }
 }

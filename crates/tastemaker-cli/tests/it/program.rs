@@ -207,16 +207,16 @@ fn ratings_clicks_and_texts_of_other_tools_are_measured_as_by_the_reference_libr
     assert!(found["protocol"].as_str().unwrap().contains("no column says what was asked"));
 
     // Groups need not come one after the other.
-    let mut lines = String::from("impression_id\tscore\tclick\n");
+    let mut lines = vec!["impression_id\tscore\tclick".to_owned()];
     let groups = golden["groups"].as_array().unwrap();
     for place in 0..100 {
         for (name, group) in groups.iter().enumerate() {
             let Some(click) = group.get(place) else { continue };
             let label = u8::from(click[1].as_bool().unwrap());
-            lines.push_str(&format!("{name}\t{}\t{label}\n", click[0]));
+            lines.push(format!("{name}\t{}\t{label}", click[0]));
         }
     }
-    fs_err::write(here.path("a.tsv"), lines).unwrap();
+    fs_err::write(here.path("a.tsv"), lines.join("\n")).unwrap();
     let found = here.json(&["evaluate", "--clicks", "a.tsv"]);
     let of_groups = [
         ("AUC of groups", "auc"),

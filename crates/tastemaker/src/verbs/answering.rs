@@ -42,7 +42,7 @@ pub struct Measure {
 pub fn evaluate_ratings(path: &Path, columns: &AnswerColumns) -> Result<Measured> {
     let ratings = read_ratings(path, columns)?;
     let values = [("RMSE", predictions::rmse(&ratings)), ("MAE", predictions::mae(&ratings))];
-    Ok(measured(format!("{} ratings as they were foretold", ratings.len()), values))
+    Ok(measured(&[format!("{} ratings as they were foretold", ratings.len())], values))
 }
 
 /// AUC of the clicks in the file at `path`; log-loss and calibration where scores are probabilities; MIND's
@@ -50,25 +50,25 @@ pub fn evaluate_ratings(path: &Path, columns: &AnswerColumns) -> Result<Measured
 pub fn evaluate_clicks(path: &Path, columns: &AnswerColumns) -> Result<Measured> {
     let Clicks { clicks, groups } = read_clicks(path, columns)?;
     let n = clicks.iter().filter(|(_, click)| *click).count();
-    let mut protocol = format!("{n} clicks and {} misses", clicks.len() - n);
+    let mut told = vec![format!("{n} clicks and {} misses", clicks.len() - n)];
     let mut values = vec![("AUC", predictions::auc(&clicks))];
     if clicks.iter().all(|(score, _)| (0.0..=1.0).contains(score)) {
         values.push(("log-loss", predictions::log_loss(&clicks)));
         values.push(("ECE", predictions::calibration_error(&clicks, BINS)));
-        protocol.push_str(&format!("; ECE over {BINS} bins"));
+        told.push(format!("ECE over {BINS} bins"));
     } else {
-        protocol.push_str("; scores are no probabilities, so without log-loss and ECE");
+        told.push("scores are no probabilities, so without log-loss and ECE".to_owned());
     }
     let Some((name, groups)) = groups else {
-        protocol.push_str("; no column says what was asked about together");
-        return Ok(measured(protocol, values));
+        told.push("no column says what was asked about together".to_owned());
+        return Ok(measured(&told, values));
     };
     let grouped = together(&clicks, &groups);
     let grouped: Vec<&[Click]> = grouped.iter().map(Vec::as_slice).collect();
     if let Some(of) = predictions::grouped(&grouped) {
         let n = of.n + of.skipped;
-        protocol.push_str(&format!(
-            "; MIND's metrics over {} of {n} groups by {name:?}, those with a click and a miss",
+        told.push(format!(
+            "MIND's metrics over {} of {n} groups by {name:?}, those with a click and a miss",
             of.n
         ));
         values.extend([
@@ -80,7 +80,7 @@ pub fn evaluate_clicks(path: &Path, columns: &AnswerColumns) -> Result<Measured>
             ("NDCG@10 of groups", Some(of.ndcg_10)),
         ]);
     }
-    Ok(measured(protocol, values))
+    Ok(measured(&told, values))
 }
 
 /// What texts in the file at `path` have in common with the right ones, and how varied they are; with the
@@ -104,8 +104,8 @@ pub fn evaluate_texts(
         ("Distinct-2", generation::distinct(&texts, 2)),
         ("USR", generation::unique_sentence_ratio(&texts)),
     ];
-    let mut protocol = format!("{} texts; METEOR without synonyms", written.len());
-    values.extend(features(&written, &mut protocol));
+    let mut told = vec![format!("{} texts; METEOR without synonyms", written.len())];
+    values.extend(features(&written, &mut told));
     if let Some(model) = model {
         let encoder = SentenceEncoder::read(model, Precision::F32)?;
         let width = encoder.width();
@@ -115,13 +115,13 @@ pub fn evaluate_texts(
         let (own, other) = (embed(|w| &w.text)?, embed(|w| &w.reference)?);
         let both: Vec<_> = own.chunks_exact(width).zip(other.chunks_exact(width)).collect();
         values.push(("cosine", text_similarity(&both)));
-        protocol.push_str(&format!("; cosines by {}", model.display()));
+        told.push(format!("cosines by {}", model.display()));
     }
-    Ok(measured(protocol, values.into_iter().map(|(name, value)| (name, Some(value)))))
+    Ok(measured(&told, values.into_iter().map(|(name, value)| (name, Some(value)))))
 }
 
 /// Of features that texts should speak of, where there are any.
-fn features(written: &[Written], protocol: &mut String) -> Vec<(&'static str, f64)> {
+fn features(written: &[Written], told: &mut Vec<String>) -> Vec<(&'static str, f64)> {
     let with = written.iter().filter_map(|w| Some((&w.text[..], w.feature.as_deref()?)));
     let pairs: Vec<Pair<'_>> = with.collect();
     if pairs.is_empty() {
@@ -129,7 +129,7 @@ fn features(written: &[Written], protocol: &mut String) -> Vec<(&'static str, f6
     }
     let all: BTreeSet<&str> = pairs.iter().map(|(_, feature)| *feature).collect();
     let texts: Vec<&str> = pairs.iter().map(|(text, _)| *text).collect();
-    protocol.push_str(&format!("; {} features of {} texts", all.len(), pairs.len()));
+    told.push(format!("{} features of {} texts", all.len(), pairs.len()));
     vec![
         ("FMR", generation::feature_matching(&pairs)),
         ("FCR", generation::feature_coverage(&texts, &all)),
@@ -148,11 +148,14 @@ fn together(clicks: &[Click], groups: &[u32]) -> Vec<Vec<Click>> {
 }
 
 fn measured<'a>(
-    protocol: String,
+    told: &[String],
     values: impl IntoIterator<Item = (&'a str, Option<f64>)>,
 ) -> Measured {
     let measure = |(name, value): (&str, Option<f64>)| {
         Some(Measure { metric: name.to_owned(), value: value? })
     };
-    Measured { protocol, metrics: values.into_iter().filter_map(measure).collect() }
+    Measured {
+        protocol: told.join("; "),
+        metrics: values.into_iter().filter_map(measure).collect(),
+    }
 }
