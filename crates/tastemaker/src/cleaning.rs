@@ -20,7 +20,9 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| {
     let read = toml::from_str(include_str!("../data/cleaning.toml"));
     let mut rule: Rule = read.expect("a test reads it");
     // Between spaces, as they are looked for.
-    rule.phrases.iter_mut().for_each(|phrase| *phrase = format!(" {phrase} "));
+    for phrase in &mut rule.phrases {
+        *phrase = format!(" {phrase} ");
+    }
     rule
 });
 
