@@ -188,7 +188,7 @@ fn what_has_no_shards_is_learnt_anew_as_a_whole() {
         unlearn(&old, &leaving, &out.path().join(new), &Quiet).unwrap_err().to_string()
     };
     let error = refused(Leaving::File(file), "other");
-    assert!(error.contains("users.txt:2") && error.contains("did you mean \"u17\""), "{error}");
+    assert!(error.contains("users.txt, line 2") && error.contains("did you mean \"u17\""), "{error}");
     let error = refused(Leaving::Users(vec![]), "other");
     assert!(error.contains("somebody must be left"), "{error}");
     let error = refused(Leaving::Users(vec!["u5".to_owned()]), "unlearnt");
