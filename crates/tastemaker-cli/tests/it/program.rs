@@ -617,6 +617,8 @@ fn an_audit_says_what_it_found_and_gates_on_it() {
         "audit.html",
         "--out",
         "audit.md",
+        "--out",
+        "one.json",
     ]);
     let findings = audited["audit"]["findings"].as_array().unwrap();
     assert_eq!(findings.len(), 6);
@@ -638,8 +640,9 @@ fn an_audit_says_what_it_found_and_gates_on_it() {
     // What was audited before goes into the report of others.
     let before = serde_json::to_string(&[&audited]).unwrap();
     fs_err::write(here.path("before.json"), &before).unwrap();
-    let joined = here.json(&["audit", "before.json"]);
-    assert_eq!(joined, audited);
+    for file in ["before.json", "one.json"] {
+        assert_eq!(here.json(&["audit", file]), audited, "{file}");
+    }
     fs_err::write(here.path("before.json"), "[{}]").unwrap();
     let error = here.error(&["audit", "before.json"]);
     assert!(error.contains("before.json, line 1") && error.contains("missing field"), "{error}");

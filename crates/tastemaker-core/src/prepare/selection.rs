@@ -48,7 +48,7 @@ pub fn of_users(data: &Dataset, users: &[UserId]) -> Dataset {
 
 /// The data without the users `gone`: nothing is prepared anew, so the catalog and the numbers of items are
 /// those that they were. The manifest says how many they were and the SHA-256 of their ids, ascending and
-/// a line each, and not who.
+/// a line each: whoever can guess ids can tell by it who they were.
 pub fn without(prepared: &Prepared, gone: &[UserId]) -> Prepared {
     let data = &prepared.dataset;
     let left: Vec<UserId> = data.interactions.users().filter(|user| !gone.contains(user)).collect();

@@ -79,7 +79,9 @@ pub fn audit_json(audited: &[Audited]) -> Result<String> {
 pub fn read_audits(path: &Path) -> Result<Vec<Audited>> {
     let text = fs_err::read_to_string(path)
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    Ok(serde_json::from_str(&text).map_err(|error| {
+    let one = text.starts_with('{').then(|| serde_json::from_str(&text).map(|one| vec![one]));
+    let read = one.unwrap_or_else(|| serde_json::from_str(&text));
+    Ok(read.map_err(|error| {
         let problem = format!("{error}; expected what audit --out FILE.json has written");
         Error::line(path, error.line() as u64, problem)
     })?)

@@ -61,6 +61,10 @@ impl Trainer<'_> {
             let parts = self.pack(&counts, windows, &seeds);
             let (loss, mut gradients) = self.gradients(epoch, model, (&parts, &seeds), losses)?;
             let norm = gradients.norm()?;
+            // What is no number has no length to be bounded, and must not pass.
+            if !norm.is_finite() {
+                continue;
+            }
             if norm > clip {
                 gradients.scale(clip / norm)?;
             }

@@ -79,6 +79,8 @@ pub fn evaluate_clicks(path: &Path, columns: &AnswerColumns) -> Result<Measured>
             ("NDCG@5 of groups", Some(of.ndcg_5)),
             ("NDCG@10 of groups", Some(of.ndcg_10)),
         ]);
+    } else {
+        told.push(format!("no group by {name:?} has both a click and a miss"));
     }
     Ok(measured(&told, values))
 }
@@ -109,8 +111,16 @@ pub fn evaluate_texts(
     if let Some(model) = model {
         let encoder = SentenceEncoder::read(model, Precision::F32)?;
         let width = encoder.width();
-        let embed = |of: fn(&Written) -> &String| {
-            encoder.encode(&written.iter().map(|w| of(w).clone()).collect::<Vec<_>>())
+        let embed = |of: fn(&Written) -> &String| -> Result<Vec<f32>> {
+            let texts: Vec<String> = written.iter().map(|w| of(w).clone()).collect();
+            let mut rows = encoder.encode(&texts)?;
+            // What is not there is near nothing, as where items have no texts.
+            for (row, text) in rows.chunks_exact_mut(width).zip(&texts) {
+                if text.is_empty() {
+                    row.fill(0.0);
+                }
+            }
+            Ok(rows)
         };
         let (own, other) = (embed(|w| &w.text)?, embed(|w| &w.reference)?);
         let both: Vec<_> = own.chunks_exact(width).zip(other.chunks_exact(width)).collect();

@@ -164,9 +164,9 @@ fn is_audit(path: &Path) -> anyhow::Result<bool> {
     if path.extension().is_none_or(|extension| extension != "json") || !path.is_file() {
         return Ok(false);
     }
-    let mut first = [0];
-    let read = fs_err::File::open(path)?.read(&mut first)?;
-    Ok(read == 1 && first == *b"[")
+    let mut begins = [0; 2];
+    let read = fs_err::File::open(path)?.read(&mut begins)?;
+    Ok(begins[..read].starts_with(b"[") || begins == *b"{\n")
 }
 
 /// Of what lists are, as it is written.

@@ -326,8 +326,10 @@ impl LanguageModel {
         problems.extend(why.map(|why| unsuitable("paradigm", why)));
         problems.extend(self.few_shot.and_then(|few| few.unsuited(data, split)));
         let users = taught(data, split).count();
-        let of_privacy = self.training.privacy.and_then(|privacy| privacy.unsuited(users));
-        problems.extend(of_privacy.map(|problem| Error::from(problem).at("training")));
+        let of_privacy = trainings.iter().filter_map(|(keys, training)| {
+            Some(Error::from(training.privacy?.unsuited(users)?).at(keys))
+        });
+        problems.extend(of_privacy);
         problems
     }
 }
