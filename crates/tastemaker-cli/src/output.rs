@@ -1,10 +1,12 @@
-//! What goes to standard output: tables for people, JSON for programs.
+//! What goes to standard output, tables for people and JSON for programs, and to files.
 
 use std::io::Write;
+use std::path::Path;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
+use tastemaker::core::artifact::write_atomically;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -42,6 +44,13 @@ pub(crate) fn write_all<T: Serialize>(
         (Format::Json, [value]) => write(format, value, |_| String::new()),
         _ => write(format, values, table),
     }
+}
+
+/// Writes `text` to the file at `path`, and says where `what` is.
+pub(crate) fn file(what: &str, path: &Path, text: &str) -> anyhow::Result<()> {
+    write_atomically(path, |out| out.write_all(text.as_bytes()))?;
+    tracing::info!("{what}: {}", path.display());
+    Ok(())
 }
 
 /// A table with these headings, whose columns from `numbers` on are aligned to the right.

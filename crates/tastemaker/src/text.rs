@@ -6,7 +6,8 @@ use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd;
 use faer::{Mat, Par, Spec};
-use tastemaker_core::{Dataset, Error, ItemId, artifact};
+use tastemaker_core::catalog::Catalog;
+use tastemaker_core::{Error, ItemId, artifact};
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::fused::{Precision, View, multiply};
 use tastemaker_nn::text::SentenceEncoder;
@@ -29,14 +30,19 @@ const TENSOR: &str = "embeddings";
 
 impl TextEmbeddings {
     /// What the sentence encoder in the folder `model` makes of everything that is written about the
-    /// items of `data` ([`tastemaker_core::catalog::Catalog::text`]).
+    /// `n_items` of `catalog` ([`Catalog::text`]).
     ///
     /// They are kept in the folder `kept`, if there is one, under a name that follows from the model
     /// and the texts, and read from there the next time.
-    pub fn of_items(data: &Dataset, model: &Path, kept: Option<&Path>) -> Result<Self> {
+    pub fn of_items(
+        catalog: &Catalog,
+        n_items: usize,
+        model: &Path,
+        kept: Option<&Path>,
+    ) -> Result<Self> {
         let encoder = SentenceEncoder::read(model, Precision::F32)?;
-        let items = (0..).map(ItemId).take(data.n_items());
-        let texts: Vec<String> = items.map(|item| data.catalog.text(item)).collect();
+        let items = (0..).map(ItemId).take(n_items);
+        let texts: Vec<String> = items.map(|item| catalog.text(item)).collect();
         let identity = identity(&encoder, &texts);
         let path =
             kept.map(|folder| folder.join(format!("embeddings-{}.safetensors", &identity[..16])));
@@ -48,12 +54,7 @@ impl TextEmbeddings {
                 return Ok(Self { width, values, identity });
             }
         }
-        let mut values = encoder.encode(&texts)?;
-        for (row, text) in values.chunks_exact_mut(width).zip(&texts) {
-            if text.is_empty() {
-                row.fill(0.0);
-            }
-        }
+        let values = embedded(&encoder, &texts)?;
         if let Some(path) = path {
             let tensors = [(TENSOR.to_owned(), (dimensions, values.clone()))].into();
             Checkpoint { about: identity.clone(), tensors }.write(&path)?;
@@ -91,6 +92,17 @@ impl TextEmbeddings {
     pub fn of(&self, item: ItemId) -> &[f32] {
         &self.values[item.index() * self.width..][..self.width]
     }
+}
+
+/// What `encoder` makes of texts: [texts, width]; zeros for an empty one, which is near nothing.
+pub(crate) fn embedded(encoder: &SentenceEncoder, texts: &[String]) -> Result<Vec<f32>> {
+    let mut values = encoder.encode(texts)?;
+    for (row, text) in values.chunks_exact_mut(encoder.width()).zip(texts) {
+        if text.is_empty() {
+            row.fill(0.0);
+        }
+    }
+    Ok(values)
 }
 
 /// The eigenvectors of the `n` largest eigenvalues of a symmetric matrix [width, width], as columns:

@@ -1,10 +1,8 @@
 //! `tastemaker report`: what the runs of a study say, as a table and as files.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tastemaker::core::artifact::write_atomically;
 use tastemaker::hygiene::{Finding, Verdict};
 use tastemaker::report::{self, ArmReport, Cell, Compared, Costs, Family, Report};
 use tastemaker::study::WholeStudy;
@@ -45,9 +43,7 @@ pub(super) type Maker = fn(&[Report]) -> tastemaker::Result<String>;
 /// Writes the reports to each of the files.
 pub(crate) fn write(reports: &[Report], paths: &[PathBuf]) -> anyhow::Result<()> {
     for path in paths {
-        let text = maker(path)?(reports)?;
-        write_atomically(path, |out| out.write_all(text.as_bytes()))?;
-        tracing::info!("report: {}", path.display());
+        output::file("report", path, &maker(path)?(reports)?)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
-use tastemaker_core::{Dataset, RankedList, RecQuery, Recommender};
+use tastemaker_core::{RankedList, RecQuery, Recommender};
 use tastemaker_nn::fused::{Precision, View, multiply};
 use tastemaker_nn::text::SentenceEncoder;
 
@@ -58,9 +58,9 @@ impl FitRecommender for TextSimilarity {
         if !has_texts(context.data) {
             return Err(without_texts(NAME));
         }
-        let catalog = cleaning::catalog(&context.data.catalog, self.clean_titles).into_owned();
-        let read = Dataset { items: context.data.items.clone(), catalog, ..Dataset::default() };
-        let embeddings = TextEmbeddings::of_items(&read, &self.model, context.pretrained)?;
+        let catalog = cleaning::catalog(&context.data.catalog, self.clean_titles);
+        let (n_items, kept) = (context.data.n_items(), context.pretrained);
+        let embeddings = TextEmbeddings::of_items(&catalog, n_items, &self.model, kept)?;
         Ok(Box::new(Fitted { last_items: self.last_items, embeddings }))
     }
 

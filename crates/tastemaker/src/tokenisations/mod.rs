@@ -202,7 +202,7 @@ impl Tokenisation {
         let of_levels: Vec<Vec<u32>> = match self {
             Self::SemanticIds(SemanticIds { model, quantiser, .. }) => {
                 let TextEmbeddings { width, values, identity } =
-                    TextEmbeddings::of_items(data, model, kept)?;
+                    TextEmbeddings::of_items(&data.catalog, data.n_items(), model, kept)?;
                 match quantiser {
                     Quantiser::KMeans => residual_codes(values, width, (levels, codes), &seeds),
                     Quantiser::RqVae(rq_vae) => {

@@ -95,13 +95,7 @@ impl<'a> Facts<'a> {
 
     /// How often `item` stands in the training part.
     pub fn popularity(&self, item: ItemId) -> u32 {
-        let counts = self.popularity.get_or_init(|| {
-            let mut counts = vec![0; self.data.n_items()];
-            for user in self.data.interactions.users() {
-                self.train(user).iter().for_each(|item| counts[item.index()] += 1);
-            }
-            counts
-        });
+        let counts = self.popularity.get_or_init(|| self.split.train_popularity(self.data));
         counts[item.index()]
     }
 

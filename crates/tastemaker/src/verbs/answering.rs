@@ -14,6 +14,7 @@ use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::SentenceEncoder;
 
 use crate::Result;
+use crate::text::embedded;
 
 /// Bins of the expected calibration error.
 const BINS: usize = 10;
@@ -112,15 +113,7 @@ pub fn evaluate_texts(
         let encoder = SentenceEncoder::read(model, Precision::F32)?;
         let width = encoder.width();
         let embed = |of: fn(&Written) -> &String| -> Result<Vec<f32>> {
-            let texts: Vec<String> = written.iter().map(|w| of(w).clone()).collect();
-            let mut rows = encoder.encode(&texts)?;
-            // What is not there is near nothing, as where items have no texts.
-            for (row, text) in rows.chunks_exact_mut(width).zip(&texts) {
-                if text.is_empty() {
-                    row.fill(0.0);
-                }
-            }
-            Ok(rows)
+            embedded(&encoder, &written.iter().map(|w| of(w).clone()).collect::<Vec<_>>())
         };
         let (own, other) = (embed(|w| &w.text)?, embed(|w| &w.reference)?);
         let both: Vec<_> = own.chunks_exact(width).zip(other.chunks_exact(width)).collect();

@@ -1,7 +1,6 @@
 //! `tastemaker audit`: what harm, to whom, how severe, how measured, how mitigated.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +8,6 @@ use tastemaker::audits::harms::{AnyHarm, Misinformation};
 use tastemaker::audits::{
     Autonomy, Cell, Context, Indicator, Levels, Sector, Severity, Stakeholder,
 };
-use tastemaker::core::artifact::write_atomically;
 use tastemaker::core::splits::Part;
 use tastemaker::{AuditOptions, Audited, report};
 
@@ -109,22 +107,16 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     let mut audited = subjects.audit(&options)?;
     report::read_answers(&mut audited, &arguments.answers)?;
     for path in &arguments.out {
-        write("audit", path, &maker(path)?(&audited)?)?;
+        output::file("audit", path, &maker(path)?(&audited)?)?;
     }
     if let Some(path) = &arguments.questionnaire {
-        write("questionnaire", path, &report::questionnaire(&audited)?)?;
+        output::file("questionnaire", path, &report::questionnaire(&audited)?)?;
     }
     let table = |all: &Vec<Audited>| all.iter().map(text).collect::<Vec<_>>().join("\n\n");
     output::write_all(global.format, &audited, table)?;
     let worst = audited.iter().filter_map(|audited| audited.audit.worst()).max();
     let failed = arguments.fail_at.is_some_and(|at| worst >= Some(Severity::from(at)));
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
-}
-
-fn write(what: &str, path: &Path, text: &str) -> anyhow::Result<()> {
-    write_atomically(path, |out| out.write_all(text.as_bytes()))?;
-    tracing::info!("{what}: {}", path.display());
-    Ok(())
 }
 
 fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {

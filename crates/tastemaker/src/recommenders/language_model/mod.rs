@@ -433,7 +433,7 @@ impl FitRecommender for LanguageModel {
             match given.others.read(elsewhere) {
                 Ok(other) => {
                     let (data, split) = (&other.0.dataset, &other.1);
-                    let training = before.training.as_ref().unwrap_or(&self.training);
+                    let training = before.training(self);
                     let trainings = [(PRETRAINING, training)];
                     let unsuited = self.unsuited(before.objectives(), &trainings, (data, split));
                     // What has no features cannot have them in common.

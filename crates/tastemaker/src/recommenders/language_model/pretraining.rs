@@ -144,6 +144,11 @@ impl Pretraining {
         let own = self.objective.iter().map(|own| ("pretraining.objective".to_owned(), own));
         own.chain(auxiliary("pretraining.auxiliary", &self.auxiliary))
     }
+
+    /// How it learns: as it says, or as the model that it is `of`.
+    pub(super) fn training<'a>(&'a self, of: &'a LanguageModel) -> &'a Training {
+        self.training.as_ref().unwrap_or(&of.training)
+    }
 }
 
 impl LanguageModel {
@@ -181,8 +186,7 @@ impl Fitting<'_> {
         let other = self.context.others.read(elsewhere)?;
         let (data, split) = (&other.0, &other.1);
         let context = FitContext { data: &data.dataset, split, ..*self.context };
-        // Resolved settings say both.
-        let training = pretraining.training.as_ref().unwrap_or(&self.settings.training);
+        let training = pretraining.training(self.settings);
         let (objectives, trainings) = (pretraining.objectives(), [(PRETRAINING, training)]);
         let unsuited = self.settings.unsuited(objectives, &trainings, (&data.dataset, split));
         if let Some(problem) = unsuited.into_iter().next() {
@@ -207,7 +211,7 @@ impl Fitting<'_> {
         let backbone = &self.settings.backbone;
         // Resolved settings say both.
         let objective = pretraining.objective.as_ref().unwrap_or(&self.settings.objective);
-        let training = pretraining.training.as_ref().unwrap_or(&self.settings.training);
+        let training = pretraining.training(self.settings);
         let auxiliary = &pretraining.auxiliary[..];
         let features = self.settings.features.as_ref();
         let of = Pretrained {

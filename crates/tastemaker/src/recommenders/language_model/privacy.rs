@@ -18,7 +18,7 @@ impl LanguageModel {
         let of_stage = |task| match (task, &self.pretraining) {
             (Task::Recommending, _) => Some((self.training.privacy, true)),
             (Task::Pretraining, Some(before)) if !before.skip => {
-                let training = before.training.as_ref().unwrap_or(&self.training);
+                let training = before.training(self);
                 Some((training.privacy, before.elsewhere.is_none()))
             }
             (Task::Pretraining, _) => None,

@@ -32,10 +32,10 @@ impl LanguageModel {
         problems.extend(device.err().map(|error| Error::from(error).at("training")));
         if let Some(before) = &self.pretraining {
             problems.extend(repeated(before.objectives()));
-            let training = before.training.as_ref().unwrap_or(&self.training);
+            let training = before.training(self);
             problems.extend(of_schedules("pretraining.auxiliary", &before.auxiliary, training));
             let own = before.training.iter();
-            problems.extend(own.flat_map(|own| of_training("pretraining.training", own)));
+            problems.extend(own.flat_map(|own| of_training(PRETRAINING, own)));
         }
         problems.extend(self.counterfactual_problems());
         problems.extend(self.paradigm.as_dyn().problem().map(|problem| problem.at("paradigm")));

@@ -173,7 +173,8 @@ impl ItemTexts {
 
     /// What the encoder makes of the items' texts.
     pub(super) fn read(&self, context: &FitContext<'_>) -> Result<TextEmbeddings> {
-        TextEmbeddings::of_items(context.data, self.model(), context.pretrained)
+        let (catalog, n_items) = (&context.data.catalog, context.data.n_items());
+        TextEmbeddings::of_items(catalog, n_items, self.model(), context.pretrained)
     }
 
     /// How many codes there are in all groups together.
