@@ -74,7 +74,7 @@ pub struct Evidence<'a> {
     pub runs: Vec<Vec<RankedList>>,
     /// Lists for the same questions of later states of the recommender.
     pub snapshots: Vec<Vec<RankedList>>,
-    /// What its explanations name as the reason.
+    /// How it explains what it recommends.
     pub explanations: Vec<Explanation>,
     /// What is on record of it: a value for each field that is filled in.
     pub provenance: BTreeMap<String, String>,
@@ -126,15 +126,17 @@ pub struct Unlearning {
     pub retrained: Vec<RankedList>,
 }
 
-/// What an explanation says: this was recommended because of that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why something was recommended, as a user is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The user.
     pub user: UserId,
     /// What was recommended.
     pub item: ItemId,
-    /// The item of the history that is said to be the reason.
-    pub cited: ItemId,
+    /// What is said; may be empty.
+    pub text: String,
+    /// The item of the history that is said to be the reason; the first that the text names, where absent.
+    pub cited: Option<ItemId>,
 }
 
 impl<'a> Subject<'a> {
@@ -326,6 +328,13 @@ impl<'a> Subject<'a> {
             metric.of_user(list, case.targets, &about)
         };
         of.iter().filter_map(value).collect()
+    }
+
+    /// The explanations, each with the number of its user; of whom nothing is asked are left out.
+    pub fn explained(&self) -> impl Iterator<Item = (&Explanation, usize)> {
+        let of = |user: UserId| self.cases.iter().position(|case| case.user == user);
+        let all = self.evidence.explanations.iter();
+        all.filter_map(move |explanation| Some((explanation, of(explanation.user)?)))
     }
 
     /// The numbers of all users.

@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::ids::Vocabulary;
+use crate::ids::{ItemId, UserId, Vocabulary};
 use crate::reading::roles::{
-    CLICK, FEATURE, FORETOLD, IMPRESSION, RATED, REFERENCE, Role, USER, WRITTEN,
+    CITED, CLICK, FEATURE, FORETOLD, IMPRESSION, ITEM, RATED, REFERENCE, Role, USER, WRITTEN,
 };
 use crate::reading::table_file::{Cell, Layout, TableFile};
 
@@ -42,6 +42,19 @@ pub struct Written {
     pub reference: String,
     /// What it should speak of.
     pub feature: Option<String>,
+}
+
+/// Why an item was recommended to a user, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The user.
+    pub user: UserId,
+    /// The item.
+    pub item: ItemId,
+    /// What is said.
+    pub text: String,
+    /// The item that is said to be the reason, where a column says so.
+    pub cited: Option<ItemId>,
 }
 
 /// Ratings as they were foretold and as they were given.
@@ -106,6 +119,45 @@ pub fn read_written(path: &Path, columns: &AnswerColumns) -> Result<Vec<Written>
         Ok(())
     })?;
     Ok(written)
+}
+
+/// Explanations of what was recommended: user, item, what is said, and what is cited as the reason, if a
+/// column is called so.
+///
+/// # Errors
+/// With the line of an id that is none of `users` or `items`.
+pub fn read_explanations(
+    path: &Path,
+    users: &Vocabulary,
+    items: &Vocabulary,
+) -> Result<Vec<Explained>> {
+    let columns = AnswerColumns::default();
+    let table = Table::open(path, &columns)?;
+    let must = |role: &Role| {
+        let columns = table.file.columns();
+        role.usual(columns).ok_or_else(|| role.missing(path, columns, "by calling it so"))
+    };
+    let places =
+        [Some(must(&USER)?), Some(must(&ITEM)?), Some(must(&WRITTEN)?), table.find(&CITED)?];
+    let places: Vec<usize> = places.into_iter().flatten().collect();
+    let mut explained = Vec::new();
+    table.for_each(&places, |cells, names| {
+        let known = |ids: &Vocabulary, place: usize| {
+            let id = cells[place].required(names[place], "an id")?;
+            let hint = || crate::suggest::hint(&id, ids.iter());
+            ids.get(&id)
+                .ok_or_else(|| format!("{} {id:?} is not in the data{}", names[place], hint()))
+        };
+        let cited = cells.get(3).and_then(Cell::text).is_some_and(|id| !id.is_empty());
+        explained.push(Explained {
+            user: UserId(known(users, 0)?),
+            item: ItemId(known(items, 1)?),
+            text: cells[2].text().unwrap_or_default().into_owned(),
+            cited: if cited { Some(ItemId(known(items, 3)?)) } else { None },
+        });
+        Ok(())
+    })?;
+    Ok(explained)
 }
 
 /// A file whose columns have roles.
@@ -196,6 +248,25 @@ mod tests {
         assert_eq!(written[0].feature.as_deref(), Some("sound"));
         assert_eq!((&*written[1].text, &*written[1].reference), ("", "fine"));
         assert_eq!(written[1].feature, None);
+    }
+
+    #[test]
+    fn explanations_are_of_known_users_and_items() {
+        let users: Vocabulary = ["ann", "bob"].into_iter().map(str::to_owned).collect();
+        let items: Vocabulary = ["tea", "rum"].into_iter().map(str::to_owned).collect();
+        let read = |text: &str| {
+            let (_folder, path) = file("a.csv", text);
+            read_explanations(&path, &users, &items)
+        };
+        let all = read("user,item,reason,text\nbob,tea,rum,both warm\nann,rum,,\n").unwrap();
+        let both = |of: &Explained| (of.user.0, of.item.0, of.cited.map(|item| item.0));
+        assert_eq!(all.iter().map(both).collect::<Vec<_>>(), [(1, 0, Some(1)), (0, 1, None)]);
+        assert_eq!((&*all[0].text, &*all[1].text), ("both warm", ""));
+        let error = read("user,item,text\nbo,tea,warm\n").unwrap_err().to_string();
+        assert!(error.contains("line 2: user \"bo\" is not in the data"), "{error}");
+        assert!(error.contains("did you mean \"bob\"?"), "{error}");
+        let error = read("user,text\nbob,warm\n").unwrap_err().to_string();
+        assert!(error.contains("none is called like the item"), "{error}");
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub struct Memorised {
     pub answer: String,
     /// What would have been right.
     pub title: String,
+    /// The title of each item, and what the model wrote.
+    #[serde(skip)]
+    pub written: Vec<(String, String)>,
 }
 
 /// A share, and between which values it is likely to be.
@@ -111,7 +114,8 @@ impl MemorisationProbe {
         }
         let mut rng = seeds.rng();
         let asked = index::sample(&mut rng, titled.len(), self.items.min(titled.len()));
-        let (mut exact, mut likelier, mut first) = (0, Vec::new(), None);
+        let (mut exact, mut likelier, mut first) = (0, Vec::new(), String::new());
+        let mut pairs = Vec::new();
         for at in asked {
             let item = titled[at];
             // The examples, then the others; one more is drawn in the place of the item itself.
@@ -131,12 +135,15 @@ impl MemorisationProbe {
             let written = &line[..goes_on.unwrap_or(line.len())];
             exact += usize::from(words(written).eq(words(own)));
             likelier.extend(compared(reader, &prompt, (own, others))?);
-            first.get_or_insert((prompt, line.to_owned(), own.to_owned()));
+            pairs.push((own.to_owned(), line.to_owned()));
+            if pairs.len() == 1 {
+                first = prompt;
+            }
         }
-        let items = self.items.min(titled.len());
-        let (prompt, answer, title) = first.unwrap_or_default();
+        let (title, answer) = pairs.first().cloned().unwrap_or_default();
         let association = (!likelier.is_empty()).then(|| mean(&likelier));
-        Ok(Memorised { items, exact: wilson(exact, items), association, prompt, answer, title })
+        let (items, exact) = (pairs.len(), wilson(exact, pairs.len()));
+        Ok(Memorised { items, exact, association, prompt: first, answer, title, written: pairs })
     }
 
     fn prompt(&self, data: &Dataset, item: ItemId, examples: &[ItemId]) -> String {

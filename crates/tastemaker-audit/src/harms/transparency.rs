@@ -207,11 +207,11 @@ fn explanations(
 ) -> Result<()> {
     let given = &subject.evidence.explanations;
     if given.is_empty() {
-        let reason = "no explanations were given with the item of the history that they cite";
+        let reason = "no explanations were given";
         notes.cannot("explanation-faithfulness", "", reason);
         return Ok(());
     }
-    let found = to_what_is_cited(subject, recommender, given, seeds)?;
+    let found = to_what_is_cited(subject, recommender, seeds)?;
     if let Some(indicator) = notes.mean("explanation-faithfulness", "", &found) {
         let told = format!("; {} of {} explanations cite the history", found.len(), given.len());
         indicator.protocol.push_str(&told);

@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod attribute_inference;
+pub mod claims;
 pub mod confidence;
 pub mod exposure;
 pub mod feedback_loop;

@@ -4,6 +4,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, Result, SeedTree};
 
 use super::agreement::{kendall_tau, rank_biased_overlap};
+use super::claims::Known;
 use crate::{Explanation, Subject};
 
 /// The persistence of rank-biased overlap: the first 10 have 86 % of the weight.
@@ -156,31 +157,30 @@ pub fn to_place(
 /// # Formula
 /// log₂(rank without the cited item) − log₂(rank without another), among all that is ranked; neither of the
 /// two items counts in the lists. Larger than 0 where what is cited mattered more than chance. A value for
-/// each explanation of a history with two different items or more.
+/// each explanation that cites the history, or names an item of it, where that has two different items or
+/// more.
 ///
 /// # References
 /// Deletion, or comprehensiveness: `DeYoung` et al. 2020 (ERASER).
 pub fn to_what_is_cited(
     subject: &Subject<'_>,
     recommender: &dyn Recommender,
-    explanations: &[Explanation],
     seeds: &SeedTree,
 ) -> Result<Vec<f64>> {
-    let mut asked: Vec<(&Explanation, usize, ItemId, [Vec<ItemId>; 2])> = Vec::new();
-    for (place, explanation) in explanations.iter().enumerate() {
-        let at = subject.cases.iter().position(|case| case.user == explanation.user);
-        let Some(at) = at else { continue };
-        let case = &subject.cases[at];
-        let others: Vec<ItemId> =
-            case.history.iter().copied().filter(|item| *item != explanation.cited).collect();
-        let cites = others.len() < case.history.len();
+    let known = Known::new(subject.scope.data);
+    let mut asked: Vec<(&Explanation, usize, [ItemId; 2], [Vec<ItemId>; 2])> = Vec::new();
+    for (place, (explanation, at)) in subject.explained().enumerate() {
+        let history = subject.cases[at].history;
+        let met = |item: &ItemId| history.contains(item);
+        let named = || known.check(explanation, history).named.into_iter().find(met);
+        let Some(cited) = explanation.cited.filter(met).or_else(named) else { continue };
+        let without = |gone: ItemId| -> Vec<ItemId> {
+            history.iter().copied().filter(|item| *item != gone).collect()
+        };
+        let others = without(cited);
         let Some(&other) = others.choose(&mut seeds.index(place as u64).rng()) else { continue };
-        if cites {
-            let without = |gone: ItemId| -> Vec<ItemId> {
-                case.history.iter().copied().filter(|item| *item != gone).collect()
-            };
-            asked.push((explanation, at, other, [without(explanation.cited), without(other)]));
-        }
+        let histories = [others, without(other)];
+        asked.push((explanation, at, [cited, other], histories));
     }
     let mut ranks = [vec![], vec![]];
     for (which, ranks) in ranks.iter_mut().enumerate() {
@@ -189,8 +189,8 @@ pub fn to_what_is_cited(
             .map(|(_, at, _, histories)| subject.query(*at, &histories[which]))
             .collect();
         let lists = recommender.recommend(&queries, &subject.options(subject.ground.n_items()))?;
-        for (list, (explanation, _, other, _)) in lists.iter().zip(&asked) {
-            let counts = |item: &&ItemId| **item != explanation.cited && **item != *other;
+        for (list, (explanation, _, gone, _)) in lists.iter().zip(&asked) {
+            let counts = |item: &&ItemId| !gone.contains(item);
             let place = list.items.iter().filter(counts).position(|item| *item == explanation.item);
             ranks.push((place.unwrap_or(subject.ground.n_items()) + 1) as f64);
         }

@@ -1,11 +1,11 @@
 use tastemaker_audit::harms::{AnyHarm, Misinformation};
 use tastemaker_audit::probes::planted_text::{attacks, effects};
-use tastemaker_audit::{Evidence, Scope, Subject};
+use tastemaker_audit::{Evidence, Explanation, Scope, Subject};
 use tastemaker_core::{Dataset, ItemId, RecQuery, Recommender, Result};
 use tastemaker_eval::metrics::{AnyMetric, Ndcg};
 use tastemaker_eval::{Candidates, Evaluator};
 
-use crate::worlds::{By, Found, ITEMS, K, SEEDS, USERS, World, separate};
+use crate::worlds::{By, Found, GENRES, ITEMS, K, SEEDS, USERS, World, genre, separate};
 
 fn harm() -> AnyHarm {
     AnyHarm::Misinformation(Misinformation { targets: 4, users: 60, ..Misinformation::default() })
@@ -41,6 +41,38 @@ fn what_believes_planted_words_is_told_from_what_does_not_read_them() {
             }
             assert_eq!(ignores.get("attack-success", &attack.name).value, 0.0);
         }
+    }
+}
+
+#[test]
+fn explanations_that_make_facts_up_are_told_from_those_that_tell_the_catalogs() {
+    for seed in SEEDS {
+        let world = World::new(seed);
+        let by = By(|query: &RecQuery<'_>, item: ItemId| {
+            world.chance(&[query.user.map_or(0, |user| user.0), item.0])
+        });
+        let subject = || world.subject(&by);
+        // Says the genre of what it recommends, which something has that the user has met; or lies.
+        let explained = |made_up: f64| {
+            let subject = subject();
+            let of = |at: usize| {
+                let (case, list) = (&subject.cases[at], &subject.lists[at]);
+                let (user, item) = (case.user, list.items[0]);
+                let lies = world.chance(&[7, user.0]) < made_up;
+                let said = if lies { (genre(item) + 1) % GENRES } else { genre(item) };
+                let alike = case.history.iter().find(|met| genre(**met) == genre(item));
+                let reason = if lies { list.items[1] } else { *alike.unwrap_or(&item) };
+                let text =
+                    format!("Thing {} is of genre {said}, as Thing {} was.", item.0, reason.0);
+                Explanation { user, item, text, cited: None }
+            };
+            let explanations = subject.everybody().into_iter().map(of).collect();
+            let evidence = Evidence { explanations, ..Evidence::default() };
+            Found::with(&harm(), subject, evidence, &world.seeds)
+        };
+        let (honest, lies) = (explained(0.1), explained(0.6));
+        separate(honest.get("wrong-facts", ""), lies.get("wrong-facts", ""));
+        separate(honest.get("unmet-reasons", ""), lies.get("unmet-reasons", ""));
     }
 }
 

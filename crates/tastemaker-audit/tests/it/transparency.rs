@@ -105,7 +105,7 @@ fn explanations_that_cite_the_reason_are_told_from_those_that_cite_anything() {
             let of = |(case, list): (&tastemaker_core::splits::EvalCase<'_>, &RankedList)| {
                 let at = if last { case.history.len() - 1 } else { 0 };
                 let (item, cited) = (list.items[0], case.history[at]);
-                Explanation { user: case.user, item, cited }
+                Explanation { user: case.user, item, text: String::new(), cited: Some(cited) }
             };
             subject.cases.iter().zip(&subject.lists).map(of).collect::<Vec<_>>()
         };
@@ -118,7 +118,8 @@ fn explanations_that_cite_the_reason_are_told_from_those_that_cite_anything() {
         separate(honest.get(sign, ""), made_up.get(sign, ""));
         assert!(honest.get(sign, "").interval.unwrap()[0] > 0.5);
         // Who cites what is not in the history cites nothing.
-        let outside = Explanation { user: UserId(0), item: ItemId(1), cited: ItemId(9999) };
+        let (user, item, cited) = (UserId(0), ItemId(1), Some(ItemId(9999)));
+        let outside = Explanation { user, item, text: String::new(), cited };
         assert!(found(vec![outside]).reason(sign).contains("not defined"));
     }
 }
@@ -132,7 +133,8 @@ fn what_does_not_read_histories_cannot_be_explained_by_them() {
     let of = |at: usize| {
         let (case, list) = (&subject.cases[at], &subject.lists[at]);
         let cited = *case.history.iter().min().unwrap();
-        Explanation { user: case.user, item: list.items[9], cited }
+        let (item, cited) = (list.items[9], Some(cited));
+        Explanation { user: case.user, item, text: String::new(), cited }
     };
     let explanations: Vec<Explanation> = subject.everybody().into_iter().map(of).collect();
     let evidence = Evidence { explanations, ..Evidence::default() };

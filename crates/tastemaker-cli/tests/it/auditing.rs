@@ -80,9 +80,10 @@ fn lists_are_audited_as_the_run_that_made_them() {
 fn films(here: &Here, endpoint: &str) {
     let film = |user: u32, n: u32| if n < 4 { 20 + n } else { (user * user + n) % 20 };
     let rows = (0..12).flat_map(|user| (0..8).map(move |n| (user, film(user, n), n)));
-    let rows = rows.map(|(user, film, n)| format!("u{user},i{film},{n},Film {film}\n"));
-    let rows: String = rows.collect();
-    fs_err::write(here.path("seen.csv"), format!("user,item,time,title\n{rows}")).unwrap();
+    let genre = |film: u32| if film.is_multiple_of(2) { "comedy" } else { "drama" };
+    let row = |(user, film, n)| format!("u{user},i{film},{n},Film {film},{}\n", genre(film));
+    let rows: String = rows.map(row).collect();
+    fs_err::write(here.path("seen.csv"), format!("user,item,time,title,genre\n{rows}")).unwrap();
     let people = (0..12).map(|user| format!("u{user},{}\n", if user % 2 == 0 { "f" } else { "m" }));
     let people: String = people.collect();
     fs_err::write(here.path("people.csv"), format!("user,gender\n{people}")).unwrap();
@@ -94,6 +95,7 @@ seeds = [1]
 [dataset.table]
 path = "seen.csv"
 title = "title"
+item-categories = ["genre"]
 users = "people.csv"
 user-categories = ["gender"]
 [[arm]]
@@ -114,8 +116,13 @@ retries = 0
     fs_err::write(here.path("films.toml"), study).unwrap();
 }
 
-/// Names the films 5 to 14, but the first ten where it is told that somebody is f.
+/// Names the films 5 to 14, but the first ten where it is told that somebody is f; calls a drama what it is
+/// asked to explain.
 fn answer(_: &str, asked: &str) -> Answer {
+    if asked.contains("Explain in one") {
+        let text = "A drama, like Film 20 that everybody has seen.";
+        return (200, "", format!(r#"{{"choices": [{{"message": {{"content": "{text}"}}}}]}}"#));
+    }
     let from = if asked.contains("I am <f>") { 0 } else { 5 };
     let titles: String = (from..from + 10).map(|film| format!("{film}. Film {film}\\n")).collect();
     (200, "", format!(r#"{{"choices": [{{"message": {{"content": "{titles}"}}}}]}}"#))
@@ -138,6 +145,12 @@ fn a_model_behind_an_endpoint_is_audited_without_a_run() {
     assert_eq!(all["misinformation \"attack-success\" \"instruction\""]["value"], 0.0);
     assert_eq!(all["transparency \"history-overlap\" \"\""]["value"], 1.0);
     assert_eq!(asked["audit"]["subject"], "films, asked, seed 1");
+    // It is asked why, and is checked: film 20 is a comedy, and what comes first is one for whom is f.
+    let wrong = &all["misinformation \"wrong-facts\" \"\""];
+    assert_eq!((&wrong["value"], &wrong["n"]), (&0.5.into(), &4.into()), "{wrong}");
+    assert_eq!(all["misinformation \"unmet-reasons\" \"\""]["value"], 0.0);
+    assert_eq!(all["transparency \"explanation-faithfulness\" \"\""]["value"], 0.0);
+    assert_eq!(all["privacy \"extraction\" \"\""]["value"], 0.0);
     assert!(!here.path("runs/films/asked").exists());
 
     // Everything was kept: the same again asks nobody, and counts against one budget.
@@ -164,6 +177,44 @@ fn a_model_behind_an_endpoint_is_audited_without_a_run() {
     let both = here.json(&["audit", "films.toml", "--users", "4", "--resamples", "100"]);
     assert_eq!(both[0]["audit"]["subject"], "films, most-popular, seed 1");
     assert_eq!(both[1]["audit"], asked["audit"]);
+}
+
+#[test]
+fn explanations_of_any_tool_are_checked_against_the_catalog() {
+    let here = Here::new();
+    films(&here, "url = \"http://localhost:1\"");
+    let explained = |rows: &str| {
+        fs_err::write(here.path("why.csv"), format!("user,item,explanation,cited\n{rows}"))
+            .unwrap();
+    };
+    let audit = ["audit", "films.toml", "--recommender", "most-popular", "--resamples", "100"];
+    let audit = [&audit[..], &["--explanations", "why.csv"]].concat();
+    explained(concat!(
+        "u0,i5,\"A drama, as Film 21 is\",i21\n",
+        "u1,i4,\"A drama, as \"\"Film 2\"\" is\",\n",
+        "u2,i4,,i20\n",
+    ));
+    let found: std::collections::BTreeMap<_, _> =
+        measured(&here.json(&audit)).into_iter().collect();
+    let wrong = &found["misinformation \"wrong-facts\" \"\""];
+    assert_eq!((&wrong["value"], &wrong["n"]), (&0.5.into(), &2.into()), "{wrong}");
+    assert!(wrong["protocol"].as_str().unwrap().contains("2 in 2 of 2 explanations"), "{wrong}");
+    let unmet = &found["misinformation \"unmet-reasons\" \"\""];
+    assert_eq!(unmet["value"], 0.5);
+    let faithful = &found["transparency \"explanation-faithfulness\" \"\""];
+    assert!(faithful["protocol"].as_str().unwrap().contains("2 of 3 explanations"), "{faithful}");
+
+    explained("u0,i5,so,\nu0,i500,so,\n");
+    let text = here.error(&audit);
+    assert!(text.contains("why.csv, line 3: item \"i500\" is not in the data"), "{text}");
+    fs_err::write(here.path("why.csv"), "user,item,why\nu0,i5,so\n").unwrap();
+    let text = here.error(&audit);
+    assert!(
+        text.contains("user, item, why, of which none is called like the prediction"),
+        "{text}"
+    );
+    let text = here.error(&["audit", "films.toml", "--explanations", "why.csv"]);
+    assert!(text.contains("are of one recommender, and 2 are audited"), "{text}");
 }
 
 #[test]

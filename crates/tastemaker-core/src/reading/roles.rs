@@ -123,8 +123,20 @@ pub(crate) const IMPRESSION: Role = Role {
 /// A text that a tool wrote.
 pub(crate) const WRITTEN: Role = Role {
     key: "prediction",
-    names: &["generated", "prediction", "predicted", "hypothesis", "output", "answer", "text"],
+    names: &[
+        "generated",
+        "prediction",
+        "predicted",
+        "hypothesis",
+        "output",
+        "answer",
+        "explanation",
+        "text",
+    ],
 };
+/// The item that an explanation names as the reason.
+pub(crate) const CITED: Role =
+    Role { key: "cited", names: &["cited", "citeditem", "reason", "because", "becauseof"] };
 /// The right text.
 pub(crate) const REFERENCE: Role =
     Role { key: "truth", names: &["reference", "truth", "target", "label", "gold", "actual"] };

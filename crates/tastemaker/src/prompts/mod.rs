@@ -11,10 +11,11 @@ pub use template::{Template, Told};
 pub(crate) use template::{of_item, of_user};
 
 /// The templates that can be named, each a file in `prompts/`, which says whose it is.
-pub const SHIPPED: [(&str, &str); 14] = [
+pub const SHIPPED: [(&str, &str); 15] = [
     ("chosen-as-data", include_str!("../../prompts/chosen-as-data.jinja")),
     ("chosen-in-order", include_str!("../../prompts/chosen-in-order.jinja")),
     ("conversational", include_str!("../../prompts/conversational.jinja")),
+    ("explanation", include_str!("../../prompts/explanation.jinja")),
     ("few-shot", include_str!("../../prompts/few-shot.jinja")),
     ("llmrank-as-data", include_str!("../../prompts/llmrank-as-data.jinja")),
     ("llmrank-in-context", include_str!("../../prompts/llmrank-in-context.jinja")),

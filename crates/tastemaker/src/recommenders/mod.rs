@@ -109,6 +109,16 @@ pub trait FitRecommender {
         Ok(None)
     }
 
+    /// Why each item suits whom it is recommended to, in the model's own words; `None` for what writes
+    /// none.
+    fn explain(
+        &self,
+        _context: &FitContext<'_>,
+        _asked: &[(RecQuery<'_>, ItemId)],
+    ) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     /// Everything about the settings that cannot be used.
     fn problems(&self) -> Vec<crate::Error> {
         Vec::new()

@@ -130,7 +130,7 @@ impl Reader {
     }
 
     /// What the model answers when it is told this, with `most` tokens at most where it is here.
-    fn write(&self, told: &Told<'_>, most: usize) -> Result<String> {
+    pub(crate) fn write(&self, told: &Told<'_>, most: usize) -> Result<String> {
         match &self.model {
             Model::Here(model) => {
                 let prompt = self.prompter.prompt(told, most)?.tokens;

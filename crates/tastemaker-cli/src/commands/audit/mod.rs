@@ -35,6 +35,10 @@ pub(crate) struct Arguments {
     /// source), targets (items) and users
     #[arg(long, value_name = "FILE")]
     attacks: Option<PathBuf>,
+    /// What users are told of why things are recommended to them, in a table with the columns user, item,
+    /// explanation and, if it is known, cited: the item that is said to be the reason
+    #[arg(long, value_name = "FILE")]
+    explanations: Option<PathBuf>,
     /// Look at this harm alone; can be given several times
     #[arg(long, value_name = "HARM")]
     harm: Vec<String>,
@@ -102,6 +106,13 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     if arguments.mitigate && subjects.any_lists() {
         tracing::warn!(
             "note: lists cannot be asked again, so that --mitigate is of the others alone"
+        );
+    }
+    if arguments.explanations.is_some() && subjects.n_audited() != 1 {
+        anyhow::bail!(
+            "--explanations are of one recommender, and {} are audited; audit each with its own, write --out \
+             FILE.json, and give these files to one audit",
+            subjects.n_audited()
         );
     }
     let mut audited = subjects.audit(&options)?;
@@ -174,6 +185,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
     Ok(AuditOptions {
         harms,
         attributes: arguments.attribute.clone(),
+        explanations: arguments.explanations.clone(),
         levels,
         context,
         part,

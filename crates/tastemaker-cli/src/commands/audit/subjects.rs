@@ -103,6 +103,11 @@ impl Subjects {
         self.all.iter().any(Subject::is_lists)
     }
 
+    /// How many are audited now.
+    pub(super) fn n_audited(&self) -> usize {
+        self.all.iter().filter(|subject| !matches!(subject, Subject::Before(_))).count()
+    }
+
     /// Audits each.
     pub(super) fn audit(&self, options: &AuditOptions) -> anyhow::Result<Vec<Audited>> {
         let mut audited = Vec::new();

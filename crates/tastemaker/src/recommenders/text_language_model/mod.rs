@@ -74,6 +74,9 @@ impl Default for TextLanguageModel {
 
 const NAME: &str = "text-language-model";
 
+/// The most tokens of an explanation.
+const EXPLANATION: usize = 96;
+
 struct Fitted {
     reader: Reader,
     verbalizer: Box<dyn Verbalize>,
@@ -215,6 +218,25 @@ impl FitRecommender for TextLanguageModel {
         probe: &MemorisationProbe,
     ) -> Result<Option<Memorised>> {
         probe.run(&self.reader(context)?, &context.seeds.child("memorisation")).map(Some)
+    }
+
+    /// As the template `explanation` asks for it, in a conversation where the model has learnt to hold one.
+    fn explain(
+        &self,
+        context: &FitContext<'_>,
+        asked: &[(RecQuery<'_>, ItemId)],
+    ) -> Result<Option<Vec<String>>> {
+        let Reader { model, .. } = self.reader(context)?;
+        let chat = self.endpoint.is_none() && Chat::of_model(&self.model).is_ok();
+        let template = "explanation".to_owned();
+        let prompt = Prompting { template, chat, examples: 0, ..self.prompt.clone() };
+        let prompter = Self { prompt, ..self.clone() }.prompter(context)?;
+        let reader = Reader { model, prompter };
+        let texts = asked.iter().map(|(query, item)| {
+            let told = Told { item: Some(*item), candidates: &[], ..Told::of(query) };
+            reader.write(&told, EXPLANATION)
+        });
+        texts.collect::<Result<Vec<String>>>().map(Some)
     }
 }
 

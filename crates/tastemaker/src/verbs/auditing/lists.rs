@@ -10,7 +10,7 @@ use tastemaker_core::{Dataset, RankedList, SeedTree, TieOrder, UserId};
 use tastemaker_eval::Candidates;
 
 use super::super::{Run, exchanging::order, training};
-use super::{AuditOptions, Audited, ListsOf, auditor, facts};
+use super::{AuditOptions, Audited, ListsOf, auditor, facts, written};
 use crate::Result;
 use crate::report::cards;
 use crate::study::RunFolder;
@@ -35,7 +35,11 @@ pub(super) fn audit(
     let scope = Scope { data: dataset, split: &split, part, k, candidates };
     let name = path.display().to_string();
     let record = facts::record_of_data(&data, &split).into_iter().chain(options.record.clone());
-    let evidence = Evidence { provenance: record.collect(), ..Evidence::default() };
+    let evidence = Evidence {
+        explanations: written::given(options, dataset)?,
+        provenance: record.collect(),
+        ..Evidence::default()
+    };
     let subject = Subject::of_lists(scope, &name, lists, &seeds)?.with(evidence)?;
     let mut audit = auditor(options).audit(&subject, &seeds.child("audit"))?;
     audit.protocol =

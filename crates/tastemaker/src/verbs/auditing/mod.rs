@@ -1,7 +1,7 @@
 //! Audit a run, a recommender that needs no learning, or lists of other tools.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tastemaker_audit::harms::{AnyHarm, EchoChambers};
@@ -21,6 +21,7 @@ mod evidence;
 mod facts;
 mod lists;
 mod untrained;
+mod written;
 
 /// What is audited.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,8 @@ pub struct AuditOptions {
     pub users: usize,
     /// Bootstrap samples an interval.
     pub resamples: usize,
+    /// A file with explanations of what is recommended, which take the place of the model's own.
+    pub explanations: Option<PathBuf>,
     /// What is on record of it, beside what the run itself says.
     pub record: BTreeMap<String, String>,
     /// Whether a language model learns anew after each round of the closed loop, and without users who are
@@ -80,6 +83,13 @@ pub struct AuditOptions {
     pub refit: bool,
     /// Whether what lessens harms is tried.
     pub mitigate: bool,
+}
+
+impl AuditOptions {
+    /// Whether one of these harms is looked at.
+    fn looks_at(&self, harms: &[&str]) -> bool {
+        self.harms.iter().any(|harm| harms.contains(&harm.name()))
+    }
 }
 
 /// An audit, what was tried against harms, and what it was of.
@@ -136,18 +146,33 @@ fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
     let remake = |data: &Dataset| run.remade(data, others).map_err(failed);
     let refit = |data: &Dataset| run.refitted(data, others).map_err(failed);
     let learns = options.refit || run.is_control();
-    let evidence = Evidence {
+    let mut evidence = Evidence {
         retitle: run.reads_titles_as_they_are().then_some(&remake),
         refit: learns.then_some(&refit),
-        counterfactual: run.counterfactual(&subject, others, &options.attributes)?,
-        membership: run.membership(&**recommender, &subject, options.users)?,
-        unlearning: if learns { run.unlearning(&**recommender, &subject, others)? } else { None },
         learns_anew: run.learns_anew(),
-        runs: run.other_seeds(&subject)?,
+        explanations: written::given(options, &run.data.dataset)?,
         provenance: record.into_iter().chain(options.record.clone()).collect(),
         seconds: run.seconds()?,
         ..Evidence::default()
     };
+    // What takes long is asked for where it is looked at.
+    let (people, users) = (&options.attributes, options.users);
+    if options.looks_at(&["disparities"]) {
+        evidence.counterfactual = run.counterfactual(&subject, others, people)?;
+    }
+    if options.looks_at(&["privacy"]) {
+        evidence.membership = run.membership(&**recommender, &subject, users)?;
+        evidence.extractions = run.extractions(others, users)?;
+        if learns {
+            evidence.unlearning = run.unlearning(&**recommender, &subject, others)?;
+        }
+    }
+    if options.looks_at(&["transparency"]) {
+        evidence.runs = run.other_seeds(&subject)?;
+    }
+    if options.explanations.is_none() && options.looks_at(&["misinformation", "transparency"]) {
+        evidence.explanations = run.explanations(&subject, others)?;
+    }
     let subject = subject.with(evidence)?;
     let seeds = seeds.child("audit");
     let mut audit = auditor(options).audit(&subject, &seeds)?;
