@@ -22,7 +22,8 @@
 //! // Lists from anywhere: here, the same ten items for everybody.
 //! let same = RankedList { items: (0..10).map(ItemId).collect(), ..RankedList::default() };
 //! let lists = data.interactions.users().map(|user| (user, same.clone())).collect();
-//! let scope = Scope { data: &data, split: &split, part: Part::Test, k: 10, candidates: Candidates::Full };
+//! let scope = Scope { data: &data, split: &split, part: Part::Test, k: 10, candidates: Candidates::Full,
+//!     allow_seen: false };
 //! let subject = Subject::of_lists(scope, "the same for all", lists, &seeds)?;
 //!
 //! let auditor = Auditor {

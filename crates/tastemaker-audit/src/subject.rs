@@ -26,6 +26,8 @@ pub struct Scope<'a> {
     pub k: usize,
     /// Among what each list is ranked; sampled ones are those of the evaluation with the same seeds.
     pub candidates: Candidates,
+    /// Whether what a user has met is recommended again.
+    pub allow_seen: bool,
 }
 
 /// A recommender, or lists, with all that is known of them.
@@ -225,7 +227,7 @@ impl<'a> Subject<'a> {
             return Err(Error::setting("the users to audit", "none", "one or more"));
         }
         let n_items = scope.data.n_items();
-        let own = |case| scope.candidates.of(case, n_items, false, seeds);
+        let own = |case| scope.candidates.of(case, n_items, scope.allow_seen, seeds);
         let candidates: Option<Vec<Vec<ItemId>>> = cases.iter().map(own).collect();
         let fewest = candidates.iter().flatten().map(Vec::len).min();
         if let Some(fewest) = fewest.filter(|fewest| scope.k >= *fewest) {
@@ -311,9 +313,10 @@ impl<'a> Subject<'a> {
         RecQuery { user: Some(self.cases[at].user), history, candidates }
     }
 
-    /// How answers to questions about it are cut: `n` items, none of the history.
+    /// How answers to questions about it are cut: `n` items, none of the history unless that is allowed.
     pub fn options(&self, n: usize) -> RankOptions<'_> {
-        RankOptions { n: n.min(self.scope.data.n_items()), allow_seen: false, ties: &self.ties }
+        let n = n.min(self.scope.data.n_items());
+        RankOptions { n, allow_seen: self.scope.allow_seen, ties: &self.ties }
     }
 
     /// `metric` of each user that is in `of`.
@@ -322,6 +325,7 @@ impl<'a> Subject<'a> {
             let (case, list) = (&self.cases[at], &self.lists[at]);
             let (candidates, seen) = match &self.candidates {
                 Some(all) => (all[at].len(), &[][..]),
+                None if self.scope.allow_seen => (self.scope.data.n_items(), &[][..]),
                 None => (self.scope.data.n_items(), case.history),
             };
             let about = About { history: case.history, candidates, seen, ground: &self.ground };

@@ -82,7 +82,8 @@ pub fn effects(
             for (place, &user) in users.iter().enumerate() {
                 let Some(&target) = targets[place].get(round) else { continue };
                 if !subject.cases[user].history.contains(&target) {
-                    let last = subject.candidates.as_ref().map_or(depth, |all| all[user].len());
+                    let all = subject.candidates.as_ref().map(|all| all[user].len());
+                    let last = all.map_or(depth, |all| all.min(depth));
                     let rank = |lists: &[RankedList]| rank(&lists[place], target, last);
                     moves[place].push((rank(&before), rank(&after)));
                 }

@@ -136,8 +136,14 @@ fn world(golden: &Golden) -> (Dataset, SplitSets) {
 }
 
 fn subject<'a>(golden: &Golden, data: &'a Dataset, split: &'a SplitSets) -> Subject<'a> {
-    let scope =
-        Scope { data, split, part: Part::Validation, k: golden.k, candidates: Candidates::Full };
+    let scope = Scope {
+        data,
+        split,
+        part: Part::Validation,
+        k: golden.k,
+        candidates: Candidates::Full,
+        allow_seen: false,
+    };
     let lists = (0..).map(UserId).zip(golden.users.iter().map(|user| list(&user.items)));
     Subject::of_lists(scope, "golden", lists.collect(), &SeedTree::new(1)).unwrap()
 }

@@ -62,7 +62,8 @@ impl World {
 
     pub(crate) fn scope(&self) -> Scope<'_> {
         let candidates = Candidates::Full;
-        Scope { data: &self.data, split: &self.split, part: Part::Test, k: K, candidates }
+        let (data, split, part) = (&self.data, &self.split, Part::Test);
+        Scope { data, split, part, k: K, candidates, allow_seen: false }
     }
 
     pub(crate) fn subject<'a>(&'a self, recommender: &'a dyn Recommender) -> Subject<'a> {

@@ -7,23 +7,27 @@ use tastemaker::{Measure, Measured};
 
 use crate::output;
 
+/// What is of runs and lists alone.
+const NOT_OF_THESE: [&str; 9] =
+    ["run", "runs", "qrels", "part", "metric", "targets", "sampled", "users", "allow_seen"];
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Ratings, clicks and texts of other tools")]
 pub(super) struct Answers {
     /// Evaluate the ratings in this table: RMSE, MAE
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "runs", "qrels", "clicks", "texts"])]
+    #[arg(long, value_name = "FILE", group = "answers", conflicts_with_all = NOT_OF_THESE)]
     ratings: Option<PathBuf>,
     /// Evaluate the clicks (1 or 0) in this table: AUC, log-loss, ECE, and MIND's metrics by group
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "runs", "qrels", "texts"])]
+    #[arg(long, value_name = "FILE", group = "answers", conflicts_with_all = NOT_OF_THESE)]
     clicks: Option<PathBuf>,
     /// Evaluate the generated texts in this table: BLEU, ROUGE, METEOR, chrF, Distinct, USR, FMR, FCR, DIV
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "runs", "qrels"])]
+    #[arg(long, value_name = "FILE", group = "answers", conflicts_with_all = NOT_OF_THESE)]
     texts: Option<PathBuf>,
     /// The column with what was foretold or written
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", requires = "answers")]
     prediction_column: Option<String>,
     /// The column with what came: the rating, the click, the right text
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", requires = "answers")]
     truth_column: Option<String>,
     /// The column that says which clicks were asked about together; "" for none
     #[arg(long, value_name = "COLUMN", requires = "clicks")]

@@ -27,7 +27,7 @@ pub(crate) struct Selection {
 }
 
 /// What of a study.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Chosen {
     /// Take this regime of the study instead of all; can be given several times
     #[arg(long, value_name = "NAME")]

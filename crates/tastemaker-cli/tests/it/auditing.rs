@@ -263,6 +263,16 @@ fn what_people_answer_joins_the_audit_and_changes_no_severity() {
     }
     assert!(page("a.html").contains("“&lt;b&gt;no"));
 
+    // A report of before may be asked about again, but not about the same, and two of one name not at all.
+    let text = here.error(&["audit", "a.json", "--answers", "said.csv"]);
+    assert!(text.contains("are there already"), "{text}");
+    let text = here.error(&["audit", RUN, RUN, "--answers", "said.csv", "--resamples", "100"]);
+    assert!(text.contains("two audits are called"), "{text}");
+    let text = here.error(&["audit", RUN, "--recommender", "decoder"]);
+    assert!(text.contains("are of studies, and no study is audited"), "{text}");
+    let text = here.error(&["audit", RUN, "--data", RUN]);
+    assert!(text.contains("are of lists, and no file with lists is audited"), "{text}");
+
     let wrong = |from: &str, to: &str| {
         let text = fs_err::read_to_string(here.path("said.csv")).unwrap();
         assert!(text.contains(from));

@@ -39,6 +39,10 @@ impl Objective for Bpr {
         Sides::Causal
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn suits_encoder_decoder(&self) -> bool {
         true
     }

@@ -52,6 +52,10 @@ impl Objective for Gbce {
         Sides::Causal
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn suits_encoder_decoder(&self) -> bool {
         true
     }

@@ -16,7 +16,8 @@ use crate::train::{Asked, BatchBuilder, Facts, Window, at, ungroupable};
 ///
 /// # Formula
 /// The mean over pairs of groups of (mᵍ − mʰ)², with mᵍ the mean over the group's places in a batch
-/// of −log( e^s⁺ / Σⱼ e^sⱼ ), as `softmax` has it. From 0 on; 0 where a batch has one group alone.
+/// of −log( e^s⁺ / Σⱼ e^sⱼ ), as `softmax` has it. From 0 on; 0 where a batch has one group alone. With
+/// `accumulate` the groups are those of each part of a step.
 /// Users of whom no value of the attribute is known are in none; who has several is in a group of
 /// just these.
 ///

@@ -65,9 +65,7 @@ pub trait Objective: Sync {
     }
 
     /// Whether the loss of a user's windows tells of no other user; private training needs that.
-    fn is_of_one_user(&self) -> bool {
-        true
-    }
+    fn is_of_one_user(&self) -> bool;
 
     /// Whether every number of the settings can be used.
     fn check(&self) -> tastemaker_core::Result<()>;

@@ -101,6 +101,10 @@ impl Objective for PseudoMaskedItems {
         Sides::Both
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         check_share("probability", self.probability)?;
         check_share("last-only", self.last_only)?;

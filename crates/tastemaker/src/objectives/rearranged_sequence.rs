@@ -45,6 +45,10 @@ impl Objective for RearrangedSequence {
         Sides::Both
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn recommends(&self) -> bool {
         false
     }

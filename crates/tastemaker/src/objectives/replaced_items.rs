@@ -84,6 +84,10 @@ impl Objective for ReplacedItems {
         Sides::Both
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn recommends(&self) -> bool {
         false
     }

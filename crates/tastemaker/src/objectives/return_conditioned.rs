@@ -47,6 +47,10 @@ impl Objective for ReturnConditioned {
         Sides::Causal
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn suits_encoder_decoder(&self) -> bool {
         true
     }

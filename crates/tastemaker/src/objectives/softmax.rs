@@ -30,6 +30,10 @@ impl Objective for Softmax {
         Sides::Causal
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn suits_encoder_decoder(&self) -> bool {
         true
     }

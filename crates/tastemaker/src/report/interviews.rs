@@ -147,8 +147,9 @@ struct Said {
 /// Puts what stands in questionnaires that were filled in beside the audits that they are of.
 ///
 /// # Errors
-/// With the line of an answer to a question that there is not, of a number that is not on the scale, of an
-/// answer of nobody, and of a second one of the same respondent.
+/// With the line of an answer to a question that there is not or that two audits have, of a number that is
+/// not on the scale, of an answer of nobody, of a second one of the same respondent, and of one to a question
+/// whose answers are there already.
 pub fn read_answers(audited: &mut [Audited], files: &[impl AsRef<Path>]) -> Result<()> {
     let asked: Vec<Vec<Question>> = audited.iter().map(questions).collect();
     let subjects: Vec<String> = audited.iter().map(|one| one.audit.subject.clone()).collect();
@@ -161,7 +162,16 @@ pub fn read_answers(audited: &mut [Audited], files: &[impl AsRef<Path>]) -> Resu
                 return Ok(());
             }
             let one = place("audit", audit, subjects.iter().map(String::as_str))?;
+            if subjects.iter().filter(|subject| *subject == audit).count() > 1 {
+                return Err(format!(
+                    "two audits are called {audit:?}; give answers to each in an audit of its own"
+                ));
+            }
             let question = place("question", id, asked[one].iter().map(|of| &of.id[..]))?;
+            if audited[one].answers.iter().any(|before| before.id == id) {
+                let expected = "all answers at once, to the audit without any";
+                return Err(format!("answers to {id:?} are there already, expected {expected}"));
+            }
             if respondent.is_empty() {
                 return Err(
                     "respondent is empty, expected who answers, if only a number".to_owned()
@@ -260,17 +270,23 @@ fn contradiction(severity: Option<Severity>, [low, high]: [f64; 2]) -> Option<St
     troubles.then(|| format!("it {measured}, and people say that it troubles them much"))
 }
 
-/// What was written, with a sign for each word that begins as a name does and is in the name of a
-/// respondent.
+/// What was written, with a sign for each word that is in the name of a respondent; not where both are in
+/// lower case, as in "user 7".
 fn nameless(text: &str, names: &BTreeSet<String>) -> String {
     let is_word = |c: char| c.is_alphanumeric();
     let words = names.iter().flat_map(|name| name.split(|c| !is_word(c)));
-    let hidden: BTreeSet<String> =
-        words.filter(|word| word.chars().count() > 1).map(str::to_lowercase).collect();
+    // Of some scripts a letter is a word, and none has a case.
+    let is_lower = |word: &str| word.starts_with(char::is_lowercase);
+    let long = words.filter(|word| word.chars().count() > 1 || !word.is_ascii());
+    let mut hidden: BTreeMap<String, bool> = BTreeMap::new();
+    for word in long {
+        *hidden.entry(word.to_lowercase()).or_default() |= !is_lower(word);
+    }
     let mut written = String::with_capacity(text.len());
     for piece in text.split_inclusive(|c| !is_word(c)) {
         let word = piece.trim_end_matches(|c| !is_word(c));
-        let is_name = word.starts_with(char::is_uppercase) && hidden.contains(&word.to_lowercase());
+        let named = hidden.get(&word.to_lowercase());
+        let is_name = named.is_some_and(|is_upper| *is_upper || !is_lower(word));
         written.push_str(if is_name { HIDDEN } else { word });
         written.push_str(&piece[word.len()..]);
     }
@@ -322,8 +338,8 @@ mod tests {
 
     #[test]
     fn names_of_respondents_do_not_stand_in_quotes() {
-        let names = BTreeSet::from(["Ada Lovelace".to_owned(), "user 7".to_owned()]);
-        let text = "ADA told me, says Lovelace: a user 7 times; Adam";
-        assert_eq!(nameless(text, &names), "▢ told me, says ▢: a user 7 times; Adam");
+        let names = ["Ada Lovelace", "user 7", "王 伟"].map(str::to_owned).into();
+        let text = "ADA told me, says Lovelace and ada: a user 7 times; Adam, 王 伟";
+        assert_eq!(nameless(text, &names), "▢ told me, says ▢ and ▢: a user 7 times; Adam, ▢ ▢");
     }
 }

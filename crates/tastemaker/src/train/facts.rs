@@ -260,6 +260,18 @@ pub fn ungroupable(attribute: &String, data: &Dataset) -> Option<String> {
     })
 }
 
+/// Why users of `data` cannot be told another value of one of the `attributes`, if they cannot.
+pub fn unexchangeable(attributes: &[String], data: &Dataset) -> Option<String> {
+    let all = data.people.attributes().iter().map(|known| &known.attribute);
+    let one_value = |column: &Column| {
+        let values = (0..column.len()).filter_map(|row| column.display(row));
+        values.collect::<BTreeSet<String>>().len() < 2
+    };
+    let mut exchanged = all.filter(|attribute| attributes.contains(&attribute.name));
+    let same = exchanged.find(|attribute| one_value(&attribute.column))?;
+    Some(format!("all users of whom {:?} is known have the same", same.name))
+}
+
 /// Why one of the `attributes` cannot be asked for, where only the `known` ones of `whose` hold
 /// `what`.
 pub fn unknown_attribute(

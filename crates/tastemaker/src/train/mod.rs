@@ -20,7 +20,8 @@ pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
 pub use cost::{Cost, Meter, StageCost, WATTS_A_CORE, WATTS_A_GIBIBYTE};
 pub use event::{Event, ObjectiveLoss, Observer, Silent};
 pub use facts::{
-    Categories, Facts, category_attributes, feature_attributes, ungroupable, unknown_attribute,
+    Categories, Facts, category_attributes, feature_attributes, unexchangeable, ungroupable,
+    unknown_attribute,
 };
 pub use privacy::{Privacy, Spent};
 pub use profiles::{Profiles, profile_attributes};

@@ -30,6 +30,7 @@ impl Trainer<'_> {
         let users: Vec<OfUser<'_>> = self.windows.by_user().collect();
         let (rate, steps) = (self.rate(), self.steps_per_epoch());
         let mut losses = Losses::of(self.questions);
+        let mut told = 0;
         for seeds in (0..steps as u64).map(|step| seeds.index(step)) {
             let mut rng = seeds.child("users").rng();
             let taken = users.iter().filter(|_| rand::Rng::random_bool(&mut rng, rate));
@@ -42,8 +43,10 @@ impl Trainer<'_> {
             sum.scale(1.0 / (rate * users.len() as f64))?;
             self.learn(epoch, model, optimiser, (loss, &sum), 0.0)?;
             losses.total += loss;
+            told += usize::from(!taken.is_empty());
         }
-        Ok((losses.total / steps as f64, self.apart(&losses)))
+        // Of steps that took nobody there is no loss.
+        Ok((losses.total / told.max(1) as f64, self.apart(&losses)))
     }
 
     /// The sum of the gradients of each of the `users` by itself, none longer than `clip`, and their

@@ -12,7 +12,7 @@ use super::Privacy;
 pub struct Training {
     /// The most passes over the training part.
     pub epochs: usize,
-    /// Sequences a step.
+    /// Sequences a step; with `counterfactual` as many again, in which other values are told.
     pub batch_size: usize,
     /// Tokens a step, for which as many sequences are taken as fit, at least one; it then replaces
     /// `batch-size`. 0 leaves it to `batch-size`.
@@ -27,7 +27,7 @@ pub struct Training {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counterfactual: Vec<String>,
     /// Parts into which a step's sequences are divided; their gradients are added. More parts need
-    /// less memory and learn the same.
+    /// less memory and learn the same, but for objectives that compare sequences of a step.
     pub accumulate: usize,
     /// Whether the backward pass makes the activations again instead of keeping them: less memory
     /// for about a third more time.

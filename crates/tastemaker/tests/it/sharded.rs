@@ -101,6 +101,7 @@ fn privacy(arm: &str) -> Findings {
     let options = AuditOptions {
         harms: vec![AnyHarm::Privacy(Privacy::default())],
         attributes: vec![],
+        explanations: None,
         levels: Levels::usual(),
         context,
         part: Part::Test,

@@ -101,6 +101,10 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     for path in &arguments.out {
         maker(path)?;
     }
+    // Before anything takes long.
+    for path in &arguments.answers {
+        fs_err::File::open(path)?;
+    }
     let options = options(arguments)?;
     let subjects = Subjects::read(&arguments.subject, &arguments.studies, &arguments.elsewhere)?;
     if arguments.mitigate && subjects.any_lists() {

@@ -31,7 +31,8 @@ use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
 use crate::text::TextEmbeddings;
 use crate::tokenisations::Tokenisation;
 use crate::train::{
-    Profiles, Schedule, Training, profile_attributes, sixteenth, ungroupable, unknown_attribute,
+    Profiles, Schedule, Training, profile_attributes, sixteenth, unexchangeable, ungroupable,
+    unknown_attribute,
 };
 use crate::{Error, Result};
 
@@ -324,6 +325,10 @@ impl LanguageModel {
             .and_then(|names| unknown_attribute(&names, &profile_attributes(data), whose));
         let why = unknown.map(|why| format!("personal-prompt: {why}"));
         problems.extend(why.map(|why| unsuitable("paradigm", why)));
+        problems.extend(unexchangeable(&self.training.counterfactual, data).map(|why| {
+            let why = format!("counterfactual: {why}");
+            unsuitable("training.counterfactual", why)
+        }));
         problems.extend(self.few_shot.and_then(|few| few.unsuited(data, split)));
         let users = taught(data, split).count();
         let of_privacy = trainings.iter().filter_map(|(keys, training)| {

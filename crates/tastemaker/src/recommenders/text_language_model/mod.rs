@@ -13,7 +13,7 @@ use super::{FitContext, FitRecommender, Given, failed};
 use crate::error::setting;
 use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
-use crate::train::unknown_attribute;
+use crate::train::{unexchangeable, unknown_attribute};
 use crate::verbalizers::{
     AnyVerbalizer, Likelihood, Model, Named, Reader, Verbalize, unfit_for_endpoints, unfitting,
 };
@@ -161,7 +161,9 @@ impl FitRecommender for TextLanguageModel {
         let exchanged = self.tuning.iter().filter_map(|tuning| {
             let all = given.data.people.attributes().iter();
             let known: Vec<&str> = all.map(|known| &known.attribute.name[..]).collect();
-            let why = unknown_attribute(&tuning.counterfactual, &known, ("users", "values"))?;
+            let names = &tuning.counterfactual;
+            let unknown = unknown_attribute(names, &known, ("users", "values"));
+            let why = unknown.or_else(|| unexchangeable(names, given.data))?;
             Some(unsuitable(&format!("counterfactual: {why}")).at("tuning.counterfactual"))
         });
         let all = titles.into_iter().chain(model).chain(chat).chain(exchanged);

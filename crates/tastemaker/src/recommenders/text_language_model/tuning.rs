@@ -192,6 +192,10 @@ impl Objective for Answer<'_> {
         Sides::Causal
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> tastemaker_core::Result<()> {
         Ok(())
     }
@@ -300,7 +304,7 @@ impl Teaching<'_> {
 
     /// The title of an item, if something is written there.
     fn title(&self, item: ItemId) -> Option<&str> {
-        written_title(self.context.data, item)
+        written_title(self.prompter.data(), item)
     }
 
     fn stage(

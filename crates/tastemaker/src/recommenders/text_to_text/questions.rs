@@ -293,6 +293,10 @@ impl Objective for Answers<'_> {
         Sides::Causal
     }
 
+    fn is_of_one_user(&self) -> bool {
+        true
+    }
+
     fn suits_encoder_decoder(&self) -> bool {
         true
     }

@@ -39,7 +39,8 @@ impl Run {
     pub(super) fn scope(&self, options: &AuditOptions) -> Scope<'_> {
         let (data, split) = (&self.data.dataset, &self.split);
         let (k, candidates) = (options.k, self.study.evaluate.candidates());
-        Scope { data, split, part: options.part, k, candidates }
+        let allow_seen = self.study.evaluate.allow_seen;
+        Scope { data, split, part: options.part, k, candidates, allow_seen }
     }
 
     pub(super) fn is_control(&self) -> bool {
@@ -97,6 +98,10 @@ impl Run {
         others: &Others,
     ) -> Result<Option<Unlearning>> {
         let AnyRecommender::Sharded(sharded) = &self.arm().recommender else { return Ok(None) };
+        // They are asked for by their histories, of which candidates are none.
+        if subject.candidates.is_some() {
+            return Ok(None);
+        }
         let (before, mut rng) =
             (self.context(others), SeedTree::new(self.seed).child("unlearnt").rng());
         let mut shards = sharded.divide(&before)?;

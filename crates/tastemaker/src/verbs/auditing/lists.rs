@@ -1,5 +1,6 @@
 //! Audit lists that were made elsewhere.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tastemaker_audit::{Evidence, Scope, Subject};
@@ -32,7 +33,10 @@ pub(super) fn audit(
         return Err(tastemaker_core::Error::file(path, problem).into());
     }
     let (part, k, candidates) = (options.part, options.k, Candidates::Full);
-    let scope = Scope { data: dataset, split: &split, part, k, candidates };
+    // What lists hold is for the tool to say that made them.
+    let allow_seen = true;
+    let scope = Scope { data: dataset, split: &split, part, k, candidates, allow_seen };
+    let lists = drawn(lists, options.users, &seeds);
     let name = path.display().to_string();
     let record = facts::record_of_data(&data, &split).into_iter().chain(options.record.clone());
     let evidence = Evidence {
@@ -77,6 +81,21 @@ fn ranked(lists: &Lists, data: &Dataset, seeds: &SeedTree) -> Vec<(UserId, Ranke
         (user, list)
     };
     users.map(ranked).collect()
+}
+
+/// `n` of the lists, drawn as users of a run are; all where it is 0 or there are no more.
+fn drawn(
+    mut lists: Vec<(UserId, RankedList)>,
+    n: usize,
+    seeds: &SeedTree,
+) -> Vec<(UserId, RankedList)> {
+    if (1..lists.len()).contains(&n) {
+        let draw = rand::seq::index::sample(&mut seeds.child("users").rng(), lists.len(), n);
+        let drawn: BTreeSet<usize> = draw.into_iter().collect();
+        let mut place = 0..;
+        lists.retain(|_| place.next().is_some_and(|place| drawn.contains(&place)));
+    }
+    lists
 }
 
 /// In what order the items of lists are, and who is left out.

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tastemaker_audit::harms::{AnyHarm, EchoChambers};
-use tastemaker_audit::mitigations::{AnyMitigation, Point, TradeOff, at_strengths, mitigated};
+use tastemaker_audit::harms::AnyHarm;
+use tastemaker_audit::mitigations::Point;
 use tastemaker_audit::{Audit, Auditor, Context, Evidence, Levels, Subject, read_record};
 use tastemaker_core::lists::Columns;
 use tastemaker_core::splits::Part;
 use tastemaker_core::{Dataset, SeedTree};
-use tastemaker_eval::metrics::Ndcg;
 
 use super::Ended;
 use crate::Result;
@@ -20,6 +19,7 @@ use crate::study::{RunFolder, Study};
 mod evidence;
 mod facts;
 mod lists;
+mod mitigating;
 mod untrained;
 mod written;
 
@@ -50,9 +50,6 @@ pub enum ListsOf<'a> {
     /// A study.
     Study(&'a Study),
 }
-
-/// Strengths at which mitigations are tried.
-const STRENGTHS: [f64; 4] = [0.1, 0.2, 0.4, 0.8];
 
 /// What an audit looks at, and how.
 #[derive(Clone, Debug)]
@@ -118,8 +115,12 @@ pub struct Tried {
     pub harm: String,
     /// Its sign.
     pub sign: String,
-    /// The recommender as it is, and with each mitigation at each strength.
+    /// The recommender as it is, and with each mitigation at each strength, for the users of `part`.
     pub points: Vec<Point>,
+    /// Whose targets these points were measured on: those of the validation, which choose.
+    pub part: String,
+    /// The recommender as it is, and what no other point beats in both, for the users who are audited.
+    pub chosen: Vec<Point>,
 }
 
 /// Reads what is on record of a recommender: a TOML file with a text for each field that is filled in, of
@@ -177,7 +178,8 @@ fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
     let seeds = seeds.child("audit");
     let mut audit = auditor(options).audit(&subject, &seeds)?;
     audit.subject = format!("{}, {}, seed {}", run.study.study.title(), run.arm().name, run.seed);
-    let trade_offs = if options.mitigate { tried(&subject, options, &seeds)? } else { Vec::new() };
+    let trade_offs =
+        if options.mitigate { mitigating::tried(&subject, options, &seeds)? } else { Vec::new() };
     let record = subject.evidence.provenance;
     let cards = cards(&facts::of_run(run, &audit, &record)?, &record);
     Ok(Audited { audit, record, trade_offs, answers: vec![], cards })
@@ -190,40 +192,6 @@ fn auditor(options: &AuditOptions) -> Auditor {
         context: options.context.clone(),
         resamples: options.resamples,
     }
-}
-
-/// What re-ranking brings against those of the harms that it can lessen.
-fn tried(subject: &Subject<'_>, options: &AuditOptions, seeds: &SeedTree) -> Result<Vec<Tried>> {
-    let stronger = at_strengths(&AnyMitigation::all(0.0), &STRENGTHS)?;
-    let mitigated = mitigated(subject, &stronger)?;
-    let changed = mitigated.iter().map(|mitigated| subject.changed(mitigated));
-    let changed: Vec<Subject<'_>> = changed.collect::<tastemaker_core::Result<_>>()?;
-    let categories = subject.ground.has_categories(None);
-    let accuracy = Ndcg { k: options.k };
-    let mut all = Vec::new();
-    for harm in &options.harms {
-        let (harm, first, others) = match harm {
-            AnyHarm::EchoChambers(harm) => {
-                // Rounds of a loop say nothing of lists as they are.
-                let loopless = EchoChambers { rounds: 0, ..harm.clone() };
-                let of = harm.attribute.clone().unwrap_or_default();
-                let of_categories = ["diversity", "miscalibration"].map(|sign| (sign, of.clone()));
-                let signs = of_categories.into_iter().filter(|_| categories);
-                (AnyHarm::EchoChambers(loopless), "exposure-gini", signs.collect())
-            }
-            AnyHarm::Disparities(harm) => {
-                (AnyHarm::Disparities(harm.clone()), "long-tail", Vec::new())
-            }
-            _ => continue,
-        };
-        for (sign, of) in [(first, String::new())].into_iter().chain(others) {
-            let (accuracy, resamples) = (&accuracy, options.resamples);
-            let trade_off = TradeOff { accuracy, harm: &harm, sign, of: &of, resamples };
-            let points = trade_off.over(subject, stronger.iter().zip(&changed), seeds)?;
-            all.push(Tried { harm: harm.name().to_owned(), sign: sign.to_owned(), points });
-        }
-    }
-    Ok(all)
 }
 
 /// What a recommender could not do, as the audit hands it on.
