@@ -1,6 +1,8 @@
 //! The tests of this crate that need more than one module.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+// Real titles stay when they are cleaned.
+mod cleaning;
 // The controls against numpy and bm25s.
 mod controls;
 // Items known by their attributes, here and elsewhere.
@@ -31,6 +33,10 @@ mod models;
 // An endpoint, as for the crate that asks it.
 #[path = "../../../tastemaker-endpoint/tests/it/server.rs"]
 mod server;
+// Real data, as for the crate of the nouns.
+#[path = "../../../tastemaker-core/tests/it/support.rs"]
+#[expect(dead_code, reason = "not all of it is used here")]
+mod support;
 // Pre-trained models over text.
 mod text;
 // Questions and answers in words.
