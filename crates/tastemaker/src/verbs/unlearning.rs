@@ -105,7 +105,7 @@ pub fn unlearn(
         AnyRecommender::Sharded(sharded) => {
             let before = run.context(&others);
             let after = FitContext { data: &data.dataset, split: &split, ..before };
-            let changed = sharded.changed(&before, &after)?;
+            let changed = sharded.learnt_anew(&before, &after)?;
             for number in (1..=sharded.shards).filter(|number| !changed.contains(number)) {
                 old.copy_shard(number, &new)?;
             }

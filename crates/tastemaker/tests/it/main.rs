@@ -1,6 +1,8 @@
 //! The tests of this crate that need more than one module.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+// What an audit is of, and of what not.
+mod auditing;
 // The controls against numpy and bm25s.
 mod controls;
 // Items known by their attributes, here and elsewhere.
