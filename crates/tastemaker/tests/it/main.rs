@@ -43,3 +43,5 @@ mod tokenisations;
 mod training;
 // Language models over text learn what comes next.
 mod tuning;
+// What is left of a run without some users.
+mod unlearning;
