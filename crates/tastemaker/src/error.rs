@@ -38,6 +38,16 @@ pub enum Error {
         /// What was found and what was expected.
         problem: Box<Error>,
     },
+    /// Something about a shard.
+    #[error("shard {number} of {of}: {problem}")]
+    Shard {
+        /// Its number, from 1.
+        number: usize,
+        /// How many shards there are.
+        of: usize,
+        /// What was found and what was expected.
+        problem: Box<Error>,
+    },
     /// Settings could not be written down.
     #[error("settings cannot be written down: {0}")]
     Serialise(String),
@@ -64,6 +74,7 @@ impl Error {
     pub(crate) fn keys(&self) -> String {
         match self {
             Self::At { keys, problem } => format!("{keys}.{}", problem.keys()),
+            Self::Shard { problem, .. } => problem.keys(),
             Self::Core(tastemaker_core::Error::Setting { name, .. })
             | Self::Nn(tastemaker_nn::Error::Setting { name, .. }) => name.clone(),
             _ => String::new(),

@@ -165,6 +165,33 @@ impl AnyRecommender {
             learner => learner,
         }
     }
+
+    /// Whether anything of it follows from what users have met.
+    fn learns_from_users(&self) -> bool {
+        match self.learner() {
+            Self::Bm25(_) | Self::TextSimilarity(_) => false,
+            Self::TextLanguageModel(model) => model.tuning.is_some(),
+            _ => true,
+        }
+    }
+
+    /// Whether it takes long to learn, and what it has learnt is kept in the run's folder.
+    pub(crate) fn keeps_weights(&self) -> bool {
+        match self.learner() {
+            Self::LanguageModel(_) | Self::TextToText(_) => true,
+            Self::TextLanguageModel(model) => model.tuning.is_some(),
+            _ => false,
+        }
+    }
+
+    /// What of its settings cannot be used, as far as they stand by themselves.
+    pub(crate) fn problems_of_parts(&self) -> Vec<crate::Error> {
+        match self {
+            Self::LanguageModel(model) => model.problems_of_parts(),
+            Self::Sharded(sharded) => sharded.problems_where(Self::problems_of_parts),
+            other => other.as_dyn().problems(),
+        }
+    }
 }
 
 /// Fits a recommender and writes down what that took, unless it did so itself, stage by stage.
@@ -195,6 +222,12 @@ fn validate(recommender: &dyn Recommender, context: &FitContext<'_>, k: usize) -
     let evaluation =
         evaluator.evaluate(recommender, data, split, Part::Validation, &context.seeds)?;
     Ok(evaluation.summary.metrics[0].mean)
+}
+
+/// Why no epoch can be chosen by validation.
+fn unchosen(data: &Dataset, split: &SplitSets) -> Option<&'static str> {
+    let nobody = split.iter_cases(data, Part::Validation).next().is_none();
+    nobody.then_some("no user has a validation target, by which the epoch is chosen")
 }
 
 /// Whether a word is written about any item.

@@ -12,6 +12,8 @@ use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender, SeedTree, UserId};
 
 use super::{AnyRecommender, FitContext, FitRecommender, Given, check, measured};
+use crate::error::setting;
+use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::Shown;
 use crate::study::{EventLog, costs};
 use crate::train::{Event, Observer};
@@ -31,7 +33,10 @@ const QUERIES_A_PASS: usize = 256;
 /// # What it does
 /// Divides the users into shards, each by lot by its id and the seed, whoever else there is; fits
 /// `recommender` once a shard, from its users alone; and orders items by where they stand in the lists
-/// of all. To unlearn users, only their shards are fitted anew (`tastemaker unlearn`).
+/// of all. To unlearn users, only their shards are fitted anew (`tastemaker unlearn`); controls keep
+/// nothing, so that all of theirs learn anew from their data. So many users or interactions of `few-shot`
+/// are divided among the shards, each of which draws its part from its own users, since else who leaves
+/// one shard would change another.
 ///
 /// # Formula
 /// score(i) = Σₛ 1 / (60 + rankₛ(i)), over the shards in whose first 1000 items, or first n where that is
@@ -54,6 +59,8 @@ pub struct Sharded {
 
 /// Some of the users, and what a recommender of them alone learns from.
 struct Shard {
+    /// From 1.
+    number: usize,
     users: Vec<UserId>,
     data: Dataset,
     split: SplitSets,
@@ -77,12 +84,17 @@ pub(crate) fn shard_folder(run: &Path, number: usize) -> PathBuf {
 }
 
 impl Shard {
-    fn new(number: usize, users: &[UserId], context: &FitContext<'_>) -> Self {
-        let data = of_users(context.data, users);
-        let split = context.split.of_users(users, &data);
+    fn new(number: usize, users: Vec<UserId>, context: &FitContext<'_>) -> Self {
+        let data = of_users(context.data, &users);
+        let split = context.split.of_users(&users, &data);
         let seeds = context.seeds.child("shard").index(number as u64);
         let folder = context.checkpoints.map(|run| shard_folder(run, number));
-        Self { users: users.to_vec(), data, split, seeds, folder }
+        Self { number, users, data, split, seeds, folder }
+    }
+
+    /// Whether the same is learnt from `other`.
+    fn is(&self, other: &Self) -> bool {
+        self.split.hash() == other.split.hash()
     }
 
     /// What the shard's recommender learns from.
@@ -113,26 +125,41 @@ impl Sharded {
                     self.shards,
                     empty + 1
                 );
-                Err(crate::error::setting("shards", found, "fewer"))
+                Err(setting("shards", found, "fewer"))
             }
         }
     }
 
-    /// The numbers of the shards, from 1, that are not `after` what they were `before`: those whose
-    /// recommenders must be fitted anew.
-    pub(crate) fn changed(
+    /// The shards of `context`, one after the other.
+    fn shards(&self, context: &FitContext<'_>) -> Result<impl Iterator<Item = Shard>> {
+        let all = (1..).zip(self.divide(context)?);
+        Ok(all.map(|(number, users)| Shard::new(number, users, context)))
+    }
+
+    /// Why the first shard that cannot be learnt from cannot be.
+    pub(crate) fn unfit(&self, context: &FitContext<'_>) -> Vec<Error> {
+        let of_shard = |shard: Shard| -> Vec<Error> {
+            let given = Given { data: &shard.data, split: &shard.split, others: context.others };
+            let problems = self.of_shard(shard.number).as_dyn().unsuitable(&given);
+            problems.into_iter().map(|problem| self.problem_of(shard.number, problem)).collect()
+        };
+        match self.shards(context) {
+            Ok(shards) => shards.map(of_shard).find(|found| !found.is_empty()).unwrap_or_default(),
+            Err(problem) => vec![problem],
+        }
+    }
+
+    /// The numbers of the shards, from 1, that learn anew: those that are not `after` what they were
+    /// `before`, and all where nothing is kept.
+    pub(crate) fn learnt_anew(
         &self,
         before: &FitContext<'_>,
         after: &FitContext<'_>,
     ) -> Result<Vec<usize>> {
-        let (was, is) = (self.divide(before)?, self.divide(after)?);
-        let hash = |number, users: &[UserId], context: &FitContext<'_>| {
-            Shard::new(number, users, context).split.hash().to_owned()
-        };
-        let all = (1..).zip(was.iter().zip(&is));
-        let changed = all
-            .filter(|(number, (was, is))| hash(*number, was, before) != hash(*number, is, after));
-        Ok(changed.map(|(number, _)| number).collect())
+        let kept = self.recommender.keeps_weights();
+        let all = self.shards(before)?.zip(self.shards(after)?);
+        let anew = all.filter(|(was, is)| !kept || !was.is(is));
+        Ok(anew.map(|(_, is)| is.number).collect())
     }
 
     /// The recommender of `after`, of which only shards that are not what they were `before` are fitted
@@ -142,14 +169,17 @@ impl Sharded {
         before: &FitContext<'_>,
         after: &FitContext<'_>,
     ) -> Result<Box<dyn Recommender>> {
-        let (changed, was) = (self.changed(before, after)?, self.divide(before)?);
-        self.each(after, |number, context| {
-            if changed.contains(&number) {
-                return self.recommender.as_dyn().fit(context);
-            }
-            let shard = Shard::new(number, &was[number - 1], before);
-            self.recommender.as_dyn().restore(&shard.context(before))
-        })
+        let learn = |(was, is): (Shard, Shard)| {
+            let recommender = self.of_shard(is.number);
+            let recommender = if was.is(&is) {
+                recommender.as_dyn().restore(&was.context(before))?
+            } else {
+                recommender.as_dyn().fit(&is.context(after))?
+            };
+            Ok(OfShard { recommender, users: is.users })
+        };
+        let all = self.shards(before)?.zip(self.shards(after)?);
+        Ok(Box::new(Fitted { shards: all.map(learn).collect::<Result<_>>()? }))
     }
 
     /// The recommender whose shards learn by `learn`, which is told a shard's number and context.
@@ -158,12 +188,20 @@ impl Sharded {
         context: &FitContext<'_>,
         learn: impl Fn(usize, &FitContext<'_>) -> Result<Box<dyn Recommender>>,
     ) -> Result<Box<dyn Recommender>> {
-        let mut shards = Vec::new();
-        for (number, users) in (1..).zip(self.divide(context)?) {
-            let shard = Shard::new(number, &users, context);
-            shards.push(OfShard { recommender: learn(number, &shard.context(context))?, users });
+        let learn = |shard: Shard| {
+            let recommender = learn(shard.number, &shard.context(context))?;
+            Ok(OfShard { recommender, users: shard.users })
+        };
+        Ok(Box::new(Fitted { shards: self.shards(context)?.map(learn).collect::<Result<_>>()? }))
+    }
+
+    /// What is fitted to the shard with this number, from 1: few shots are divided among them.
+    fn of_shard(&self, number: usize) -> AnyRecommender {
+        let mut recommender = (*self.recommender).clone();
+        if let AnyRecommender::LanguageModel(model) = &mut recommender {
+            model.few_shot = model.few_shot.map(|few| few.part(number, self.shards));
         }
-        Ok(Box::new(Fitted { shards }))
+        recommender
     }
 
     /// Fits a shard's recommender, whose events and costs are kept beside it.
@@ -173,7 +211,7 @@ impl Sharded {
         let log =
             context.checkpoints.map(|folder| EventLog::new(&folder.join("events.jsonl"), outer));
         let observer: &dyn Observer = log.as_ref().map_or(outer, |log| log);
-        let fitted = measured(&self.recommender, &FitContext { observer, ..*context })?;
+        let fitted = measured(&self.of_shard(number), &FitContext { observer, ..*context })?;
         log.map_or(Ok(()), EventLog::finish)?;
         Ok(fitted)
     }
@@ -194,29 +232,53 @@ impl Sharded {
     fn keys(&self) -> String {
         format!("recommender.{}", self.recommender.name())
     }
+
+    fn problem_of(&self, number: usize, problem: Error) -> Error {
+        let problem = Error::Shard { number, of: self.shards, problem: Box::new(problem) };
+        problem.at(&self.keys())
+    }
+
+    /// What of the settings cannot be used, where `of` says what of a recommender's cannot.
+    pub(super) fn problems_where(&self, of: impl Fn(&AnyRecommender) -> Vec<Error>) -> Vec<Error> {
+        let mut problems: Vec<Error> = check("shards", self.shards, 1..=1000).into_iter().collect();
+        let expected = match &*self.recommender {
+            AnyRecommender::Sharded(_) => Some("any other recommender"),
+            other if !other.learns_from_users() => {
+                Some("one that learns from users, as a text-language-model does with tuning")
+            }
+            _ => None,
+        };
+        if let Some(expected) = expected {
+            problems.push(setting("recommender", self.recommender.name(), expected));
+            return problems;
+        }
+        let inner = of(&self.recommender);
+        if problems.is_empty() && inner.is_empty() {
+            // The last shard has the fewest of what is divided.
+            let last = of(&self.of_shard(self.shards)).into_iter();
+            return last.map(|problem| self.problem_of(self.shards, problem)).collect();
+        }
+        problems.extend(inner.into_iter().map(|problem| problem.at(&self.keys())));
+        problems
+    }
 }
 
 impl FitRecommender for Sharded {
     fn fit(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
+        if let Some(problem) = self.unfit(context).into_iter().next() {
+            return Err(problem);
+        }
         let fitted = self.each(context, |number, context| self.fit_shard(number, context))?;
         context.checkpoints.map_or(Ok(()), |folder| self.gather_costs(folder))?;
         Ok(fitted)
     }
 
     fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
-        self.each(context, |_, context| self.recommender.as_dyn().restore(context))
+        self.each(context, |number, context| self.of_shard(number).as_dyn().restore(context))
     }
 
     fn problems(&self) -> Vec<Error> {
-        let mut problems: Vec<Error> = check("shards", self.shards, 1..=1000).into_iter().collect();
-        if matches!(*self.recommender, AnyRecommender::Sharded(_)) {
-            let expected = "any other recommender";
-            problems.push(crate::error::setting("recommender", "sharded", expected));
-            return problems;
-        }
-        let inner = self.recommender.as_dyn().problems();
-        problems.extend(inner.into_iter().map(|problem| problem.at(&self.keys())));
-        problems
+        self.problems_where(|recommender| recommender.as_dyn().problems())
     }
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
@@ -228,7 +290,7 @@ impl FitRecommender for Sharded {
         if self.shards > n {
             let expected =
                 format!("at most {n}, the users who are learnt from, and better far fewer");
-            problems.push(crate::error::setting("shards", self.shards, expected));
+            problems.push(setting("shards", self.shards, expected));
         }
         problems
     }
@@ -239,12 +301,22 @@ impl FitRecommender for Sharded {
 
     /// What is told for `query` in the user's own shard, or in the first of anybody else.
     fn prompt(&self, context: &FitContext<'_>, query: &RecQuery<'_>) -> Result<Option<Shown>> {
-        let shards = self.divide(context)?;
+        let mut shards = self.divide(context)?;
         let own = query.user.and_then(|user| shards.iter().position(|users| users.contains(&user)));
         let at = own.unwrap_or(0);
-        let shard = Shard::new(at + 1, &shards[at], context);
+        let shard = Shard::new(at + 1, shards.swap_remove(at), context);
         let user = query.user.and_then(|user| number(user, &shard.users));
         self.recommender.as_dyn().prompt(&shard.context(context), &RecQuery { user, ..*query })
+    }
+
+    /// What the model of the first shard knows by heart; those of the others have learnt alike.
+    fn memorised(
+        &self,
+        context: &FitContext<'_>,
+        probe: &MemorisationProbe,
+    ) -> Result<Option<Memorised>> {
+        let Some(shard) = self.shards(context)?.next() else { return Ok(None) };
+        self.recommender.as_dyn().memorised(&shard.context(context), probe)
     }
 }
 

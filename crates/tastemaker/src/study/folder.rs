@@ -15,7 +15,8 @@
 //! | `users.parquet` | the test metrics of every user |
 //!
 //! Beside the arms' folders stand `data/`, the prepared data, and `pretrained/`, the models that
-//! several runs begin with, each in a folder named after everything that it follows from.
+//! several runs begin with, each in a folder named after everything that it follows from. A run that
+//! shares nothing with others (`tastemaker unlearn`) has a `pretrained/` of its own.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -95,10 +96,21 @@ impl RunFolder {
         Self { path: path.to_owned(), shared: path.to_owned() }
     }
 
+    /// Begins a run that shares nothing with others, with its data.
+    pub(crate) fn begin_alone(&self, data: &Prepared) -> Result<()> {
+        prepare::write(data, &self.file("data"), false)?;
+        let path = self.pretrained();
+        let made = fs_err::create_dir_all(&path);
+        Ok(made.map_err(|source| tastemaker_core::Error::Write { path, source })?)
+    }
+
     /// The folder at `path`, which must be one of ours.
     pub fn open(path: &Path) -> Result<Self> {
         if is_run(path) {
-            let run = Self { path: path.to_owned(), shared: path.to_owned() };
+            let run = Self::alone(path);
+            if run.pretrained().is_dir() {
+                return Ok(run);
+            }
             let depth = if run.study()?.study.regime.is_some() { 3 } else { 2 };
             let shared = path.ancestors().nth(depth).unwrap_or(path).to_owned();
             return Ok(Self { shared, ..run });
@@ -176,6 +188,11 @@ impl RunFolder {
     /// The data of the run.
     pub fn data(&self) -> Result<Prepared> {
         Ok(prepare::read(&self.file("data"))?)
+    }
+
+    /// Whether no other run than that of this study with one arm and one seed has begun here.
+    pub(crate) fn has_room_for(&self, one: &Study) -> bool {
+        !self.file(STUDY_FILE).exists() || self.study().is_ok_and(|own| own == *one)
     }
 
     /// Whether it is of this study with one arm and one seed, and has ended.

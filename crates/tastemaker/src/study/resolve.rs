@@ -304,11 +304,10 @@ fn resolve_arm<'t>(
     let whole = document.problems.len() == before;
     let places = Places::of(&arm, document.texts);
     let mut arm = Arm { places, ..document.read::<Arm>(arm)? };
-    let problems = match &arm.recommender {
-        // What cannot be read was left out, so how the parts fit together is not known.
-        AnyRecommender::LanguageModel(model) if !whole => model.problems_of_parts(),
-        recommender => recommender.as_dyn().problems(),
-    };
+    // What cannot be read was left out, so how the parts fit together is not known.
+    let recommender = &arm.recommender;
+    let problems =
+        if whole { recommender.as_dyn().problems() } else { recommender.problems_of_parts() };
     document.problems.extend(problems.iter().map(|problem| arm.problem(problem)));
     let fits = problems.is_empty();
     if !whole {
@@ -352,8 +351,10 @@ fn wants_twin(document: &mut Document<'_>, arm: &mut Spanned<DeValue<'_>>) -> Op
 /// The same arm without pre-training, or why there is none.
 fn twin_of(arm: &Arm) -> std::result::Result<Arm, String> {
     let without = || "pretraining that the twin can leave out".to_owned();
-    let AnyRecommender::LanguageModel(model) = &arm.recommender else { return Err(without()) };
-    let mut model = model.clone();
+    let mut recommender = arm.recommender.clone();
+    let AnyRecommender::LanguageModel(model) = recommender.learner_mut() else {
+        return Err(without());
+    };
     let pretraining = model.pretraining.as_mut().filter(|pretraining| !pretraining.skip);
     pretraining.ok_or_else(without)?.skip = true;
     if !model.adapts() {
@@ -362,9 +363,8 @@ fn twin_of(arm: &Arm) -> std::result::Result<Arm, String> {
             model.paradigm.name()
         ));
     }
-    let recommender = AnyRecommender::LanguageModel(model);
     let mut space = arm.space.clone();
-    space.retain(|keys, _| !keys.starts_with("pretraining."));
+    space.retain(|keys, _| !keys.split('.').any(|key| key == "pretraining"));
     Ok(Arm { name: format!("{}-twin", arm.name), recommender, space, places: arm.places.clone() })
 }
 

@@ -62,6 +62,8 @@ fn user_called(data: &Dataset, id: &str) -> Result<UserId> {
 /// A run, but for its recommender.
 struct Run {
     folder: RunFolder,
+    /// Whether it has ended; of what is audited without a run the folder may be that of another.
+    ended: bool,
     /// Where pre-trained models are, if there are any.
     pretrained: Option<PathBuf>,
     study: Study,
@@ -99,7 +101,13 @@ impl Run {
             return Err(problem("its data or split is not the one its result was made with"));
         }
         let pretrained = Some(folder.pretrained()).filter(|folder| folder.exists());
-        Ok(Self { folder: folder.clone(), pretrained, study, seed, data, split })
+        let (folder, ended) = (folder.clone(), true);
+        Ok(Self { folder, ended, pretrained, study, seed, data, split })
+    }
+
+    /// The folder with what it has left, where it has ended.
+    fn left(&self) -> Option<&RunFolder> {
+        self.ended.then_some(&self.folder)
     }
 
     /// Its one arm.

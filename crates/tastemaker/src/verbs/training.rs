@@ -7,11 +7,11 @@ use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{SeedTree, artifact};
 
 use crate::hygiene::Subject;
-use crate::recommenders::{FitContext, Given, Others, measured};
+use crate::recommenders::{AnyRecommender, FitContext, Given, Others, measured};
 use crate::report::Report;
 use crate::search::{Trial, search};
 use crate::study::{Arm, EventLog, Problem, RunFolder, RunResult, Study, WholeStudy, study_folder};
-use crate::train::Observer;
+use crate::train::{Observer, Silent};
 use crate::{Error, Result};
 
 /// Is told how a study gets on.
@@ -95,8 +95,23 @@ type Read<'a> = (&'a Prepared, &'a SplitSets, &'a Others);
 
 pub(super) fn suits(study: &Study, (data, split, others): Read<'_>) -> Result<()> {
     let given = Given { data: &data.dataset, split, others };
+    let context = |&seed: &u64| FitContext {
+        data: &data.dataset,
+        split,
+        seeds: SeedTree::new(seed),
+        checkpoints: None,
+        pretrained: None,
+        others,
+        allow_seen: study.evaluate.allow_seen,
+        observer: &Silent,
+    };
     let of_arm = |arm: &Arm| -> Vec<Problem> {
-        let reasons = arm.recommender.as_dyn().unsuitable(&given);
+        let mut reasons = arm.recommender.as_dyn().unsuitable(&given);
+        // Who is in which shard follows from the seed.
+        if let (AnyRecommender::Sharded(sharded), true) = (&arm.recommender, reasons.is_empty()) {
+            let mut of_seeds = study.study.seeds.iter().map(|seed| sharded.unfit(&context(seed)));
+            reasons = of_seeds.find(|found| !found.is_empty()).unwrap_or_default();
+        }
         reasons.iter().map(|reason| arm.problem(reason)).collect()
     };
     let of_metrics = study.evaluate.unsuitable(&data.dataset);

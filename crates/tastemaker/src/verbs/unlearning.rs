@@ -33,7 +33,7 @@ pub struct Unlearnt {
     pub recommender: String,
     /// Its shards; `None` of one that has none, which is learnt anew as a whole.
     pub shards: Option<usize>,
-    /// The numbers of the shards, from 1, that were learnt anew.
+    /// The numbers of the shards, from 1, that were learnt anew; all where nothing is kept of a recommender.
     pub learnt_anew: Vec<usize>,
     /// Seconds that learning took, where they are known.
     pub seconds: Option<f64>,
@@ -75,10 +75,11 @@ impl Leaving {
 /// Makes in the new folder `out` the run in `folder` as if it had never learnt from the users who are
 /// `leaving`.
 ///
-/// Of recommender `sharded`, shards that are what they were are copied and the others fitted anew; any other
-/// recommender is fitted anew. The new run holds nothing of the users but how many they were and a hash of
-/// their ids; its study reads its own data. Catalog and numbers of items stay, and data is not prepared
-/// anew: what a core left out stays out, and what it would leave out now stays in.
+/// Of recommender `sharded`, shards that are what they were are copied and the others fitted anew, or all
+/// where nothing is kept, as of controls; any other recommender is fitted anew. The new run holds nothing of
+/// the users but how many they were and a hash of their ids; its study reads its own data. Catalog and
+/// numbers of items stay, and data is not prepared anew: what a core left out stays out, and what it would
+/// leave out now stays in. Where this is refused, nothing was written.
 pub fn unlearn(
     folder: &Path,
     leaving: &Leaving,
@@ -90,29 +91,30 @@ pub fn unlearn(
     let users = leaving.users(&run.data.dataset)?;
     let (data, split) = run.without(&users)?;
     observer.data(&data, &split);
-    let new = begin(&data, out)?;
-    let path = PathBuf::from(new.path()).join("data");
+    let path = out.join("data");
     let study = Study {
         dataset: AnySource::Prepared(PreparedFolder { path }),
         prepare: PrepareOptions::default(),
         ..run.study.clone()
     };
+    let (new, arm) = (RunFolder::alone(out), run.arm());
+    // Before anything is written, everything is looked at that can be refused.
+    free(&new, &study.one(arm, run.seed), &data)?;
     let others = Others::default();
     let read = (&data, &split, &others);
     training::suits(&study, read)?;
-    let arm = run.arm();
+    let before = run.context(&others);
+    let after = FitContext { data: &data.dataset, split: &split, ..before };
     let (shards, learnt_anew) = match &arm.recommender {
         AnyRecommender::Sharded(sharded) => {
-            let before = run.context(&others);
-            let after = FitContext { data: &data.dataset, split: &split, ..before };
-            let changed = sharded.changed(&before, &after)?;
-            for number in (1..=sharded.shards).filter(|number| !changed.contains(number)) {
-                old.copy_shard(number, &new)?;
-            }
-            (Some(sharded.shards), changed)
+            (Some(sharded.shards), sharded.learnt_anew(&before, &after)?)
         }
         _ => (None, Vec::new()),
     };
+    new.begin_alone(&data)?;
+    for number in (1..=shards.unwrap_or(0)).filter(|number| !learnt_anew.contains(number)) {
+        old.copy_shard(number, &new)?;
+    }
     training::run(&study, (arm, run.seed), read, &new, observer)?;
     Ok(Unlearnt {
         users: users.len(),
@@ -125,19 +127,19 @@ pub fn unlearn(
     })
 }
 
-/// Begins the new run with the data that is left.
-fn begin(data: &Prepared, out: &Path) -> Result<RunFolder> {
-    let own = out.join("data");
-    if out.exists() {
-        let same = prepare::read_manifest(&own).is_ok_and(|own| own.hash == data.dataset.hash);
-        let empty = fs_err::read_dir(out).is_ok_and(|mut inside| inside.next().is_none());
-        if !same && !empty {
-            let problem = "there is something else in it, expected a new folder".to_owned();
-            return Err(Error::Run { path: out.to_owned(), problem });
-        }
+/// The folder is new, or that of the same run, which may have been interrupted.
+fn free(new: &RunFolder, one: &Study, data: &Prepared) -> Result<()> {
+    let out = new.path();
+    let same = || {
+        let own = prepare::read_manifest(&out.join("data"));
+        own.is_ok_and(|own| own.hash == data.dataset.hash) && new.has_room_for(one)
+    };
+    let empty = || fs_err::read_dir(out).is_ok_and(|mut inside| inside.next().is_none());
+    if !out.exists() || empty() || same() {
+        return Ok(());
     }
-    prepare::write(data, &own, false)?;
-    Ok(RunFolder::alone(out))
+    let problem = "there is something else in it, expected a new folder".to_owned();
+    Err(Error::Run { path: out.to_owned(), problem })
 }
 
 impl Run {

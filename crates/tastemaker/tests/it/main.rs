@@ -1,6 +1,8 @@
 //! The tests of this crate that need more than one module.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+// What an audit is of, and of what not.
+mod auditing;
 // Real titles stay when they are cleaned.
 mod cleaning;
 // The controls against numpy and bm25s.
@@ -47,3 +49,5 @@ mod tokenisations;
 mod training;
 // Language models over text learn what comes next.
 mod tuning;
+// What is left of a run without some users.
+mod unlearning;

@@ -1,20 +1,28 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tastemaker::audits::Findings;
 use tastemaker::audits::harms::{AnyHarm, Privacy};
-use tastemaker::audits::{Autonomy, Context, Findings, Levels, Sector};
 use tastemaker::core::prepare::{Prepared, read_manifest};
-use tastemaker::core::splits::{Part, SplitSets};
+use tastemaker::core::splits::SplitSets;
 use tastemaker::core::{
     Dataset, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, TieOrder,
 };
-use tastemaker::recommenders::{AnyRecommender, Ease, FitRecommender, Given, Others, Sharded};
+use tastemaker::endpoint::Endpoint;
+use tastemaker::memorisation::MemorisationProbe;
+use tastemaker::objectives::{AnyObjective, Softmax};
+use tastemaker::recommenders::{
+    AnyRecommender, Ease, FewShot, FitContext, FitRecommender, Given, LanguageModel, Others,
+    Sharded, TextLanguageModel,
+};
 use tastemaker::study::{self, RunFolder, Study};
 use tastemaker::train::{Event, Observer};
-use tastemaker::{AuditOf, AuditOptions, Leaving, StudyObserver, audit, train, unlearn};
+use tastemaker::{AuditOf, Leaving, StudyObserver, check, train, unlearn};
 
+use crate::auditing::{audited, titled};
+use crate::server::server;
 use crate::text::context;
-use crate::training::rounds;
+use crate::training::{model, rounds};
 
 const STUDY: &str = r#"
 [study]
@@ -40,7 +48,7 @@ name = "eases"
 recommender = { sharded = { shards = 4, recommender = { ease = {} } } }
 "#;
 
-struct Quiet;
+pub(crate) struct Quiet;
 
 impl Observer for Quiet {
     fn observe(&self, _event: &Event) {}
@@ -72,7 +80,7 @@ fn lists(recommender: &dyn Recommender, data: &Dataset, candidates: bool) -> Vec
 }
 
 /// The files of each shard of a run, by their names.
-fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let shards = fs_err::read_dir(run.join("shards")).unwrap().map(|shard| shard.unwrap().path());
     let all = shards.flat_map(|shard| fs_err::read_dir(shard).unwrap());
     all.map(|file| file.unwrap().path())
@@ -81,7 +89,7 @@ fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// The study with one of its arms.
-fn study(arm: &str) -> Study {
+pub(crate) fn study(arm: &str) -> Study {
     let mut study = study::parse("a.toml", STUDY, &[]).unwrap();
     study.arm.retain(|known| known.name == arm);
     study
@@ -91,29 +99,9 @@ fn study(arm: &str) -> Study {
 fn privacy(arm: &str) -> Findings {
     let out = tempfile::tempdir().unwrap();
     train(&study(arm), out.path(), &Quiet).unwrap();
-    let context = Context {
-        purpose: String::new(),
-        audience: String::new(),
-        minors: false,
-        autonomy: Autonomy::Suggests,
-        sector: Sector::Entertainment,
-    };
-    let options = AuditOptions {
-        harms: vec![AnyHarm::Privacy(Privacy::default())],
-        attributes: vec![],
-        explanations: None,
-        levels: Levels::usual(),
-        context,
-        part: Part::Test,
-        k: 10,
-        users: 0,
-        resamples: 100,
-        record: BTreeMap::new(),
-        refit: false,
-        mitigate: false,
-    };
     let run = out.path().join("sharded").join(arm).join("seed-1");
-    audit(AuditOf::Run(&run), &options).unwrap().audit.findings.remove(0)
+    let harm = AnyHarm::Privacy(Privacy::default());
+    audited(AuditOf::Run(&run), harm).unwrap().audit.findings.remove(0)
 }
 
 #[test]
@@ -225,7 +213,7 @@ fn every_user_is_in_one_shard_whoever_else_there_is() {
     all.sort_unstable();
     assert_eq!(all, data.interactions.users().collect::<Vec<_>>());
     let cut = split.of_users(&fewer.interactions.users().collect::<Vec<_>>(), &fewer);
-    let of_fewer = tastemaker::recommenders::FitContext { data: &fewer, split: &cut, ..context };
+    let of_fewer = FitContext { data: &fewer, split: &cut, ..context };
     for (shard, of_fewer) in shards.iter().zip(sharded.divide(&of_fewer).unwrap()) {
         let kept: Vec<_> = shard.iter().copied().filter(|user| user.index() < 40).collect();
         assert_eq!(kept, of_fewer);
@@ -248,4 +236,132 @@ fn shards_that_cannot_be_are_refused() {
     let wrong = STUDY.replace("shards = 4", "shards = 0");
     let error = study::parse("a.toml", &wrong, &[]).unwrap_err().to_string();
     assert!(error.contains("a.toml:14") && error.contains("shards"), "{error}");
+}
+
+#[test]
+fn what_learns_from_nobody_is_not_divided() {
+    let of = |recommender: &str| {
+        let (study, _) = STUDY.split_once("[training]").unwrap();
+        let arm = format!("shards = 2, recommender = {{ {recommender} }}");
+        let arm = format!("[[arm]]\nname = \"a\"\nrecommender = {{ sharded = {{ {arm} }} }}\n");
+        study::parse("a.toml", &format!("{study}{arm}"), &[])
+    };
+    let endpoint = "endpoint = { url = \"http://127.0.0.1:1/v1\", model = \"m\" }";
+    let endpoint =
+        format!("text-language-model = {{ {endpoint}, verbalizer = {{ written-titles = {{}} }} }}");
+    for recommender in ["bm25 = {}", "text-similarity = {}", "text-language-model = {}", &endpoint]
+    {
+        let error = of(recommender).unwrap_err().to_string();
+        assert!(
+            error.contains("a.toml:10:") && error.contains("expected one that learns from users"),
+            "{recommender}: {error}"
+        );
+    }
+    assert!(of("most-popular = {}").is_ok());
+    let error = of("text-language-model = { tuning = {} }").unwrap_err().to_string();
+    assert!(!error.contains("learns from users"), "{error}");
+}
+
+/// The study with its decoders, changed by `change`.
+fn decoders(change: impl Fn(&mut LanguageModel)) -> Study {
+    let mut study = study("decoders");
+    let AnyRecommender::Sharded(sharded) = &mut study.arm[0].recommender else { panic!() };
+    let AnyRecommender::LanguageModel(model) = &mut *sharded.recommender else { panic!() };
+    change(model);
+    study
+}
+
+const HOLDOUT: &str = "[split.user-holdout]\nvalidation = 0.1\ntest = 0.2\n[training]";
+
+#[test]
+fn a_shard_that_cannot_learn_is_found_before_any_is_fitted() {
+    let refused = |study: &Study| {
+        let error = check(study).unwrap_err().to_string();
+        assert!(error.contains("shard ") && error.contains(" of "), "{error}");
+        let out = tempfile::tempdir().unwrap();
+        assert_eq!(train(study, out.path(), &Quiet).unwrap_err().to_string(), error);
+        assert!(!out.path().join("sharded").exists());
+        error
+    };
+    // Of 120 users in 12 shards, 12 validate.
+    let text = STUDY.replace("[training]", HOLDOUT).replacen("shards = 4", "shards = 12", 1);
+    let mut study = study::parse("a.toml", &text, &[]).unwrap();
+    study.arm.truncate(1);
+    let error = refused(&study);
+    assert!(error.contains("no user has a validation target"), "{error}");
+    // So it is where it is fitted by itself.
+    let AnyRecommender::Sharded(sharded) = &study.arm[0].recommender else { panic!() };
+    let data = tastemaker::core::prepare::prepare(&study.dataset, &study.prepare).unwrap().dataset;
+    let split = study.split.as_dyn().split(&data, &SeedTree::new(0)).unwrap();
+    let (others, run) = (Others::default(), tempfile::tempdir().unwrap());
+    let context = context((&data, &split, &others), SeedTree::new(1), None);
+    let error = sharded.fit(&FitContext { checkpoints: Some(run.path()), ..context });
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("no user has a validation target"), "{error}");
+    assert!(!run.path().join("shards").exists());
+
+    // The shards are not all of the same size.
+    let study = decoders(|model| model.few_shot = Some(FewShot::Users(120)));
+    let error = refused(&study);
+    assert!(error.contains("few-shot is 30 users, expected at most"), "{error}");
+}
+
+/// How many users each stage learns from.
+#[derive(Default)]
+struct Users(std::sync::Mutex<Vec<usize>>);
+
+impl Observer for Users {
+    fn observe(&self, event: &Event) {
+        if let Event::Started { users, .. } = event {
+            self.0.lock().unwrap().push(*users);
+        }
+    }
+}
+
+#[test]
+fn few_shots_are_divided_among_the_shards() {
+    let (data, split) = rounds(60, 10..14);
+    let others = Others::default();
+    let context = context((&data, &split, &others), SeedTree::new(3), None);
+    let sharded = |few_shot| {
+        let model = model(AnyObjective::Softmax(Softmax::default()), 1);
+        let model = LanguageModel { few_shot: Some(few_shot), ..model };
+        Sharded { shards: 4, recommender: Box::new(AnyRecommender::LanguageModel(model)) }
+    };
+    let learnt_from = |few_shot| {
+        let users = Users::default();
+        sharded(few_shot).fit(&FitContext { observer: &users, ..context }).unwrap();
+        users.0.into_inner().unwrap()
+    };
+    assert_eq!(learnt_from(FewShot::Users(6)), [2, 2, 1, 1]);
+    let quarters = learnt_from(FewShot::Share(0.25));
+    let sizes = sharded(FewShot::Users(4)).divide(&context).unwrap();
+    let expected: Vec<usize> = sizes.iter().map(|users| users.len().div_ceil(4)).collect();
+    assert_eq!(quarters, expected);
+
+    let problems = sharded(FewShot::Users(3)).problems();
+    let problem = problems[0].to_string();
+    assert_eq!(problem, "shard 4 of 4: few-shot is 0 users, expected 1 or more");
+    assert_eq!(problems.len(), 1);
+    assert!(sharded(FewShot::Users(4)).problems().is_empty());
+}
+
+#[test]
+fn what_a_model_in_shards_knows_by_heart_can_be_asked() {
+    let (data, split) = rounds(20, 10..14);
+    let data = titled(data);
+    let others = Others::default();
+    let context = context((&data, &split, &others), SeedTree::new(3), None);
+    let body = "{\"choices\": [{\"message\": {\"content\": \"I do not know.\"}}]}".to_owned();
+    let (url, _asked) = server(vec![(200, "", body)]);
+    let endpoint: Endpoint =
+        toml::from_str(&format!("url = {url:?}\nmodel = \"m\"\nretries = 0")).unwrap();
+    let told = TextLanguageModel { endpoint: Some(endpoint), ..TextLanguageModel::default() };
+    let sharded =
+        Sharded { shards: 2, recommender: Box::new(AnyRecommender::TextLanguageModel(told)) };
+    let probe = MemorisationProbe { items: 1, examples: 1, others: 1, ..Default::default() };
+    let memorised = sharded.memorised(&context, &probe).unwrap().unwrap();
+    assert_eq!((memorised.items, &memorised.answer[..]), (1, "I do not know."));
+    // What is no model over text cannot be asked.
+    assert!(ease_in(2).memorised(&context, &probe).unwrap().is_none());
 }

@@ -186,6 +186,19 @@ name = "plain"
     assert!(problems[0].contains("twin is true, expected pretraining"), "{problems:?}");
     let problems = resolve(&text.replace("twin = true", "twin = 1")).unwrap_err();
     assert!(problems[0].contains("twin is no boolean"), "{problems:?}");
+
+    // One in shards has a twin as well, whose space is its own.
+    let sharded = text.replacen(
+        "[arm.recommender.language-model]",
+        "space.\"recommender.language-model.pretraining.training.epochs\" = { whole = [1, 3] }\n\
+         recommender.sharded.shards = 2\n[arm.recommender.sharded.recommender.language-model]",
+        1,
+    );
+    let study = resolve(&format!("{sharded}[search]\n")).unwrap();
+    let names: Vec<&str> = study.arm.iter().map(|arm| arm.name.as_str()).collect();
+    assert_eq!(names, ["tuned", "tuned-twin", "plain"]);
+    assert_eq!(study.to_toml().unwrap().matches("skip = true").count(), 1);
+    assert_eq!((study.arm[0].space.len(), study.arm[1].space.len()), (1, 0));
 }
 
 /// Whether one of the problems begins with `place` and contains `what`.
@@ -279,6 +292,14 @@ few-shot = { users = 0 }
 name = "third"
 [arm.recommender.language-model]
 scorin = "int8"
+[[arm]]
+name = "fourth"
+[arm.recommender.sharded]
+shards = 0
+[arm.recommender.sharded.recommender.language-model]
+objective = { masked-itemss = {} }
+backbone = { encoder = {} }
+few-shot = { users = 0 }
 "#;
     let problems = resolve(text).unwrap_err();
     for (place, what) in [
@@ -291,11 +312,14 @@ scorin = "int8"
         ("a.toml:15:59:", "arm \"decoder\": batch-size is 0"),
         ("a.toml:20:1:", "arm \"other\": few-shot is 0 users"),
         ("a.toml:24:1:", "did you mean \"scoring\"?"),
+        ("a.toml:28:1:", "arm \"fourth\": shards is 0"),
+        ("a.toml:30:15:", "did you mean \"masked-items\"?"),
+        ("a.toml:32:1:", "arm \"fourth\": few-shot is 0 users"),
     ] {
         assert_has(&problems, place, what);
     }
-    // What two arms inherit is one mistake.
-    assert_eq!(problems.len(), 9, "{problems:#?}");
+    // What two arms inherit is one mistake; that an encoder learns no softmax is none.
+    assert_eq!(problems.len(), 12, "{problems:#?}");
 }
 
 #[test]

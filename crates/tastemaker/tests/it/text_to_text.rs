@@ -177,6 +177,11 @@ fn families_are_asked_that_the_data_has_everything_for() {
     let given = |data| Given { data, split: &split, others: &others };
     let wants = TextToText { families: vec!["review".to_owned()], ..all.clone() };
     assert!(wants.unsuitable(&given(&nothing))[0].to_string().contains("no review"));
+    // Nor can anything be learnt from nobody, or be chosen by nobody.
+    let nobody = Given { split: &split.few(|_| 0), ..given(&data) };
+    let problems: Vec<String> = all.unsuitable(&nobody).iter().map(ToString::to_string).collect();
+    assert!(problems[0].contains("no user has two interactions"), "{problems:?}");
+    assert!(problems[1].contains("no user has a validation target"), "{problems:?}");
     let titles = TextToText { names: ItemNames::Titles, ..all };
     assert!(titles.unsuitable(&given(&data))[0].to_string().contains("no titles"));
 }

@@ -24,7 +24,7 @@ use self::files::{read, write};
 use self::fitting::Fitting;
 use self::generated::{Generated, Tokenised};
 use self::trained::{Told, Trained};
-use super::{FitContext, FitRecommender, Given};
+use super::{FitContext, FitRecommender, Given, unchosen};
 use crate::error::setting;
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
@@ -330,6 +330,13 @@ impl LanguageModel {
             unsuitable("training.counterfactual", why)
         }));
         problems.extend(self.few_shot.and_then(|few| few.unsuited(data, split)));
+        let objective_before = here.map(|b| b.objective.as_ref().unwrap_or(&self.objective));
+        let mut learnt = std::iter::once(&self.objective).chain(objective_before).zip(&trainings);
+        let chooses = |(objective, (_, training)): (&AnyObjective, &(&str, &Training))| {
+            objective.as_dyn().recommends() && training.privacy.is_none()
+        };
+        let unchosen = learnt.any(chooses).then(|| unchosen(data, split));
+        problems.extend(unchosen.flatten().map(|why| unsuitable("", why.to_owned())));
         let users = taught(data, split).count();
         let of_privacy = trainings.iter().filter_map(|(keys, training)| {
             Some(Error::from(training.privacy?.unsuited(users)?).at(keys))
@@ -399,6 +406,16 @@ impl FewShot {
             _ => return None,
         };
         Some(setting("few-shot", found, expected))
+    }
+
+    /// Of what is divided among so many shards, what the one with this `number`, from 1, has.
+    pub(super) fn part(self, number: usize, shards: usize) -> Self {
+        let part = |n: usize| n / shards + usize::from(number <= n % shards);
+        match self {
+            Self::Users(n) => Self::Users(part(n)),
+            Self::Interactions(n) => Self::Interactions(part(n)),
+            Self::Share(share) => Self::Share(share),
+        }
     }
 
     /// Why there are not so many in the data.

@@ -20,7 +20,7 @@ use self::questions::{Answers, END, Reader, Speech, Teacher, numbers};
 use self::tasks::{asked, recommending};
 use self::written::{Asking, Names, Written};
 use super::language_model::{CHECKPOINT_FILE, MODEL_FILE, tensors};
-use super::{FitContext, FitRecommender, Given, check, validate};
+use super::{FitContext, FitRecommender, Given, check, unchosen, validate};
 use crate::error::setting;
 use crate::prompts::Shown;
 use crate::study::costs;
@@ -44,6 +44,9 @@ const MOST_TEXTS: usize = 20_000;
 
 /// Windows about which every task is asked before anything learns.
 const FIRST_WINDOWS: usize = 20;
+
+/// Why nothing can be learnt from a split.
+const UNTAUGHT: &str = "no user has two interactions in the training part";
 
 /// What stands around a code.
 const CODE: (char, char) = ('⟨', '⟩');
@@ -302,7 +305,7 @@ impl TextToText {
     fn learn(&self, model: &Transformer, setup: &Setup, context: &FitContext<'_>) -> Result<()> {
         let windows = self.windows(context);
         if windows.is_empty() {
-            return Err(unsuitable("no user has two interactions in the training part"));
+            return Err(unsuitable(UNTAUGHT));
         }
         let meter = context.observer.meter();
         if let Some(meter) = meter {
@@ -480,6 +483,13 @@ impl FitRecommender for TextToText {
             let reason = "it lacks what every task speaks of that asks for an item";
             problems.push(unsuitable(reason).at("tasks"));
         }
+        let mut users = data.interactions.users();
+        if !users.any(|user| given.split.cuts(user).train_end >= 2) {
+            problems.push(unsuitable(UNTAUGHT));
+        }
+        // Without candidates a question that names them cannot be asked.
+        let unchosen = unchosen(data, given.split).filter(|_| !self.needs_candidates());
+        problems.extend(unchosen.map(unsuitable));
         problems
     }
 

@@ -81,7 +81,7 @@ impl Run {
     }
 
     pub(super) fn seconds(&self) -> Result<Option<f64>> {
-        self.folder.seconds()
+        self.left().map_or(Ok(None), RunFolder::seconds)
     }
 
     /// Whether all of it learns anew to unlearn anybody.
@@ -136,7 +136,7 @@ impl Run {
         }))
     }
 
-    /// The lists of the runs beside this one, with other seeds.
+    /// The lists of the runs beside this one that are the same but for their seeds.
     pub(super) fn other_seeds(&self, subject: &Subject<'_>) -> Result<Vec<Vec<RankedList>>> {
         let siblings =
             self.folder.path().parent().map(fs_err::read_dir).into_iter().flatten().flatten();
@@ -146,8 +146,10 @@ impl Run {
         let own = self.folder.path().file_name();
         for folder in folders.iter().filter(|folder| folder.file_name() != own) {
             let Ok(folder) = RunFolder::open(folder) else { continue };
+            let Ok(study) = folder.study() else { continue };
             let ended = folder.result()?.is_some_and(|run| run.split_hash == self.split.hash());
-            if ended {
+            let is_same = |&seed: &u64| study == self.study.one(self.arm(), seed);
+            if ended && study.study.seeds.first().is_some_and(is_same) {
                 let Ended { recommender, .. } = Ended::read(&folder)?;
                 runs.push(subject.ask(&*recommender, &subject.everybody(), subject.scope.k)?);
             }

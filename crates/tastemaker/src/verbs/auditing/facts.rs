@@ -27,10 +27,10 @@ pub(super) fn record_of_data(data: &Prepared, split: &SplitSets) -> BTreeMap<Str
 
 /// What the run itself says for the record.
 pub(super) fn record(run: &Run) -> Result<BTreeMap<String, String>> {
-    let folder = run.folder.path();
     let mut record = record_of_data(&run.data, &run.split);
     let version = format!("tastemaker {}", env!("CARGO_PKG_VERSION"));
     record.extend([("seeds".to_owned(), run.seed.to_string()), ("version".to_owned(), version)]);
+    let Some(folder) = run.left().map(RunFolder::path) else { return Ok(record) };
     let shards = (1..).map(|number| shard_folder(folder, number).join(MODEL_FILE));
     let models = std::iter::once(folder.join(MODEL_FILE));
     let models = models.chain(shards.take_while(|model| model.exists()));
@@ -50,9 +50,10 @@ type Facts = BTreeMap<&'static str, String>;
 /// What is known of a run that was audited.
 pub(super) fn of_run(run: &Run, audit: &Audit, record: &BTreeMap<String, String>) -> Result<Facts> {
     let mut facts = of_data(&run.data, &run.split, audit, record);
+    let costs = run.left().map_or(Ok(vec![]), RunFolder::costs)?;
     facts.extend([
-        ("energy", energy(&run.folder.costs()?)),
-        ("privacy", privacy(&run.folder.costs()?)),
+        ("energy", energy(&costs)),
+        ("privacy", privacy(&costs)),
         (
             "controls",
             "data, split, candidates, ties and metrics are those of the study for every arm"
@@ -60,9 +61,11 @@ pub(super) fn of_run(run: &Run, audit: &Audit, record: &BTreeMap<String, String>
         ),
         ("model", format!("{}\n{}", run.arm().recommender.name(), settings(run))),
     ]);
-    if let Some(result) = run.folder.result()? {
+    if let Some(folder) = run.left()
+        && let Some(result) = folder.result()?
+    {
         facts.insert("test", summary(&result.test));
-        facts.insert("hygiene", hygiene(run, (result, run.folder.clone())));
+        facts.insert("hygiene", hygiene(run, (result, folder.clone())));
     }
     Ok(facts)
 }

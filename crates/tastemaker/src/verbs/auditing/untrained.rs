@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::training::{read, suits};
 use super::super::{Ended, Run};
-use crate::recommenders::{AnyRecommender, Others};
+use crate::recommenders::Others;
 use crate::study::{RunFolder, Study};
 use crate::{Error, Result};
 
@@ -19,12 +19,7 @@ pub(super) fn ended(study: &Study, out: &Path) -> Result<Ended> {
     if folder.is_of(study) {
         return Ended::read(&folder);
     }
-    let takes_long = match &arm.recommender {
-        AnyRecommender::LanguageModel(_) | AnyRecommender::TextToText(_) => true,
-        AnyRecommender::TextLanguageModel(model) => model.tuning.is_some(),
-        _ => false,
-    };
-    if takes_long {
+    if arm.recommender.keeps_weights() {
         let problem = format!(
             "there is no run of it that has ended, and an audit trains nothing that takes long; train {} \
              first",
@@ -35,5 +30,5 @@ pub(super) fn ended(study: &Study, out: &Path) -> Result<Ended> {
     let (data, split) = read(study)?;
     suits(study, (&data, &split, &Others::default()))?;
     let pretrained = Some(folder.pretrained());
-    Ended::of(Run { folder, pretrained, study: study.clone(), seed, data, split })
+    Ended::of(Run { folder, ended: false, pretrained, study: study.clone(), seed, data, split })
 }
