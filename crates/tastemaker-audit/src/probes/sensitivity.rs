@@ -5,7 +5,7 @@ use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, Result, SeedTre
 
 use super::agreement::{kendall_tau, rank_biased_overlap};
 use super::claims::Known;
-use crate::{Explanation, Subject};
+use crate::Subject;
 
 /// The persistence of rank-biased overlap: the first 10 have 86 % of the weight.
 pub const PERSISTENCE: f64 = 0.9;
@@ -151,6 +151,16 @@ pub fn to_place(
     Ok(gains)
 }
 
+/// An item that is explained to a user, and the history without what is cited and without another item.
+struct Deletion {
+    item: ItemId,
+    /// The user's place among the subject's.
+    user: usize,
+    /// What is taken out: what is cited, and the other.
+    gone: [ItemId; 2],
+    histories: [Vec<ItemId>; 2],
+}
+
 /// Takes what each explanation cites out of the history, and then, as a control, another item drawn at
 /// random, and says how much further what was recommended fell by the first than by the second.
 ///
@@ -168,7 +178,7 @@ pub fn to_what_is_cited(
     seeds: &SeedTree,
 ) -> Result<Vec<f64>> {
     let known = Known::new(subject.scope.data);
-    let mut asked: Vec<(&Explanation, usize, [ItemId; 2], [Vec<ItemId>; 2])> = Vec::new();
+    let mut asked: Vec<Deletion> = Vec::new();
     for (place, (explanation, at)) in subject.explained().enumerate() {
         let history = subject.cases[at].history;
         let met = |item: &ItemId| history.contains(item);
@@ -180,18 +190,16 @@ pub fn to_what_is_cited(
         let others = without(cited);
         let Some(&other) = others.choose(&mut seeds.index(place as u64).rng()) else { continue };
         let histories = [others, without(other)];
-        asked.push((explanation, at, [cited, other], histories));
+        asked.push(Deletion { item: explanation.item, user: at, gone: [cited, other], histories });
     }
     let mut ranks = [vec![], vec![]];
     for (which, ranks) in ranks.iter_mut().enumerate() {
-        let queries: Vec<RecQuery<'_>> = asked
-            .iter()
-            .map(|(_, at, _, histories)| subject.query(*at, &histories[which]))
-            .collect();
+        let queries: Vec<RecQuery<'_>> =
+            asked.iter().map(|one| subject.query(one.user, &one.histories[which])).collect();
         let lists = recommender.recommend(&queries, &subject.options(subject.ground.n_items()))?;
-        for (list, (explanation, _, gone, _)) in lists.iter().zip(&asked) {
-            let counts = |item: &&ItemId| !gone.contains(item);
-            let place = list.items.iter().filter(counts).position(|item| *item == explanation.item);
+        for (list, one) in lists.iter().zip(&asked) {
+            let counts = |item: &&ItemId| !one.gone.contains(item);
+            let place = list.items.iter().filter(counts).position(|item| *item == one.item);
             ranks.push((place.unwrap_or(subject.ground.n_items()) + 1) as f64);
         }
     }
