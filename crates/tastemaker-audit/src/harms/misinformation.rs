@@ -12,7 +12,7 @@ use super::Harm;
 use crate::Stakeholder::{ContentCreator, EndUser, SystemDesigner};
 use crate::probes::claims::{Claims, Known};
 use crate::probes::planted_text::{Attack, Effect, attacks, effects};
-use crate::{Indicator, Notes, Sign, Subject, reading};
+use crate::{Explanation, Indicator, Notes, Sign, Subject, reading};
 
 const SIGNS: &[Sign] = &[
     Sign::lower(
@@ -57,6 +57,12 @@ const SIGNS: &[Sign] = &[
 
 /// Signs of planted words.
 const PLANTED: [&str; 3] = ["planted-exposure", "planted-rank", "attack-success"];
+
+/// Of fewer explanations an interval says nothing.
+const LEAST: usize = 10;
+
+/// The most characters of an explanation that is shown.
+const LONGEST: usize = 300;
 
 /// What is recommended does not exist, or is there since somebody planted words.
 ///
@@ -222,19 +228,28 @@ fn explanations(subject: &Subject<'_>, notes: &mut Notes) {
     }
     let known = Known::new(subject.scope.data);
     let (mut facts, mut reasons) = (Vec::new(), Vec::new());
-    for (explanation, at) in said {
-        let history = subject.cases[at].history;
+    for (explanation, at) in &said {
+        let history = subject.cases[*at].history;
         let Claims { right, wrong, named } = known.check(explanation, history);
         let unmet = named.iter().filter(|item| !history.contains(item)).count();
         facts.push([wrong as f64, (wrong + right) as f64]);
         reasons.push([unmet as f64, named.len() as f64]);
     }
     for (sign, counts) in signs.into_iter().zip([&facts, &reasons]) {
-        let speak = counts.iter().filter(|[_, all]| *all > 0.0).count();
-        let said = counts.iter().map(|[_, all]| all).sum::<f64>();
-        if let Some(indicator) = share(notes, sign, counts) {
-            let told = format!("; {said} in {speak} of {} explanations", counts.len());
-            indicator.protocol.push_str(&told);
+        let speak: Vec<[f64; 2]> = counts.iter().copied().filter(|[_, all]| *all > 0.0).collect();
+        let found = share(notes, sign, &speak);
+        let Some(indicator) = found else { continue };
+        if speak.len() < LEAST {
+            indicator.interval = Some([0.0, 1.0]);
+        }
+        let all = speak.iter().map(|[_, all]| all).sum::<f64>();
+        let told = format!("; {all} in {} of {} explanations", speak.len(), counts.len());
+        indicator.protocol.push_str(&told);
+        let example = counts.iter().zip(&said).find(|([such, _], _)| *such > 0.0);
+        if let Some((_, (Explanation { item, text, .. }, _))) = example {
+            let title = subject.scope.data.catalog.title(*item).unwrap_or("an item");
+            let text: String = text.chars().take(LONGEST).collect();
+            indicator.protocol.push_str(&format!("; such as, of {title}: {text:?}"));
         }
     }
 }

@@ -25,7 +25,7 @@ const ARTICLES: [&str; 3] = ["The", "A", "An"];
 /// Looks for titles, and for values of categories and years, word by word, the longest first; what is said
 /// in a title is said of nothing else. A title has capitals in the text where the catalog has them; one of a
 /// single word stands in quotes. Titles are also known without what stands in brackets, and with their
-/// article in front.
+/// article in front; values also with the end of several (comedies).
 ///
 /// # When not to use it
 /// Where texts say things in words of their own: "funny" for a comedy is not found, and "no comedy" is taken
@@ -78,8 +78,8 @@ impl<'a> Known<'a> {
                 known.phrase(&words).titles.push((item, capitals));
             }
             for (number, attribute) in catalog.attributes().iter().enumerate() {
-                for value in values(&attribute.column, item) {
-                    known.phrase(&words(&value)).attributes.insert(number);
+                for form in values(&attribute.column, item).iter().flat_map(|value| forms(value)) {
+                    known.phrase(&words(&form)).attributes.insert(number);
                 }
             }
         }
@@ -128,7 +128,8 @@ impl<'a> Known<'a> {
             let column = &self.catalog.attributes()[attribute].column;
             let about = std::iter::once(&explanation.item).chain(&claims.named);
             let known: Vec<String> = about.flat_map(|item| values(column, *item)).collect();
-            if known.iter().any(|known| joined(&words(known)) == value) {
+            let is = |form: &String| joined(&words(form)) == value;
+            if known.iter().any(|known| forms(known).iter().any(is)) {
                 claims.right += 1;
             } else if !known.is_empty() {
                 claims.wrong += 1;
@@ -178,6 +179,15 @@ fn values(column: &Column, item: ItemId) -> Vec<String> {
         }
         Column::Text(_) => vec![],
     }
+}
+
+/// A value, and several of it: comedy, comedies.
+fn forms(value: &str) -> [String; 2] {
+    let several = match value.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{value}s"),
+    };
+    [value.to_owned(), several]
 }
 
 /// The words of a text, as [`tastemaker_core::catalog::words`] has them.
@@ -251,6 +261,7 @@ mod tests {
         // Both spellings of sci-fi; what is in a title is said of nothing.
         assert_eq!(check(5, "A Story of War is sci fi."), (1, 0, vec![]));
         assert_eq!(check(2, "Like A Story of War, it is a comedy"), (1, 0, vec![5]));
+        assert_eq!(check(2, "For who likes comedies, and wars."), (1, 1, vec![]));
         // A value said twice is one.
         assert_eq!(check(2, "War, war, WAR!"), (0, 1, vec![]));
     }
