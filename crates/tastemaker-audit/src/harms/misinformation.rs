@@ -249,7 +249,8 @@ fn explanations(subject: &Subject<'_>, notes: &mut Notes) {
         if let Some((_, (Explanation { item, text, .. }, _))) = example {
             let title = subject.scope.data.catalog.title(*item).unwrap_or("an item");
             let text: String = text.chars().take(LONGEST).collect();
-            indicator.protocol.push_str(&format!("; such as, of {title}: {text:?}"));
+            let example = format!("; such as, of {title}: {text:?}");
+            indicator.protocol.push_str(&example);
         }
     }
 }

@@ -14,9 +14,10 @@ mod schedule;
 mod settings;
 mod trainer;
 mod views;
+mod windows;
 
 pub use asked::{Asked, at};
-pub use batches::{Batch, BatchBuilder, BatchSize, Window, Windows, pack};
+pub use batches::{Batch, BatchBuilder, BatchSize, pack};
 pub use cost::{Cost, Meter, StageCost, WATTS_A_CORE, WATTS_A_GIBIBYTE};
 pub use event::{Event, ObjectiveLoss, Observer, Silent};
 pub use facts::{
@@ -30,3 +31,4 @@ pub use schedule::Schedule;
 pub use settings::{Decay, Training};
 pub use trainer::{Outcome, Question, Trainer};
 pub use views::{numbers as view_numbers, sixteenth};
+pub use windows::{Window, Windows};

@@ -19,9 +19,10 @@ use crate::verbalizers::{
 };
 use crate::{Error, Result};
 
+mod teaching;
 mod tuning;
 
-use self::tuning::Teaching;
+use self::teaching::Teaching;
 pub use self::tuning::Tuning;
 
 /// A pre-trained language model over text that is told of a user, and what is read out of it.
@@ -131,7 +132,7 @@ impl FitRecommender for TextLanguageModel {
 
     fn restore(&self, context: &FitContext<'_>) -> Result<Box<dyn Recommender>> {
         if let Some(folder) = context.checkpoints.filter(|_| self.tuning.is_some()) {
-            tuning::is_there(folder)?;
+            teaching::is_there(folder)?;
         }
         self.fit(context)
     }
