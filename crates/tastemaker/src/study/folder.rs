@@ -250,6 +250,40 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Takes over what a run of another regime has learnt that learns the same as `one`, of one arm and one
+    /// seed: from the same data and split, and differs in how it is evaluated alone. What the models say of
+    /// themselves is checked as they are read.
+    pub(crate) fn take_learnt(&self, one: &Study, (data, split): (&str, &str)) -> Result<()> {
+        let Some(arm) = one.arm.first().filter(|arm| arm.recommender.keeps_weights()) else {
+            return Ok(());
+        };
+        let learns_the_same = |other: &Study| {
+            let same = other.arm.first().is_some_and(|other| other.recommender == arm.recommender);
+            same && other.evaluate.allow_seen == one.evaluate.allow_seen
+        };
+        for other in self.of_other_regimes() {
+            let Ok(Some(result)) = other.result() else { continue };
+            if (&*result.data_hash, &*result.split_hash) == (data, split)
+                && other.study().is_ok_and(|study| learns_the_same(&study))
+            {
+                return copy_learnt(&other.path, &self.path);
+            }
+        }
+        Ok(())
+    }
+
+    /// The folders of the same arm and seed in other regimes of the study.
+    fn of_other_regimes(&self) -> Vec<Self> {
+        let mut names = self.path.iter().rev();
+        let (Some(seed), Some(arm)) = (names.next(), names.next()) else { return vec![] };
+        let regimes = fs_err::read_dir(&self.shared).into_iter().flatten().flatten();
+        let paths = regimes.map(|regime| regime.path().join(arm).join(seed));
+        let mut paths: Vec<PathBuf> =
+            paths.filter(|path| is_run(path) && *path != self.path).collect();
+        paths.sort();
+        paths.into_iter().map(|path| Self { path, shared: self.shared.clone() }).collect()
+    }
+
     /// The file with the test metrics of every user, written just before the result.
     pub(crate) fn users(&self) -> PathBuf {
         self.file(USERS_FILE)
@@ -288,6 +322,34 @@ fn link(from: &Path, to: &Path) -> Result<()> {
         }
     }
     fs_err::rename(&staged, to).map_err(failed)?;
+    Ok(())
+}
+
+/// Copies what learning leaves from one run's folder to another's, unless it is there.
+fn copy_learnt(from: &Path, to: &Path) -> Result<()> {
+    let failed =
+        |source: std::io::Error| tastemaker_core::Error::Write { path: to.to_owned(), source };
+    let entries = fs_err::read_dir(from).map_err(failed)?;
+    let mut entries: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>().map_err(failed)?;
+    // What models leave beside them first: a run goes by its model.
+    entries
+        .sort_by_key(|path| (path.extension().is_some_and(|of| of == "safetensors"), path.clone()));
+    for path in entries {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let own = [STUDY_FILE, METRICS_FILE, USERS_FILE, "data", "lock"];
+        let there = to.join(name);
+        if own.contains(&name) || there.exists() {
+            continue;
+        }
+        if path.is_dir() {
+            fs_err::create_dir_all(&there).map_err(failed)?;
+            copy_learnt(&path, &there)?;
+        } else {
+            let bytes = fs_err::read(&path).map_err(failed)?;
+            write_atomically(&there, |out| out.write_all(&bytes))?;
+        }
+    }
     Ok(())
 }
 

@@ -142,6 +142,7 @@ pub(super) fn run(
         return Ok(result);
     }
     folder.begin(&one, data)?;
+    folder.take_learnt(&one, (&data.dataset.hash, split.hash()))?;
     observer.run(&arm.name, seed, folder.path(), false);
     let seeds = SeedTree::new(seed);
     let log = EventLog::new(&folder.events(), observer);

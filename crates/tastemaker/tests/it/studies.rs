@@ -1,7 +1,11 @@
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tastemaker::Error;
+use tastemaker::core::prepare::Prepared;
+use tastemaker::core::splits::SplitSets;
 use tastemaker::study::{self, Study};
+use tastemaker::train::{Event, Observer};
+use tastemaker::{Error, StudyObserver};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -418,6 +422,70 @@ recommender = {{ ease = {{ max-items = 3 }} }}
         assert_has(&problems, place, what);
     }
     assert_eq!(problems.len(), 9, "{problems:#?}");
+}
+
+/// Counts epochs.
+#[derive(Default)]
+struct Epochs(AtomicUsize);
+
+impl Observer for Epochs {
+    fn observe(&self, event: &Event) {
+        if let Event::Epoch { .. } = event {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl StudyObserver for Epochs {
+    fn data(&self, _: &Prepared, _: &SplitSets) {}
+
+    fn run(&self, _: &str, _: u64, _: &Path, _: bool) {}
+}
+
+#[test]
+fn regimes_that_learn_the_same_learn_it_once() {
+    let text = r#"
+[study]
+name = "regimes"
+seeds = [1]
+[dataset.synthetic]
+users = 60
+items = 100
+[training]
+epochs = 2
+[[arm]]
+name = "decoder"
+[arm.recommender.language-model]
+backbone = { decoder = { embedding-size = 16, max-length = 8 } }
+[regime.full]
+[regime.noise]
+evaluate = { noise = 0.5 }
+[regime.shorter]
+training = { epochs = 1 }
+"#;
+    let out = tempfile::tempdir().unwrap();
+    let studies = study::parse_all("a.toml", text, &[]).unwrap();
+    let folder = |regime: &str| out.path().join("regimes").join(regime).join("decoder/seed-1");
+    let learnt = |study: &Study| {
+        let epochs = Epochs::default();
+        tastemaker::train(study, out.path(), &epochs).unwrap();
+        epochs.0.into_inner()
+    };
+    assert_eq!(studies.iter().map(learnt).collect::<Vec<_>>(), [2, 0, 1]);
+    let same = |name: &str| {
+        let of = |regime: &str| fs_err::read(folder(regime).join(name)).unwrap();
+        of("full") == of("noise")
+    };
+    assert!(same("model.safetensors") && same("events.jsonl"));
+    assert!(!same("metrics.json"));
+    // As if nothing had been there.
+    let alone = tempfile::tempdir().unwrap();
+    tastemaker::train(&studies[1], alone.path(), &Epochs::default()).unwrap();
+    let own = alone.path().join("regimes/noise/decoder/seed-1");
+    for name in ["model.safetensors", "events.jsonl", "metrics.json"] {
+        let read = |path: &Path| fs_err::read(path.join(name)).unwrap();
+        assert_eq!(read(&own), read(&folder("noise")), "{name}");
+    }
 }
 
 #[test]
