@@ -10,8 +10,14 @@ use super::Arm;
 use crate::recommenders::AnyRecommender;
 use crate::{Error, Result};
 
-/// Where a recommender's settings say how many epochs it has.
-pub(crate) const EPOCHS: [&str; 2] = ["training.epochs", "tuning.training.epochs"];
+/// Where a recommender's settings say how many epochs it has; those of `sharded` say it of what is in it.
+pub(crate) const EPOCHS: [&str; 5] = [
+    "training.epochs",
+    "tuning.epochs",
+    "recommender.language-model.training.epochs",
+    "recommender.text-to-text.training.epochs",
+    "recommender.text-language-model.tuning.epochs",
+];
 
 /// How the settings of arms are searched for: every arm that has a space gets the same budget, and only
 /// the validation targets judge.
@@ -252,6 +258,24 @@ mod tests {
             [0.0, 0.49, 0.5, 1.0].map(|share| one.at(share).as_integer().unwrap()),
             [64, 64, 128, 128]
         );
+    }
+
+    #[test]
+    fn whatever_learns_says_for_how_many_epochs() {
+        let tuned = "text-language-model = { tuning = { epochs = 7 } }";
+        for learner in [
+            "language-model = { training = { epochs = 7 } }",
+            "text-to-text = { training = { epochs = 7 } }",
+            tuned,
+        ] {
+            let sharded = format!("sharded = {{ shards = 2, recommender = {{ {learner} }} }}");
+            for recommender in [learner, &sharded] {
+                let text = format!("name = \"arm\"\nrecommender = {{ {recommender} }}");
+                let arm: Arm = toml::from_str(&text).unwrap();
+                let said: Vec<_> = EPOCHS.iter().filter_map(|keys| arm.setting(keys)).collect();
+                assert_eq!(said, [toml::Value::Integer(7)], "{recommender}");
+            }
+        }
     }
 
     #[test]

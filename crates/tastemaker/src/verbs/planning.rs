@@ -21,7 +21,8 @@ const TRIED_USERS: usize = 256;
 const ASKED_USERS: usize = 32;
 
 /// Where a recommender's settings say how many epochs its pre-training has.
-const PRETRAINING_EPOCHS: &str = "pretraining.training.epochs";
+const PRETRAINING_EPOCHS: [&str; 2] =
+    ["pretraining.training.epochs", "recommender.language-model.pretraining.training.epochs"];
 
 /// What running a study would take.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -142,7 +143,7 @@ fn try_out(
     (meter, shared): (&dyn Meter, &Path),
 ) -> Result<(f64, Vec<PlannedStage>)> {
     let says = |keys: &str| arm.setting(keys)?.as_integer();
-    let short = EPOCHS.into_iter().chain([PRETRAINING_EPOCHS]).filter(|keys| says(keys).is_some());
+    let short = EPOCHS.into_iter().chain(PRETRAINING_EPOCHS).filter(|keys| says(keys).is_some());
     let short = arm.with(short.map(|keys| (keys, toml::Value::Integer(1))))?;
     let (few, part) = few(data, split);
     let listener = Listener { meter, stages: Mutex::default() };
@@ -164,7 +165,7 @@ fn try_out(
     let stages = listener.stages.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = |stage: &Tried| {
         let before = stage.planned.stage.as_deref() == Some(PRETRAINING);
-        let keys: &[&str] = if before { &[PRETRAINING_EPOCHS] } else { &EPOCHS };
+        let keys: &[&str] = if before { &PRETRAINING_EPOCHS } else { &EPOCHS };
         let epochs = keys.iter().copied().find_map(says).unwrap_or(1);
         // What is learnt elsewhere is not cut to a few users.
         let whole = stage.interactions > part.tried;
