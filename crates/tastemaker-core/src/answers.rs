@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::error::Result;
 use crate::ids::{ItemId, UserId, Vocabulary};
 use crate::reading::roles::{
-    CITED, CLICK, FEATURE, FORETOLD, IMPRESSION, ITEM, RATED, REFERENCE, Role, USER, WRITTEN,
+    CITED, CLICK, EXPLANATION, FEATURE, FORETOLD, IMPRESSION, ITEM, RATED, REFERENCE, Role, USER,
+    WRITTEN,
 };
 use crate::reading::table_file::{Cell, Layout, TableFile};
 
@@ -138,7 +139,7 @@ pub fn read_explanations(
         role.usual(columns).ok_or_else(|| role.missing(path, columns, "by calling it so"))
     };
     let places =
-        [Some(must(&USER)?), Some(must(&ITEM)?), Some(must(&WRITTEN)?), table.find(&CITED)?];
+        [Some(must(&USER)?), Some(must(&ITEM)?), Some(must(&EXPLANATION)?), table.find(&CITED)?];
     let places: Vec<usize> = places.into_iter().flatten().collect();
     let mut explained = Vec::new();
     table.for_each(&places, |cells, names| {

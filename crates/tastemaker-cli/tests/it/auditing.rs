@@ -213,10 +213,10 @@ fn explanations_of_any_tool_are_checked_against_the_catalog() {
     explained("u0,i5,so,\nu0,i500,so,\n");
     let text = here.error(&audit);
     assert!(text.contains("why.csv, line 3: item \"i500\" is not in the data"), "{text}");
-    fs_err::write(here.path("why.csv"), "user,item,why\nu0,i5,so\n").unwrap();
+    fs_err::write(here.path("why.csv"), "user,item,so\nu0,i5,so\n").unwrap();
     let text = here.error(&audit);
     assert!(
-        text.contains("user, item, why, of which none is called like the prediction"),
+        text.contains("user, item, so, of which none is called like the explanation"),
         "{text}"
     );
     let text = here.error(&["audit", "films.toml", "--explanations", "why.csv"]);
@@ -276,6 +276,13 @@ fn what_people_answer_joins_the_audit_and_changes_no_severity() {
     assert!(text.contains("two audits are called"), "{text}");
     let text = here.error(&["audit", RUN, "--recommender", "decoder"]);
     assert!(text.contains("are of studies, and no study is audited"), "{text}");
+    let text = here.error(&["audit", "none.csv", "--data", RUN]);
+    assert!(text.contains("none.csv: there is no such file or folder"), "{text}");
+    fs_err::write(here.path("none.json"), "[]").unwrap();
+    let text = here.error(&["audit", "none.json", "--fail-at", "limited"]);
+    assert!(text.contains("none.json: holds no audit"), "{text}");
+    let text = here.error(&["audit", RUN, "--attribute", "gendr"]);
+    assert!(text.contains("attribute of users \"gendr\""), "{text}");
     let text = here.error(&["audit", RUN, "--data", RUN]);
     assert!(text.contains("are of lists, and no file with lists is audited"), "{text}");
 

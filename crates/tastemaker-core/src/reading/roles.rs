@@ -123,16 +123,12 @@ pub(crate) const IMPRESSION: Role = Role {
 /// A text that a tool wrote.
 pub(crate) const WRITTEN: Role = Role {
     key: "prediction",
-    names: &[
-        "generated",
-        "prediction",
-        "predicted",
-        "hypothesis",
-        "output",
-        "answer",
-        "explanation",
-        "text",
-    ],
+    names: &["generated", "prediction", "predicted", "hypothesis", "output", "answer", "text"],
+};
+/// Why something was recommended, as a user is told.
+pub(crate) const EXPLANATION: Role = Role {
+    key: "explanation",
+    names: &["explanation", "why", "text", "generated", "output", "answer"],
 };
 /// The item that an explanation names as the reason.
 pub(crate) const CITED: Role =

@@ -81,10 +81,13 @@ pub fn read_audits(path: &Path) -> Result<Vec<Audited>> {
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let one = text.starts_with('{').then(|| serde_json::from_str(&text).map(|one| vec![one]));
     let read = one.unwrap_or_else(|| serde_json::from_str(&text));
-    Ok(read.map_err(|error| {
-        let problem = format!("{error}; expected what audit --out FILE.json has written");
-        Error::line(path, error.line() as u64, problem)
-    })?)
+    let expected = "expected what audit --out FILE.json has written";
+    let audits: Vec<Audited> = read
+        .map_err(|error| Error::line(path, error.line() as u64, format!("{error}; {expected}")))?;
+    if audits.is_empty() {
+        return Err(Error::file(path, format!("holds no audit, {expected}")).into());
+    }
+    Ok(audits)
 }
 
 fn shown(audited: &Audited) -> Shown<'_> {

@@ -79,6 +79,8 @@ impl Subjects {
                 all.push(Subject::Before(report::read_audits(path)?));
             } else if path.is_file() {
                 all.push(Subject::Lists(path.clone()));
+            } else if !path.exists() {
+                anyhow::bail!("{}: there is no such file or folder", path.display());
             } else {
                 all.push(Subject::Run(path.clone()));
             }

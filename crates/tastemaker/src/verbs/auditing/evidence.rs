@@ -8,7 +8,9 @@ use tastemaker_audit::{Counterfactual, Membership, Scope, Subject, Unlearning};
 use tastemaker_core::catalog::{Attribute, Column};
 use tastemaker_core::people::{UserAttribute, UserAttributes};
 use tastemaker_core::splits::SplitSets;
-use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender, SeedTree, UserId};
+use tastemaker_core::{
+    Dataset, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree, TieOrder, UserId,
+};
 use tastemaker_eval::Candidates;
 
 use super::super::{Ended, Run};
@@ -150,8 +152,15 @@ impl Run {
             let ended = folder.result()?.is_some_and(|run| run.split_hash == self.split.hash());
             let is_same = |&seed: &u64| study == self.study.one(self.arm(), seed);
             if ended && study.study.seeds.first().is_some_and(is_same) {
-                let Ended { recommender, .. } = Ended::read(&folder)?;
-                runs.push(subject.ask(&*recommender, &subject.everybody(), subject.scope.k)?);
+                let Ended { recommender, run: other, .. } = Ended::read(&folder)?;
+                let (n, seeds) = (subject.scope.data.n_items(), SeedTree::new(other.seed));
+                // Equals are settled as in that run, and not as in this one.
+                let ties = TieOrder::new(n, &seeds.child("ties"));
+                let options = RankOptions { ties: &ties, ..subject.options(subject.scope.k) };
+                let query = |at: usize| subject.query(at, subject.cases[at].history);
+                let queries: Vec<RecQuery<'_>> =
+                    subject.everybody().into_iter().map(query).collect();
+                runs.push(recommender.recommend(&queries, &options)?);
             }
         }
         Ok(runs)

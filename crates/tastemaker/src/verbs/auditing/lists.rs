@@ -25,6 +25,7 @@ pub(super) fn audit(
 ) -> Result<Audited> {
     let (data, split, seed) = divided(of)?;
     let (dataset, seeds) = (&data.dataset, SeedTree::new(seed));
+    options.unknown_attribute(dataset).map_or(Ok(()), Err)?;
     let read = read_lists(path, columns, &dataset.users, Items::Catalog(&dataset.items))?;
     let lists = ranked(&read, dataset, &seeds);
     if lists.is_empty() {

@@ -83,6 +83,14 @@ pub struct AuditOptions {
 }
 
 impl AuditOptions {
+    /// An attribute that users are to be told apart by and that they do not have.
+    fn unknown_attribute(&self, data: &Dataset) -> Option<tastemaker_core::Error> {
+        let all = data.people.attributes().iter();
+        let known: Vec<&str> = all.map(|known| &known.attribute.name[..]).collect();
+        let unknown = self.attributes.iter().find(|name| !known.contains(&&name[..]))?;
+        Some(tastemaker_core::Error::unknown("attribute of users", unknown, known))
+    }
+
     /// Whether one of these harms is looked at.
     fn looks_at(&self, harms: &[&str]) -> bool {
         self.harms.iter().any(|harm| harms.contains(&harm.name()))
@@ -140,6 +148,7 @@ pub fn audit(of: AuditOf<'_>, options: &AuditOptions) -> Result<Audited> {
 
 fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
     let Ended { run, recommender, others } = ended;
+    options.unknown_attribute(&run.data.dataset).map_or(Ok(()), Err)?;
     let seeds = SeedTree::new(run.seed);
     let scope = run.scope(options);
     let subject = Subject::of_users(scope, &**recommender, options.users, &seeds)?;
