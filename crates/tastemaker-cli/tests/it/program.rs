@@ -630,8 +630,7 @@ fn an_audit_says_what_it_found_and_gates_on_it() {
     assert!(indicator("coverage")["value"].as_f64().unwrap() < 0.3);
     assert!(indicator("likeness")["value"].as_f64().unwrap() > 0.5);
     // The other seed learns the same, and orders equals otherwise, of which a hundred items have many.
-    let alike = indicator("run-jaccard")["value"].as_f64().unwrap();
-    assert!(alike > 0.5 && alike < 1.0, "{alike}");
+    assert!((0.5..0.999).contains(&indicator("run-jaccard")["value"].as_f64().unwrap()));
     // Titles are not read, so that words planted in them do nothing.
     assert_eq!(indicator("planted-exposure")["value"], 0.0);
     assert_eq!(audited["record"]["owner"], "us");
