@@ -302,9 +302,19 @@ impl<'a> Subject<'a> {
         users: &[usize],
         n: usize,
     ) -> Result<Vec<RankedList>> {
+        self.ask_by(recommender, users, &self.options(n))
+    }
+
+    /// The same, with answers cut as `options` say.
+    pub fn ask_by(
+        &self,
+        recommender: &dyn Recommender,
+        users: &[usize],
+        options: &RankOptions<'_>,
+    ) -> Result<Vec<RankedList>> {
         let query = |&at: &usize| self.query(at, self.cases[at].history);
         let queries: Vec<RecQuery<'_>> = users.iter().map(query).collect();
-        recommender.recommend(&queries, &self.options(n))
+        recommender.recommend(&queries, options)
     }
 
     /// The question about the user at the place `at` who has met `history`, among that user's candidates.

@@ -1,5 +1,7 @@
 //! How lists change with what should not matter, and with what is said to.
 
+use std::cell::LazyCell;
+
 use rand::seq::{IndexedRandom, SliceRandom};
 use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, Result, SeedTree};
 
@@ -177,7 +179,8 @@ pub fn to_what_is_cited(
     recommender: &dyn Recommender,
     seeds: &SeedTree,
 ) -> Result<Vec<f64>> {
-    let known = Known::new(subject.scope.data);
+    // Where all cite, no text is read.
+    let known = LazyCell::new(|| Known::new(subject.scope.data));
     let mut asked: Vec<Deletion> = Vec::new();
     for (place, (explanation, at)) in subject.explained().enumerate() {
         let history = subject.cases[at].history;

@@ -346,8 +346,8 @@ fn copy_learnt(from: &Path, to: &Path) -> Result<()> {
             fs_err::create_dir_all(&there).map_err(failed)?;
             copy_learnt(&path, &there)?;
         } else {
-            let bytes = fs_err::read(&path).map_err(failed)?;
-            write_atomically(&there, |out| out.write_all(&bytes))?;
+            let mut file = fs_err::File::open(&path).map_err(failed)?;
+            write_atomically(&there, |out| std::io::copy(&mut file, out).map(drop))?;
         }
     }
     Ok(())

@@ -85,22 +85,7 @@ impl Subjects {
                 all.push(Subject::Run(path.clone()));
             }
         }
-        let is_lists = all.iter().any(Subject::is_lists);
-        if !is_lists
-            && (elsewhere.data.is_some() || elsewhere.columns.columns() != Columns::default())
-        {
-            anyhow::bail!(
-                "--data and the names of columns are of lists, and no file with lists is audited"
-            );
-        }
-        let data_is_study = elsewhere.data.as_deref().is_some_and(|data| is_study(Path::new(data)));
-        let any_study = data_is_study || paths.iter().any(|path| is_study(path));
-        if !any_study && studies.chosen != Chosen::default() {
-            anyhow::bail!(
-                "--regime, --recommender, --seed and --set are of studies, and no study is audited; a run is \
-                 what its folder holds"
-            );
-        }
+        refuse_what_says_nothing(paths, all.iter().any(Subject::is_lists), studies, elsewhere)?;
         let of = elsewhere.data.as_deref().map(|data| of(data, studies)).transpose()?;
         let columns = elsewhere.columns.columns();
         let subjects = Self { all, below: studies.below.clone(), columns, of };
@@ -176,6 +161,30 @@ impl Studies {
         let (chosen, out) = (self.chosen.clone(), self.below.clone());
         Selection { study, data, chosen, out, ..Selection::default() }.resolve()
     }
+}
+
+/// Fails where something is said of lists or of studies, and none is audited.
+fn refuse_what_says_nothing(
+    paths: &[PathBuf],
+    is_lists: bool,
+    studies: &Studies,
+    elsewhere: &Elsewhere,
+) -> anyhow::Result<()> {
+    if !is_lists && (elsewhere.data.is_some() || elsewhere.columns.columns() != Columns::default())
+    {
+        anyhow::bail!(
+            "--data and the names of columns are of lists, and no file with lists is audited"
+        );
+    }
+    let data_is_study = elsewhere.data.as_deref().is_some_and(|data| is_study(Path::new(data)));
+    let any_study = data_is_study || paths.iter().any(|path| is_study(path));
+    if !any_study && studies.chosen != Chosen::default() {
+        anyhow::bail!(
+            "--regime, --recommender, --seed and --set are of studies, and no study is audited; a run is \
+             what its folder holds"
+        );
+    }
+    Ok(())
 }
 
 fn is_study(path: &Path) -> bool {

@@ -157,10 +157,7 @@ impl Run {
                 // Equals are settled as in that run, and not as in this one.
                 let ties = TieOrder::new(n, &seeds.child("ties"));
                 let options = RankOptions { ties: &ties, ..subject.options(subject.scope.k) };
-                let query = |at: usize| subject.query(at, subject.cases[at].history);
-                let queries: Vec<RecQuery<'_>> =
-                    subject.everybody().into_iter().map(query).collect();
-                runs.push(recommender.recommend(&queries, &options)?);
+                runs.push(subject.ask_by(&*recommender, &subject.everybody(), &options)?);
             }
         }
         Ok(runs)

@@ -1,5 +1,8 @@
 //! What re-ranking brings against harms, and costs.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use tastemaker_audit::harms::{AnyHarm, EchoChambers};
 use tastemaker_audit::mitigations::{AnyMitigation, Point, TradeOff, at_strengths, mitigated};
 use tastemaker_audit::{Scope, Subject};
@@ -28,23 +31,21 @@ pub(super) fn tried(
     let choosing = Subject::of_users(Scope { part, ..scope }, recommender, options.users, seeds)?;
     let stronger = at_strengths(&AnyMitigation::all(0.0), &STRENGTHS)?;
     let signs = signs(subject, options);
-    let all = measured(&choosing, &stronger, &signs, (options, seeds))?;
-    let best = |points: &[Point]| -> Vec<usize> {
+    let every = vec![(0..stronger.len()).collect(); signs.len()];
+    let points = measured(&choosing, (&stronger, &every), &signs, (options, seeds))?;
+    let best = |points: &Vec<Point>| -> Vec<usize> {
         // The first is the recommender as it is.
         let mitigated = points[1..].iter().enumerate();
         mitigated.filter(|(_, point)| point.pareto).map(|(at, _)| at).collect()
     };
-    let mut tried = Vec::new();
-    for ((harm, sign, of), points) in signs.iter().zip(all) {
-        let left: Vec<AnyMitigation> =
-            best(&points).into_iter().map(|at| stronger[at].clone()).collect();
-        let one = [(harm.clone(), *sign, of.clone())];
-        let chosen = measured(subject, &left, &one, (options, seeds))?.concat();
-        let (harm, sign, part) =
-            (harm.name().to_owned(), (*sign).to_owned(), part.name().to_owned());
-        tried.push(Tried { harm, sign, points, part, chosen });
-    }
-    Ok(tried)
+    let left: Vec<Vec<usize>> = points.iter().map(best).collect();
+    let chosen = measured(subject, (&stronger, &left), &signs, (options, seeds))?;
+    let tried = signs.iter().zip(points.into_iter().zip(chosen));
+    let tried = tried.map(|((harm, sign, _), (points, chosen))| {
+        let (harm, sign) = (harm.name().to_owned(), (*sign).to_owned());
+        Tried { harm, sign, points, part: part.name().to_owned(), chosen }
+    });
+    Ok(tried.collect())
 }
 
 /// A harm, a sign of it, and what the sign is of.
@@ -72,20 +73,27 @@ fn signs(subject: &Subject<'_>, options: &AuditOptions) -> Vec<SignOf> {
     signs
 }
 
-/// For each sign the recommender of `subject` as it is, and with each of `mitigations`.
+/// For each sign the recommender of `subject` as it is, and with those of `mitigations` whose numbers
+/// stand at the sign's place in `which`.
 fn measured(
     subject: &Subject<'_>,
-    mitigations: &[AnyMitigation],
+    (mitigations, which): (&[AnyMitigation], &[Vec<usize>]),
     signs: &[SignOf],
     (options, seeds): (&AuditOptions, &SeedTree),
 ) -> Result<Vec<Vec<Point>>> {
     let mitigated = mitigated(subject, mitigations)?;
-    let changed = mitigated.iter().map(|mitigated| subject.changed(mitigated));
-    let changed: Vec<Subject<'_>> = changed.collect::<tastemaker_core::Result<_>>()?;
+    // Several signs are measured of the same lists.
+    let mut changed: BTreeMap<usize, Subject<'_>> = BTreeMap::new();
+    for &at in which.iter().flatten() {
+        if let Entry::Vacant(entry) = changed.entry(at) {
+            entry.insert(subject.changed(&mitigated[at])?);
+        }
+    }
     let (accuracy, resamples) = (&Ndcg { k: options.k }, options.resamples);
-    let points = signs.iter().map(|(harm, sign, of)| {
+    let points = signs.iter().zip(which).map(|((harm, sign, of), which)| {
         let trade_off = TradeOff { accuracy, harm, sign, of, resamples };
-        Ok(trade_off.over(subject, mitigations.iter().zip(&changed), seeds)?)
+        let changed = which.iter().map(|at| (&mitigations[*at], &changed[at]));
+        Ok(trade_off.over(subject, changed, seeds)?)
     });
     points.collect()
 }
