@@ -11,6 +11,9 @@ pub const NOTICE: &str = "This audit is no legal advice. Its levels are named af
     regulation (EU) 2024/1689, and reached by the thresholds and rules that stand beside them; whether \
     a law is kept is not among what it can say.";
 
+/// Below so many users severities are told to be uncertain.
+const FEW: usize = 30;
+
 /// What an audit cannot see, whatever it finds.
 pub fn blind() -> impl Iterator<Item = &'static str> {
     include_str!("../data/blind.md").lines().filter_map(|line| line.strip_prefix("* "))
@@ -90,12 +93,7 @@ impl Auditor {
         }
         let (data, split) = (subject.scope.data, subject.scope.split);
         let made = if subject.recommender.is_some() { "asked for" } else { "as they were given" };
-        let protocol = format!(
-            "the first {} of lists {made}, for {} users of the {} part",
-            subject.scope.k,
-            subject.cases.len(),
-            subject.scope.part.name(),
-        );
+        let protocol = protocol(subject, made);
         Ok(Audit {
             subject: subject.name.clone(),
             notice: NOTICE.to_owned(),
@@ -126,6 +124,23 @@ impl Auditor {
         let summary = summary.map(|entry| entry.summary.to_owned()).unwrap_or_default();
         Ok(Findings { harm: name.to_owned(), summary, indicators, not_measured, cells })
     }
+}
+
+/// How lists were made, and what is to be known of them.
+fn protocol(subject: &Subject<'_>, made: &str) -> String {
+    let (k, n) = (subject.scope.k, subject.cases.len());
+    let part = subject.scope.part.name();
+    let short = subject.lists.iter().filter(|list| list.items.len() < k).count();
+    let short = match short {
+        0 => String::new(),
+        short => format!("; {short} lists have fewer than {k} items"),
+    };
+    let few = if n < FEW {
+        "; of so few users intervals are wide, and what is severe may not be told"
+    } else {
+        ""
+    };
+    format!("the first {k} of lists {made}, for {n} users of the {part} part{short}{few}")
 }
 
 fn cell(stakeholder: Stakeholder, harm: &AnyHarm, indicators: &[Indicator]) -> Cell {

@@ -2,14 +2,16 @@
 
 use tastemaker_core::SeedTree;
 use tastemaker_core::suggest::hint;
-use tastemaker_eval::significance::{around, bootstrap, interval};
+use tastemaker_eval::significance::{around, bootstrap, interval, unseen, widening};
 
 use crate::{Exposed, Horizon, Indicator, NotMeasured, Sign};
 
 /// What a harm's probe measured, and what it could not.
 ///
 /// Intervals are of 95 %, from bootstrap samples of users, or of what else was drawn: percentiles for
-/// means, and the value ± 1.96 standard deviations for other statistics, within the sign's range.
+/// means, and the value ± 1.96 standard deviations for other statistics, within the sign's range. They are
+/// wider the fewer were drawn ([`widening`]), and where all are alike as wide as those who were not drawn may
+/// make them ([`unseen`]).
 #[derive(Clone, Debug)]
 pub struct Notes {
     signs: &'static [Sign],
@@ -31,9 +33,8 @@ impl Notes {
         let n = values.len();
         let mean = values.iter().sum::<f64>() / n as f64;
         let seeds = self.seeds.child(name).child(of);
-        // Of one alone everything is possible.
-        let interval =
-            if n > 1 { interval(values, self.resamples, &seeds) } else { self.all(name) };
+        let found = (n > 1).then(|| interval(values, self.resamples, &seeds));
+        let interval = found.map_or(self.all(name), |found| of_few(mean, found, n, self.all(name)));
         self.defined(name, of, mean, Some(interval), n)
     }
 
@@ -54,7 +55,8 @@ impl Notes {
             let seeds = self.seeds.child(name).child(of);
             let draws = bootstrap(n, self.resamples, &seeds, statistic);
             if draws.len() > 1 {
-                interval = Some(around(value, &draws, comparisons));
+                let found = around(value, &draws, comparisons);
+                interval = Some(of_few(value, found, n, self.all(name)));
             }
         }
         self.defined(name, of, value, interval, n)
@@ -145,5 +147,54 @@ impl Notes {
             }
         }
         (self.measured, self.not_measured)
+    }
+}
+
+/// The interval of `value` where bootstrap samples of `n` give `found` and it lies between `ends`.
+pub(crate) fn of_few(value: f64, found: [f64; 2], n: usize, ends: [f64; 2]) -> [f64; 2] {
+    // But for rounding.
+    let alike = found[1] - found[0] <= 1e-9 * value.abs();
+    let widened = |side: usize| {
+        // Where it has no end nothing is known of those who were not drawn.
+        let other = if ends[side].is_finite() { (ends[side] - value) * unseen(n) } else { 0.0 };
+        value + if alike { other } else { (found[side] - value) * widening(n) }
+    };
+    [widened(0).max(ends[0]), widened(1).min(ends[1])]
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+
+    use super::*;
+
+    const SIGNS: &[Sign] = &[Sign::lower("half", (0.0, 1.0), &[], "numbers from 0 to 1")];
+
+    /// How often the interval of the mean of `n` numbers that `draw` gives holds `mean`.
+    fn coverage(n: usize, mean: f64, draw: fn(f64) -> f64) -> f64 {
+        let holds = |seed: u64| {
+            let seeds = SeedTree::new(seed);
+            let mut rng = seeds.child("values").rng();
+            let values: Vec<f64> = (0..n).map(|_| draw(rng.random())).collect();
+            let mut notes = Notes::new(SIGNS, 200, &seeds);
+            let [low, high] = notes.mean("half", "", &values).unwrap().interval.unwrap();
+            u32::from(low <= mean && mean <= high)
+        };
+        f64::from((0..1000).map(holds).sum::<u32>()) / 1000.0
+    }
+
+    #[test]
+    fn intervals_of_few_hold_what_they_should() {
+        for n in [2, 3, 5, 12, 50] {
+            let uniform = coverage(n, 0.5, |u| u);
+            let hits = coverage(n, 0.3, |u| f64::from(u8::from(u < 0.3)));
+            // Samples of two numbers reach no further than they do.
+            let least = if n < 5 { 0.87 } else { 0.91 };
+            assert!(uniform > least && hits > least, "of {n}: {uniform}, {hits}");
+        }
+        // All are alike: who was not drawn may differ.
+        let mut notes = Notes::new(SIGNS, 200, &SeedTree::new(1));
+        let found = notes.mean("half", "", &[1.0; 20]).unwrap().interval.unwrap();
+        assert!((found[0] - 0.05_f64.powf(0.05)).abs() < 1e-12 && found[1] >= 1.0, "{found:?}");
     }
 }

@@ -12,6 +12,10 @@ use crate::harms::Governance;
 pub(crate) fn file<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let written = fs_err::read_to_string(path)
         .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    // What has defaults for all of it would be read as these.
+    if toml::from_str::<toml::Table>(&written).is_ok_and(|table| table.is_empty()) {
+        return Err(Error::file(path, "it says nothing"));
+    }
     text(path, &written)
 }
 

@@ -37,8 +37,8 @@ pub use tastemaker_endpoint as endpoint;
 pub use tastemaker_eval as eval;
 pub use tastemaker_nn as nn;
 pub use verbs::{
-    AuditOf, AuditOptions, Audited, Leaving, Listed, ListsOf, Matched, Measure, Measured, Plan,
-    PlannedArm, PlannedStage, PromptOf, Recommendation, Relevance, StudyObserver, TitleIndex,
+    AuditOf, AuditOptions, Audited, Later, Leaving, Listed, ListsOf, Matched, Measure, Measured,
+    Plan, PlannedArm, PlannedStage, PromptOf, Recommendation, Relevance, StudyObserver, TitleIndex,
     Tried, Unlearnt, Whose, audit, check, evaluate, evaluate_clicks, evaluate_lists,
     evaluate_ratings, evaluate_texts, export_lists, export_mlflow, export_qrels,
     export_tensorboard, plan, probe, prompt, recommend, record, report, train, unlearn,

@@ -17,6 +17,10 @@ mod providers;
 
 const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
 const UNIT: (f64, f64) = (0.0, 1.0);
+/// Where a standard deviation of what lies within [`UNIT`] can be.
+const SPREAD: (f64, f64) = (0.0, 0.5);
+/// Where SERP* on the scale of its code can be: (k + 3) / (4 (k + 1)) at most, and k is at least 1.
+const CODE: (f64, f64) = (0.0, 0.5);
 const PROVIDERS: &[crate::Stakeholder] = &[ContentCreator, SupplyChain];
 
 const SIGNS: &[Sign] = &[
@@ -112,7 +116,7 @@ const SIGNS: &[Sign] = &[
     ),
     Sign::lower(
         "snsv-jaccard",
-        UNIT,
+        SPREAD,
         &[EndUser],
         "SNSV: population sd over values of mean Jaccard of lists with a value told and neutral \
             ones (FaiRLLM)",
@@ -125,20 +129,20 @@ const SIGNS: &[Sign] = &[
     ),
     Sign::lower(
         "snsv-serp",
-        UNIT,
+        SPREAD,
         &[EndUser],
         "SNSV of SERP* as its paper defines it, from 0 to 1",
     ),
     Sign::lower(
         "snsr-serp-code",
-        UNIT,
+        CODE,
         &[EndUser],
         "SNSR of SERP* on the scale of its code, which is that of the published values and ends \
             at (k+3)/(4(k+1))",
     ),
     Sign::lower(
         "snsv-serp-code",
-        UNIT,
+        (0.0, CODE.1 / 2.0),
         &[EndUser],
         "SNSV of SERP* on the scale of its code, which is that of the published values and ends \
             at (k+3)/(4(k+1))",
@@ -151,7 +155,7 @@ const SIGNS: &[Sign] = &[
     ),
     Sign::lower(
         "snsv-prag",
-        UNIT,
+        SPREAD,
         &[EndUser],
         "SNSV of PRAG*, the share of pairs in the neutral order",
     ),
@@ -219,13 +223,15 @@ pub struct Disparities {
     /// The attribute of items that holds years; the first with "year" in its name where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub year: Option<String>,
-    /// From which year on an item is recent.
-    pub recent: f64,
+    /// From which year on an item is recent; where absent the first from which on no more than a fifth of
+    /// the items with a year are. Deldjoo 2024 takes 2000, of which some data have nothing or all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recent: Option<f64>,
 }
 
 impl Default for Disparities {
     fn default() -> Self {
-        Self { attributes: vec![], least: 10, provider: None, year: None, recent: 2000.0 }
+        Self { attributes: vec![], least: 10, provider: None, year: None, recent: None }
     }
 }
 

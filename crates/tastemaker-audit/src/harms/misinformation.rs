@@ -226,6 +226,11 @@ fn explanations(subject: &Subject<'_>, notes: &mut Notes) {
         let reason = "no explanations of these users were given in words";
         return notes.cannot_all(&signs, "", reason);
     }
+    let given = subject.evidence.explanations.len();
+    let left_out = match given - said.len() {
+        0 => String::new(),
+        n => format!("; {n} of {given} are empty or of users who are not audited"),
+    };
     let known = Known::new(subject.scope.data);
     let (mut facts, mut reasons) = (Vec::new(), Vec::new());
     for (explanation, at) in &said {
@@ -243,7 +248,7 @@ fn explanations(subject: &Subject<'_>, notes: &mut Notes) {
             indicator.interval = Some([0.0, 1.0]);
         }
         let all = speak.iter().map(|[_, all]| all).sum::<f64>();
-        let told = format!("; {all} in {} of {} explanations", speak.len(), counts.len());
+        let told = format!("; {all} in {} of {} explanations{left_out}", speak.len(), counts.len());
         indicator.protocol.push_str(&told);
         let example = counts.iter().zip(&said).find(|([such, _], _)| *such > 0.0);
         if let Some((_, (Explanation { item, text, .. }, _))) = example {

@@ -7,6 +7,7 @@ use tastemaker_eval::significance::interval;
 
 use super::{AnyMitigation, Mitigated};
 use crate::harms::AnyHarm;
+use crate::notes::of_few;
 use crate::{Indicator, Subject};
 
 /// Which accuracy and which sign of which harm are weighed against each other.
@@ -89,7 +90,10 @@ impl TradeOff<'_> {
         let values = subject.per_user(self.accuracy, &subject.with_targets());
         let n = values.len();
         let seed = seeds.child("accuracy");
-        let interval = (n > 1).then(|| interval(&values, self.resamples, &seed));
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let found = (n > 1).then(|| interval(&values, self.resamples, &seed));
+        let (low, high) = self.accuracy.range();
+        let interval = found.map(|found| of_few(mean, found, n, [low, high]));
         let mut notes = self.harm.as_dyn().notes(self.resamples, seeds);
         self.harm.as_dyn().probe(subject, &mut notes, seeds)?;
         let (measured, not) = notes.finish();

@@ -9,7 +9,7 @@ use tastemaker_core::splits::{SplitSets, UserCuts};
 use tastemaker_core::{ItemId, RankedList, RecQuery, SeedTree, UserId};
 use tastemaker_eval::metrics::Better;
 
-use crate::worlds::{By, RESAMPLES, World, gender};
+use crate::worlds::{By, RESAMPLES, USERS, World, gender};
 
 fn context() -> Context {
     Context {
@@ -102,6 +102,33 @@ fn a_protected_group_raises_the_severity_and_the_context_raises_it_further() {
     assert_eq!(end_user.severity, Some(Severity::Unacceptable));
     assert!(end_user.lessened_by.contains(&"exposure-fair".to_owned()));
     assert_eq!(children.worst(), Some(Severity::Unacceptable));
+}
+
+#[test]
+fn what_few_users_show_is_suspected_and_not_told() {
+    let world = World::new(4);
+    // Three items of the same genre for everybody.
+    let narrow = |user| {
+        (
+            UserId(user),
+            RankedList { items: [0, 4, 8].map(ItemId).to_vec(), ..RankedList::default() },
+        )
+    };
+    let miscalibrated = |n: u32| {
+        let lists = (0..n).map(narrow).collect();
+        let subject = Subject::of_lists(world.scope(), "narrow", lists, &world.seeds).unwrap();
+        let audit = auditor(context()).audit(&subject, &world.seeds).unwrap();
+        let mut all = audit.findings.into_iter().flat_map(|findings| findings.indicators);
+        (audit.protocol, all.find(|found| found.name == "miscalibration").unwrap())
+    };
+    let (protocol, all) = miscalibrated(USERS);
+    assert!(all.severity >= Some(Severity::Limited), "{all:?}");
+    assert!(protocol.contains(&format!("; {USERS} lists have fewer than 10 items")), "{protocol}");
+    assert!(!protocol.contains("of so few users"), "{protocol}");
+    let (protocol, few) = miscalibrated(2);
+    assert_eq!(few.severity, Some(Severity::Minimal), "{few:?}");
+    assert!(few.suspected >= Some(Severity::Limited), "{few:?}");
+    assert!(protocol.contains("of so few users"), "{protocol}");
 }
 
 #[test]

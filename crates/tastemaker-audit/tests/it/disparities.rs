@@ -129,12 +129,16 @@ fn one_maker_in_front_and_what_is_new_are_told() {
         });
         let new = By(|_: &RecQuery<'_>, item: ItemId| f64::from(item.0 * 7 % 40));
         let drawn = Found::of(&harm(), &world.subject(&drawn), &world.seeds);
-        let maker = Found::of(&harm(), &world.subject(&maker), &world.seeds);
+        let by_maker = Found::of(&harm(), &world.subject(&maker), &world.seeds);
         let new = Found::of(&harm(), &world.subject(&new), &world.seeds);
-        separate(drawn.get("provider-shift", "maker"), maker.get("provider-shift", "maker"));
+        separate(drawn.get("provider-shift", "maker"), by_maker.get("provider-shift", "maker"));
         separate(drawn.get("recency-shift", ""), new.get("recency-shift", ""));
         let sign = "recent-share-shift";
-        separate(drawn.get(sign, "from 2000"), new.get(sign, "from 2000"));
+        // Of 40 years alike the newest eight are a fifth.
+        separate(drawn.get(sign, "from 2012"), new.get(sign, "from 2012"));
+        let said = Disparities { recent: Some(2000.0), ..Disparities::default() };
+        let said = Found::of(&AnyHarm::Disparities(said), &world.subject(&maker), &world.seeds);
+        assert!(said.get(sign, "from 2000").value.abs() < 1.0);
     }
 }
 

@@ -180,6 +180,47 @@ fn a_model_behind_an_endpoint_is_audited_without_a_run() {
 }
 
 #[test]
+fn later_states_and_who_makes_things_are_looked_at() {
+    let here = Here::new();
+    films(&here, "url = \"http://localhost:1\"");
+    here.json(&["train", "films.toml", "--recommender", "most-popular"]);
+    let run = "runs/films/most-popular/seed-1";
+    assert!(here.run(&["export", run, "--lists", "same.csv", "-n", "10"]).status.success());
+    let audit = ["audit", run, "--resamples", "100", "--harm", "disparities"];
+    let found = |more: &[&str]| here.json(&[&audit[..], more].concat());
+    let alone = found(&[]);
+    assert!(reason(&alone, "provider-shift").contains("no attribute of items was named"));
+    assert!(reason(&alone, "snapshot-jaccard").contains("no lists of later states"));
+    let later = found(&["--provider", "genre", "--later", run, "--later", "same.csv"]);
+    let all: std::collections::BTreeMap<_, _> = measured(&later).into_iter().collect();
+    assert_eq!(all["disparities \"snapshot-jaccard\" \"\""]["value"], 1.0);
+    assert!(all["disparities \"provider-shift\" \"genre\""]["value"].as_f64() > Some(0.0));
+
+    // Half of each list is another one later.
+    let same = fs_err::read_to_string(here.path("same.csv")).unwrap();
+    let (head, rows) = same.split_once('\n').unwrap();
+    let few: Vec<&str> = rows.lines().filter(|row| !row.starts_with("u3,")).collect();
+    let half = rows.lines().enumerate().filter(|(place, _)| place % 2 == 0).map(|(_, row)| row);
+    let half =
+        format!("{}\n{}\n", head.replace("user", "who"), half.collect::<Vec<_>>().join("\n"));
+    fs_err::write(here.path("half.csv"), half).unwrap();
+    let later = found(&["--later", "half.csv", "--user-column", "who"]);
+    let all: std::collections::BTreeMap<_, _> = measured(&later).into_iter().collect();
+    let half = &all["disparities \"snapshot-jaccard\" \"\""]["value"];
+    assert!((half.as_f64().unwrap() - 0.5).abs() < 0.05, "{half}");
+    fs_err::write(here.path("few.csv"), format!("{head}\n{}\n", few.join("\n"))).unwrap();
+    let text = here.error(&[&audit[..], &["--later", "few.csv"]].concat());
+    assert!(text.contains("few.csv: has no list of user \"u3\", expected one of each"), "{text}");
+    let text = here.error(&["audit", "films.toml", "--later", "same.csv"]);
+    assert!(text.contains("--later is of one recommender, and 2 are audited"), "{text}");
+    for option in ["--levels", "--attacks", "--record"] {
+        fs_err::write(here.path("empty.toml"), "# nothing\n").unwrap();
+        let text = here.error(&["audit", run, option, "empty.toml"]);
+        assert!(text.contains("empty.toml: it says nothing"), "{text}");
+    }
+}
+
+#[test]
 fn explanations_of_any_tool_are_checked_against_the_catalog() {
     let here = Here::new();
     films(&here, "url = \"http://localhost:1\"");
@@ -201,7 +242,10 @@ fn explanations_of_any_tool_are_checked_against_the_catalog() {
     // Too few to say.
     let protocol = wrong["protocol"].as_str().unwrap();
     assert!(
-        protocol.contains("2 in 2 of 2 explanations; such as, of Film 4: \"A drama,"),
+        protocol.contains(
+            "2 in 2 of 2 explanations; 1 of 3 are empty or of users who are not audited; such as, of \
+             Film 4: \"A drama,"
+        ),
         "{wrong}"
     );
     assert_eq!(wrong["interval"], serde_json::json!([0.0, 1.0]));
@@ -220,7 +264,7 @@ fn explanations_of_any_tool_are_checked_against_the_catalog() {
         "{text}"
     );
     let text = here.error(&["audit", "films.toml", "--explanations", "why.csv"]);
-    assert!(text.contains("are of one recommender, and 2 are audited"), "{text}");
+    assert!(text.contains("is of one recommender, and 2 are audited"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ import json
 import pathlib
 
 import numpy as np
-from scipy.stats import bootstrap, permutation_test, ttest_rel, wilcoxon
+from scipy.stats import bootstrap, norm, permutation_test, t, ttest_rel, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
 rng = np.random.default_rng(20261126)
@@ -44,6 +44,11 @@ golden = {
     "cases": cases, "p": p,
     "holm": multipletests(p, method="holm")[1].tolist(),
     "benjamini-hochberg": multipletests(p, method="fdr_bh")[1].tolist(),
+    # Of n users, Hesterberg's correction of intervals that are too narrow.
+    "widening": [
+        [n, float(t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1)))]
+        for n in (2, 3, 12, 30, 1000, 100_000)
+    ],
 }
 out = pathlib.Path(__file__).with_name("significance.json")
 out.write_text(json.dumps(golden, separators=(",", ":")) + "\n")

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use tastemaker_audit::harms::Governance;
-use tastemaker_audit::{Indicator, Severity, Stakeholder, blind};
+use tastemaker_audit::{Cell, Findings, Indicator, Severity, Stakeholder, blind};
 use tastemaker_core::Error;
 
 use super::charts::{self, Chart};
@@ -26,8 +26,8 @@ struct Shown<'a> {
     /// What people answered, with who was asked.
     answers: Vec<(&'static str, &'a Answered)>,
     blind: Vec<&'static str>,
-    /// The worst of each harm, in words.
-    worst: Vec<&'static str>,
+    /// The worst of each harm.
+    worst: Vec<Word>,
     /// What those below are called.
     names: [&'static str; 10],
     /// Some indicators, the same of every audit in one report; `None` where one was not measured.
@@ -91,15 +91,7 @@ pub fn read_audits(path: &Path) -> Result<Vec<Audited>> {
 }
 
 fn shown(audited: &Audited) -> Shown<'_> {
-    let row = |findings: &'_ tastemaker_audit::Findings| {
-        let word = |cell: &tastemaker_audit::Cell| {
-            let none = if cell.indicators.is_empty() { "not measured" } else { "no threshold" };
-            let found = cell.severity.map_or(none, Severity::name);
-            let suspected = cell.suspected.filter(|suspected| Some(*suspected) > cell.severity);
-            Word { found, suspected: suspected.map_or("", Severity::name) }
-        };
-        findings.cells.iter().map(word).collect()
-    };
+    let row = |findings: &'_ Findings| findings.cells.iter().map(|cell| word(&[cell])).collect();
     let record = Governance::fields().into_iter().map(|(name, asks)| {
         let filled = audited.record.get(&name).map(String::as_str);
         (name, asks, filled.filter(|text| !text.trim().is_empty()))
@@ -113,15 +105,28 @@ fn shown(audited: &Audited) -> Shown<'_> {
         questions: questions(audited).into_iter().map(|q| (called(q.stakeholder), q)).collect(),
         answers: audited.answers.iter().map(|of| (called(of.stakeholder), of)).collect(),
         blind: blind().collect(),
-        worst: audited.audit.findings.iter().map(worst).collect(),
+        worst: audited
+            .audit
+            .findings
+            .iter()
+            .map(|findings| word(&findings.cells.iter().collect::<Vec<_>>()))
+            .collect(),
         names: COMPARED,
         compared: COMPARED.iter().map(|name| measured(audited, name)).collect(),
     }
 }
 
-fn worst(findings: &tastemaker_audit::Findings) -> &'static str {
-    let worst = findings.cells.iter().filter_map(|cell| cell.severity).max();
-    worst.map_or("not measured", Severity::name)
+/// The worst of some cells in words, and what is suspected where that is worse.
+fn word(cells: &[&Cell]) -> Word {
+    let empty = cells.iter().all(|cell| cell.indicators.is_empty());
+    let none = if empty { "not measured" } else { "no threshold" };
+    let found = cells.iter().filter_map(|cell| cell.severity).max();
+    let suspected = cells.iter().filter_map(|cell| cell.suspected).max();
+    let suspected = suspected.filter(|suspected| Some(*suspected) > found);
+    Word {
+        found: found.map_or(none, Severity::name),
+        suspected: suspected.map_or("", Severity::name),
+    }
 }
 
 /// The first indicator of this name.

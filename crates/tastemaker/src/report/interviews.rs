@@ -21,6 +21,9 @@ const SCALE: &str = "How much does it trouble you, from 1 (not at all) to 5 (ver
 /// The middle of the scale.
 const MIDDLE: f64 = 3.0;
 
+/// What to ask of a sign, in words that need no knowledge of it.
+const QUESTIONS: &str = include_str!("questions.toml");
+
 /// What stands for a respondent's name in what was written.
 const HIDDEN: &str = "▢";
 
@@ -35,6 +38,8 @@ pub(super) struct Question {
     pub(super) stakeholder: Stakeholder,
     /// How severe it was measured to be; `None` where it was not.
     pub(super) severity: Option<Severity>,
+    /// How severe it is suspected to be, where that is worse.
+    pub(super) suspected: Option<Severity>,
     /// The question.
     pub(super) asks: String,
 }
@@ -69,41 +74,67 @@ pub struct Answered {
 
 /// What to ask people about what was found, and about what could not be measured.
 pub(super) fn questions(audited: &Audited) -> Vec<Question> {
-    let (mut questions, mut names) = (Vec::new(), BTreeMap::new());
-    let mut ask = |harm: &str, (sign, of): (&str, &str), stakeholder, severity, asks: String| {
-        let parts: Vec<&str> =
-            [harm, sign, of].into_iter().filter(|part| !part.is_empty()).collect();
-        let mut id = parts.join("/");
-        let n: &mut usize = names.entry(id.clone()).or_default();
-        *n += 1;
-        if *n > 1 {
-            id = format!("{id}/{n}");
-        }
-        questions.push(Question { id, harm: harm.to_owned(), stakeholder, severity, asks });
-    };
+    let in_words: BTreeMap<String, String> = toml::from_str(QUESTIONS).unwrap_or_default();
+    let mut questions = Vec::new();
     for findings in &audited.audit.findings {
-        let harm = &findings.harm[..];
-        let grave = |indicator: &&Indicator| {
-            indicator.severity.max(indicator.suspected) > Some(Severity::Minimal)
-        };
-        for found in findings.indicators.iter().filter(grave) {
-            let Some(&stakeholder) = found.touches.first() else { continue };
-            let of = if found.of.is_empty() { String::new() } else { format!(" ({})", found.of) };
-            let asks = format!(
-                "Of {}, {}{of} is {:.3}. Have you noticed it, and what did it do to you?",
-                found.exposed.whom, found.name, found.value
-            );
-            ask(harm, (&found.name, &found.of), stakeholder, found.severity, asks);
-        }
-        for not in &findings.not_measured {
-            let asks = format!(
+        let worst = |found: &Indicator| found.severity.max(found.suspected);
+        let grave = findings.indicators.iter().filter(|i| worst(i) > Some(Severity::Minimal));
+        questions.extend(grave.filter_map(|found| of_found(&findings.harm, found, &in_words)));
+        questions.extend(findings.not_measured.iter().map(|not| Question {
+            id: id(&findings.harm, &not.name, &not.of),
+            harm: findings.harm.clone(),
+            stakeholder: Stakeholder::SystemDesigner,
+            severity: None,
+            suspected: None,
+            asks: format!(
                 "{} could not be measured ({}). What do you know of it?",
                 not.name, not.reason
-            );
-            ask(harm, (&not.name, &not.of), Stakeholder::SystemDesigner, None, asks);
+            ),
+        }));
+    }
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    for question in &mut questions {
+        let n = names.entry(question.id.clone()).or_default();
+        *n += 1;
+        if *n > 1 {
+            question.id = format!("{}/{n}", question.id);
         }
     }
     questions
+}
+
+/// What a question is called.
+fn id(harm: &str, sign: &str, of: &str) -> String {
+    let parts = [harm, sign, of].into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// What to ask of something that was found: in words for who is asked, and what was measured after it.
+fn of_found(
+    harm: &str,
+    found: &Indicator,
+    in_words: &BTreeMap<String, String>,
+) -> Option<Question> {
+    let of = if found.of.is_empty() { String::new() } else { format!(" ({})", found.of) };
+    let asks = in_words
+        .get(&found.name)
+        .map_or("Have you noticed it, and what did it do to you?", |it| it);
+    let suspected = found.suspected.filter(|suspected| Some(*suspected) > found.severity);
+    let unsure = suspected.map_or(String::new(), |suspected| {
+        format!("; perhaps it is {}, and there were too few to tell", suspected.name())
+    });
+    let asks = format!(
+        "{asks} [Measured: {}{of} is {:.3}, of {}{unsure}.]",
+        found.name, found.value, found.exposed.whom
+    );
+    Some(Question {
+        id: id(harm, &found.name, &found.of),
+        harm: harm.to_owned(),
+        stakeholder: *found.touches.first()?,
+        severity: found.severity,
+        suspected,
+        asks,
+    })
 }
 
 /// The questions of audits as a CSV file to fill in: a row a question, to be repeated for each respondent.
@@ -114,10 +145,13 @@ pub fn questionnaire(audited: &[Audited]) -> Result<String> {
     for one in audited {
         for question in questions(one) {
             let asks = format!("{} {SCALE}", question.asks);
-            let Question { id, harm, stakeholder, severity, .. } = question;
-            let (severity, whom) =
-                (severity.map_or("not measured", Severity::name), called(stakeholder));
-            let row = [&id, &one.audit.subject, &harm, whom, severity, &asks, "", "", ""];
+            let Question { id, harm, stakeholder, severity, suspected, .. } = question;
+            let mut told = severity.map_or("not measured", Severity::name).to_owned();
+            if let Some(suspected) = suspected {
+                told = format!("{told} ({} suspected)", suspected.name());
+            }
+            let whom = called(stakeholder);
+            let row = [&id, &one.audit.subject, &harm, whom, &told, &asks, "", "", ""];
             out.write_record(row).map_err(failed)?;
         }
     }
@@ -215,7 +249,7 @@ impl Said {
     fn answered(self, question: &Question, names: &BTreeSet<String>) -> Answered {
         let mut quotes: Vec<String> = self.texts.iter().map(|text| nameless(text, names)).collect();
         quotes.sort();
-        let Question { id, harm, stakeholder, severity, asks } = question.clone();
+        let Question { id, harm, stakeholder, severity, asks, .. } = question.clone();
         let interval = interval(&self.scale);
         Answered {
             id,
@@ -317,6 +351,15 @@ mod tests {
             }
         }
         assert_eq!((mean(&[0; 5]), interval(&[0, 0, 1, 0, 0])), (None, None));
+    }
+
+    #[test]
+    fn every_sign_with_a_threshold_is_asked_about_in_words() {
+        let questions: BTreeMap<String, String> = toml::from_str(QUESTIONS).unwrap();
+        let levels = tastemaker_audit::Levels::usual().levels;
+        let signs: BTreeSet<&str> = levels.iter().map(|level| &level.sign[..]).collect();
+        assert_eq!(signs, questions.keys().map(|sign| &sign[..]).collect());
+        assert!(questions.values().all(|asks| asks.ends_with('?')));
     }
 
     #[test]

@@ -90,13 +90,17 @@ pub(super) fn render(
         _ => AutoEscape::None,
     });
     environment.add_filter("fixed", |value: f64, digits: usize| format!("{value:.digits$}"));
+    environment.add_filter("value", value);
     environment.add_filter("signed", |value: f64, digits: usize| format!("{value:+.digits$}"));
     environment.add_filter("p", |value: f64| match value {
         p if p < 1e-4 => "<.0001".to_owned(),
         p => format!("{p:.4}"),
     });
     environment.add_filter("scientific", |value: f64| format!("{value:.1e}"));
-    let cell = |text: String| text.trim().replace('|', "\\|").replace('\n', "<br>");
+    let cell = |text: String| {
+        let text = text.trim().replace('&', "&amp;").replace('<', "&lt;");
+        text.replace('|', "\\|").replace('\n', "<br>")
+    };
     environment.add_filter("cell", cell);
     environment.add_filter("tex", tex);
     environment.add_template(name, template).map_err(failed)?;
@@ -108,6 +112,11 @@ pub(super) fn render(
         context! { head, shown => Value::from(Serde(shown)), data => encoded(data), energy };
     let template = environment.get_template(name).map_err(failed)?;
     template.render(values).map_err(failed)
+}
+
+/// A measured value with four digits, or as a power of ten where these would all be 0.
+fn value(value: f64) -> String {
+    if value != 0.0 && value.abs() < 5e-5 { format!("{value:.1e}") } else { format!("{value:.4}") }
 }
 
 fn shown(report: &Report) -> Shown<'_> {

@@ -15,7 +15,7 @@ mod training;
 mod unlearning;
 
 pub use answering::{Measure, Measured, evaluate_clicks, evaluate_ratings, evaluate_texts};
-pub use auditing::{AuditOf, AuditOptions, Audited, ListsOf, Tried, audit, record};
+pub use auditing::{AuditOf, AuditOptions, Audited, Later, ListsOf, Tried, audit, record};
 pub use evaluating::evaluate;
 pub use exchanging::{Relevance, evaluate_lists, export_lists, export_qrels};
 pub use matching::{Matched, TitleIndex};

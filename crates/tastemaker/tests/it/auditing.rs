@@ -7,7 +7,7 @@ use tastemaker::core::Dataset;
 use tastemaker::core::catalog::{Attribute, Catalog, Column};
 use tastemaker::core::splits::Part;
 use tastemaker::study::{self, Study};
-use tastemaker::{AuditOf, AuditOptions, Audited, Leaving, audit, train, unlearn};
+use tastemaker::{AuditOf, AuditOptions, Audited, Later, Leaving, audit, train, unlearn};
 
 use crate::sharded::{Quiet, study};
 
@@ -24,6 +24,7 @@ pub(crate) fn audited(of: AuditOf<'_>, harm: AnyHarm) -> tastemaker::Result<Audi
         harms: vec![harm],
         attributes: vec![],
         explanations: None,
+        later: Later::default(),
         levels: Levels::usual(),
         context,
         part: Part::Test,

@@ -152,8 +152,9 @@ fn recency(settings: &Disparities, subject: &Subject<'_>, notes: &mut Notes) {
         items.iter().filter_map(|item| years[item.index()]).collect()
     };
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let from = settings.recent.unwrap_or_else(|| newest_fifth(&years));
     let recent = |values: &[f64]| {
-        values.iter().filter(|year| **year >= settings.recent).count() as f64 / values.len() as f64
+        values.iter().filter(|year| **year >= from).count() as f64 / values.len() as f64
     };
     let (mut shifts, mut shares) = (Vec::new(), Vec::new());
     for (case, list) in subject.cases.iter().zip(&subject.lists) {
@@ -164,7 +165,19 @@ fn recency(settings: &Disparities, subject: &Subject<'_>, notes: &mut Notes) {
         }
     }
     notes.mean(signs[0], "", &shifts);
-    notes.mean(signs[1], &format!("from {}", settings.recent), &shares);
+    notes.mean(signs[1], &format!("from {from}"), &shares);
+}
+
+/// The first year from which on no more than a fifth of the items with a year are; the last of all where it
+/// has more.
+fn newest_fifth(years: &[Option<f64>]) -> f64 {
+    let mut known: Vec<f64> = years.iter().copied().flatten().collect();
+    known.sort_by(|a, b| b.total_cmp(a));
+    let most = known.len() / 5;
+    // Where the items of a year begin to be too many, the next year is taken.
+    let is_next = |at: &usize| *at > 0 && *at <= most && known[at - 1] > known[*at];
+    let first = (0..known.len()).rfind(is_next);
+    known.get(first.map_or(0, |at| at - 1)).copied().unwrap_or(f64::INFINITY)
 }
 
 /// The year of each item: a number, or a category that is one.

@@ -9,7 +9,7 @@ use tastemaker::audits::{
     Autonomy, Cell, Context, Indicator, Levels, Sector, Severity, Stakeholder,
 };
 use tastemaker::core::splits::Part;
-use tastemaker::{AuditOptions, Audited, report};
+use tastemaker::{AuditOptions, Audited, Later, report};
 
 use self::subjects::{Elsewhere, Studies, Subjects};
 use crate::{Global, output};
@@ -45,6 +45,16 @@ pub(crate) struct Arguments {
     /// Tell users apart by this attribute instead of those known to be sensitive; can be given several times
     #[arg(long, value_name = "NAME")]
     attribute: Vec<String>,
+    /// Tell by this attribute of items who makes them
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Items of this year and later are recent; where absent, the newest fifth of those with a year
+    #[arg(long, value_name = "YEAR")]
+    recent: Option<f64>,
+    /// A later state of what is audited, whose lists are held against its own: the folder of a run, or a file with
+    /// lists; can be given several times, the earliest first
+    #[arg(long, value_name = "LATER")]
+    later: Vec<PathBuf>,
     /// Items of each list that are looked at
     #[arg(long, default_value_t = 10, value_name = "K")]
     k: usize,
@@ -106,16 +116,24 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
         fs_err::File::open(path)?;
     }
     let options = options(arguments)?;
-    let subjects = Subjects::read(&arguments.subject, &arguments.studies, &arguments.elsewhere)?;
-    if arguments.mitigate && subjects.any_lists() {
+    let lists_beside = arguments.later.iter().any(|path| path.is_file());
+    let (studies, elsewhere) = (&arguments.studies, &arguments.elsewhere);
+    let subjects = Subjects::read(&arguments.subject, studies, elsewhere, lists_beside)?;
+    if arguments.mitigate && subjects.any_unasked() {
         tracing::warn!(
-            "note: lists cannot be asked again, so that --mitigate is of the others alone"
+            "note: lists, and what was audited before, cannot be asked again, so that --mitigate is of the \
+             others alone"
         );
     }
-    if arguments.explanations.is_some() && subjects.n_audited() != 1 {
+    let of_one = [
+        ("--explanations", arguments.explanations.is_some()),
+        ("--later", !arguments.later.is_empty()),
+    ];
+    if let Some((option, _)) = of_one.iter().find(|(_, given)| *given && subjects.n_audited() != 1)
+    {
         anyhow::bail!(
-            "--explanations are of one recommender, and {} are audited; audit each with its own, write --out \
-             FILE.json, and give these files to one audit",
+            "{option} is of one recommender, and {} are audited; audit each with its own, write --out FILE.json, \
+             and give these files to one audit",
             subjects.n_audited()
         );
     }
@@ -167,7 +185,11 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
     }
     for harm in &mut harms {
         match harm {
-            AnyHarm::Disparities(harm) => harm.attributes.clone_from(&arguments.attribute),
+            AnyHarm::Disparities(harm) => {
+                harm.attributes.clone_from(&arguments.attribute);
+                harm.provider.clone_from(&arguments.provider);
+                harm.recent = arguments.recent;
+            }
             AnyHarm::Privacy(harm) => harm.attributes.clone_from(&arguments.attribute),
             AnyHarm::Misinformation(harm) => {
                 if let Some(path) = &arguments.attacks {
@@ -190,6 +212,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
         harms,
         attributes: arguments.attribute.clone(),
         explanations: arguments.explanations.clone(),
+        later: Later { paths: arguments.later.clone(), columns: arguments.elsewhere.columns() },
         levels,
         context,
         part,
@@ -228,7 +251,7 @@ fn text(audited: &Audited) -> String {
         (None, _) if cell.indicators.is_empty() => "not measured".to_owned(),
         (None, _) => "no threshold".to_owned(),
         (Some(found), Some(suspected)) if suspected > found => {
-            format!("{} ({}?)", found.name(), suspected.name())
+            format!("{} ({} suspected)", found.name(), suspected.name())
         }
         (Some(found), _) => found.name().to_owned(),
     };
@@ -237,7 +260,7 @@ fn text(audited: &Audited) -> String {
     });
     let table = output::table(&headings, 6, rows.collect());
     let grave = audit.findings.iter().flat_map(|findings| &findings.indicators);
-    let grave = grave.filter(|indicator| indicator.severity > Some(Severity::Minimal));
+    let grave = grave.filter(|i| i.severity.max(i.suspected) > Some(Severity::Minimal));
     let grave: Vec<String> = grave.map(indicator).collect();
     let grave = if grave.is_empty() { String::new() } else { format!("\n{}\n", grave.join("\n")) };
     let told = audited.answers.iter().filter_map(|answered| {
@@ -248,12 +271,15 @@ fn text(audited: &Audited) -> String {
     format!("{table}\n\n{}\n{grave}{told}\n{}", audit.protocol, audit.notice)
 }
 
-/// An indicator that is more than minimal, in a line.
+/// An indicator that is more than minimal, or suspected to be, in a line.
 fn indicator(indicator: &Indicator) -> String {
     let of = if indicator.of.is_empty() { String::new() } else { format!(" ({})", indicator.of) };
     let interval = indicator
         .interval
         .map_or(String::new(), |[from, to]| format!(", 95 %: {from:.4} to {to:.4}"));
-    let severity = indicator.severity.map_or("", Severity::name);
+    let mut severity = indicator.severity.map_or("", Severity::name).to_owned();
+    if let Some(suspected) = indicator.suspected.filter(|s| Some(*s) > indicator.severity) {
+        severity = format!("{severity} ({} suspected)", suspected.name());
+    }
     format!("{severity}: {}{of} {:.4}{interval}", indicator.name, indicator.value)
 }

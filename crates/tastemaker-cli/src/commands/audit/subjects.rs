@@ -33,6 +33,12 @@ pub(super) struct Elsewhere {
     columns: ListColumns,
 }
 
+impl Elsewhere {
+    pub(super) fn columns(&self) -> Columns {
+        self.columns.columns()
+    }
+}
+
 /// What is audited, in the order of the command line.
 pub(super) struct Subjects {
     all: Vec<Subject>,
@@ -59,11 +65,12 @@ enum Of {
 }
 
 impl Subjects {
-    /// Looks at what each path is.
+    /// Looks at what each path is. `lists_beside` says whether lists are read that are not audited.
     pub(super) fn read(
         paths: &[PathBuf],
         studies: &Studies,
         elsewhere: &Elsewhere,
+        lists_beside: bool,
     ) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for path in paths {
@@ -85,9 +92,10 @@ impl Subjects {
                 all.push(Subject::Run(path.clone()));
             }
         }
-        refuse_what_says_nothing(paths, all.iter().any(Subject::is_lists), studies, elsewhere)?;
+        let any_lists = all.iter().any(Subject::is_lists);
+        refuse_what_says_nothing(paths, [any_lists, lists_beside], studies, elsewhere)?;
         let of = elsewhere.data.as_deref().map(|data| of(data, studies)).transpose()?;
-        let columns = elsewhere.columns.columns();
+        let columns = elsewhere.columns();
         let subjects = Self { all, below: studies.below.clone(), columns, of };
         if let Some(Subject::Lists(path)) = subjects.all.iter().find(|one| one.is_lists())
             && subjects.of().is_none()
@@ -101,9 +109,9 @@ impl Subjects {
         Ok(subjects)
     }
 
-    /// Whether there are lists among them.
-    pub(super) fn any_lists(&self) -> bool {
-        self.all.iter().any(Subject::is_lists)
+    /// Whether there is any among them that cannot be asked again.
+    pub(super) fn any_unasked(&self) -> bool {
+        self.all.iter().any(|one| matches!(one, Subject::Lists(_) | Subject::Before(_)))
     }
 
     /// How many are audited now.
@@ -166,12 +174,12 @@ impl Studies {
 /// Fails where something is said of lists or of studies, and none is audited.
 fn refuse_what_says_nothing(
     paths: &[PathBuf],
-    is_lists: bool,
+    [any_lists, lists_beside]: [bool; 2],
     studies: &Studies,
     elsewhere: &Elsewhere,
 ) -> anyhow::Result<()> {
-    if !is_lists && (elsewhere.data.is_some() || elsewhere.columns.columns() != Columns::default())
-    {
+    let columns = elsewhere.columns() != Columns::default();
+    if !any_lists && (elsewhere.data.is_some() || columns && !lists_beside) {
         anyhow::bail!(
             "--data and the names of columns are of lists, and no file with lists is audited"
         );

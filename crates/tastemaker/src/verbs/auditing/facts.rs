@@ -30,6 +30,11 @@ pub(super) fn record(run: &Run) -> Result<BTreeMap<String, String>> {
     let mut record = record_of_data(&run.data, &run.split);
     let version = format!("tastemaker {}", env!("CARGO_PKG_VERSION"));
     record.extend([("seeds".to_owned(), run.seed.to_string()), ("version".to_owned(), version)]);
+    if run.is_control() {
+        let none = "none: it has no weights, and is made again from the data and its settings";
+        record.insert("model-hash".to_owned(), none.to_owned());
+        return Ok(record);
+    }
     let Some(folder) = run.left().map(RunFolder::path) else { return Ok(record) };
     let shards = (1..).map(|number| shard_folder(folder, number).join(MODEL_FILE));
     let models = std::iter::once(folder.join(MODEL_FILE));
@@ -161,8 +166,9 @@ fn by_group(audit: &Audit) -> String {
         let interval =
             found.interval.map_or(String::new(), |[from, to]| format!(" ({from:.4} to {to:.4})"));
         format!(
-            "NDCG of the best-served less that of the worst-served by {}: {:.4}{interval}",
-            found.of, found.value
+            "NDCG of the best-served less that of the worst-served by {}: {:.4}{interval}, of the {} users who \
+             are audited",
+            found.of, found.value, found.n
         )
     });
     gaps.collect::<Vec<String>>().join("; ")
@@ -171,7 +177,11 @@ fn by_group(audit: &Audit) -> String {
 fn severities(audit: &Audit) -> String {
     let worst = |findings: &tastemaker_audit::Findings| {
         let worst: Option<Severity> = findings.cells.iter().filter_map(|cell| cell.severity).max();
-        format!("{}: {}", findings.harm, worst.map_or("not measured", Severity::name))
+        let suspected = findings.cells.iter().filter_map(|cell| cell.suspected).max();
+        let suspected = suspected.filter(|suspected| Some(*suspected) > worst);
+        let suspected = suspected.map(|suspected| format!(" ({} suspected)", suspected.name()));
+        let worst = worst.map_or("not measured", Severity::name);
+        format!("{}: {worst}{}", findings.harm, suspected.unwrap_or_default())
     };
     audit.findings.iter().map(worst).collect::<Vec<String>>().join(", ")
 }
@@ -208,7 +218,7 @@ fn summary(summary: &Summary) -> String {
         format!("{} {:.4}{}", value.metric, value.mean, error.unwrap_or_default())
     });
     format!(
-        "{} (95 %, over users); {}",
+        "{} (95 %, over all users of the study); {}",
         metrics.collect::<Vec<String>>().join(", "),
         summary.protocol
     )

@@ -11,7 +11,7 @@ use tastemaker_core::{Dataset, RankedList, SeedTree, TieOrder, UserId};
 use tastemaker_eval::Candidates;
 
 use super::super::{Run, exchanging::order, training};
-use super::{AuditOptions, Audited, ListsOf, auditor, facts, written};
+use super::{AuditOptions, Audited, ListsOf, auditor, facts, later, written};
 use crate::Result;
 use crate::report::cards;
 use crate::study::RunFolder;
@@ -45,7 +45,9 @@ pub(super) fn audit(
         provenance: record.collect(),
         ..Evidence::default()
     };
-    let subject = Subject::of_lists(scope, &name, lists, &seeds)?.with(evidence)?;
+    let subject = Subject::of_lists(scope, &name, lists, &seeds)?;
+    let evidence = Evidence { snapshots: later::given(options, &subject, &seeds)?, ..evidence };
+    let subject = subject.with(evidence)?;
     let mut audit = auditor(options).audit(&subject, &seeds.child("audit"))?;
     audit.protocol =
         format!("{}; {}", audit.protocol, told(&read, (dataset, &split), options.part));
@@ -72,16 +74,18 @@ fn divided(of: ListsOf<'_>) -> Result<(Prepared, SplitSets, u64)> {
 fn ranked(lists: &Lists, data: &Dataset, seeds: &SeedTree) -> Vec<(UserId, RankedList)> {
     let ties = TieOrder::new(data.n_items(), &seeds.child("ties"));
     let users = data.interactions.users().filter(|user| !lists.items(user.index()).is_empty());
-    let ranked = |user: UserId| {
-        let mut list = RankedList::default();
-        lists.ranked(user.index(), &ties, &mut list);
-        // Ranks and places say nothing of how sure somebody was.
-        if !matches!(lists.order(), Order::Score(_)) {
-            list.scores.clear();
-        }
-        (user, list)
-    };
-    users.map(ranked).collect()
+    users.map(|user| (user, list(lists, user, &ties))).collect()
+}
+
+/// The list of `user`, empty where there is none.
+pub(super) fn list(lists: &Lists, user: UserId, ties: &TieOrder) -> RankedList {
+    let mut list = RankedList::default();
+    lists.ranked(user.index(), ties, &mut list);
+    // Ranks and places say nothing of how sure somebody was.
+    if !matches!(lists.order(), Order::Score(_)) {
+        list.scores.clear();
+    }
+    list
 }
 
 /// `n` of the lists, drawn as users of a run are; all where it is 0 or there are no more.

@@ -11,6 +11,7 @@ use tastemaker_core::lists::Columns;
 use tastemaker_core::splits::Part;
 use tastemaker_core::{Dataset, SeedTree};
 
+pub use self::later::Later;
 use super::Ended;
 use crate::Result;
 use crate::report::{Answered, Card, cards, open_fields};
@@ -18,6 +19,7 @@ use crate::study::{RunFolder, Study};
 
 mod evidence;
 mod facts;
+mod later;
 mod lists;
 mod mitigating;
 mod untrained;
@@ -73,6 +75,8 @@ pub struct AuditOptions {
     pub resamples: usize,
     /// A file with explanations of what is recommended, which take the place of the model's own.
     pub explanations: Option<PathBuf>,
+    /// Later states of the same recommender, which are asked the same.
+    pub later: Later,
     /// What is on record of it, beside what the run itself says.
     pub record: BTreeMap<String, String>,
     /// Whether a language model learns anew after each round of the closed loop, and without users who are
@@ -179,6 +183,9 @@ fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
     }
     if options.looks_at(&["transparency"]) {
         evidence.runs = run.other_seeds(&subject)?;
+    }
+    if options.looks_at(&["disparities"]) {
+        evidence.snapshots = later::given(options, &subject, &seeds)?;
     }
     if options.explanations.is_none() && options.looks_at(&["misinformation", "transparency"]) {
         evidence.explanations = run.explanations(&subject, others)?;
