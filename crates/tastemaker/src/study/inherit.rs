@@ -12,6 +12,9 @@ use super::document::Document;
 /// themselves.
 const SHARED: [&str; 5] = ["backbone", "features", "training", "pretraining", "few-shot"];
 
+/// What of their training those that learn from few do otherwise, where few users make few steps an epoch.
+const OF_FEW: &str = "few-shot-training";
+
 /// Which arms take over what, by keys: those of a section, of `training` those of single settings.
 #[derive(Default)]
 pub(super) struct Inherited {
@@ -30,6 +33,7 @@ impl Inherited {
         (arm, kind): (&str, &str),
         model: &mut DeTable<'t>,
     ) {
+        let pretraining = self.of_few(document, (arm, kind), model);
         for name in SHARED {
             let Some(shared) = document.table.get(name) else { continue };
             let of_items = ["features", "few-shot"].contains(&name) && kind != "language-model";
@@ -66,21 +70,59 @@ impl Inherited {
                 Some(_) => note(name.to_owned(), false),
             }
         }
-        let Some(mut training) = model.get("training").cloned() else { return };
+        let few = pretraining.is_some();
+        let Some(mut training) = pretraining.or_else(|| model.get("training").cloned()) else {
+            return;
+        };
         if let DeValue::Table(training) = training.get_mut() {
             // No prompt stands before pre-training.
             training.remove("counterfactual");
         }
-        if let Some(DeValue::Table(own)) = model.get_mut("pretraining").map(Spanned::get_mut)
-            && let Some(own) = own.get_mut("training").map(Spanned::get_mut)
-        {
-            fill(own, training.get_ref());
+        if let Some(DeValue::Table(own)) = model.get_mut("pretraining").map(Spanned::get_mut) {
+            match own.get_mut("training").map(Spanned::get_mut) {
+                Some(own) => drop(fill(own, training.get_ref())),
+                None if few => {
+                    own.insert(Spanned::new(training.span(), Cow::Borrowed("training")), training);
+                }
+                None => {}
+            }
         }
+    }
+
+    /// Puts what is said of the training of those that learn from few into an arm that does; answers by what
+    /// its pre-training learns, which is as it was, if there is anything.
+    fn of_few<'t>(
+        &mut self,
+        document: &Document<'t>,
+        (arm, kind): (&str, &str),
+        model: &mut DeTable<'t>,
+    ) -> Option<Spanned<DeValue<'t>>> {
+        let few = document.table.get(OF_FEW)?;
+        let shots = document.table.contains_key("few-shot") || model.contains_key("few-shot");
+        if kind != "language-model" || !shots || !adapts(model, &["pretrain", "prompt-free"]) {
+            return None;
+        }
+        let empty = || Spanned::new(few.span(), DeValue::Table(DeTable::new()));
+        let mut before = model.get("training").cloned().unwrap_or_else(empty);
+        let mut own = before.clone();
+        let taken = fill(own.get_mut(), few.get_ref());
+        for keys in keys(OF_FEW, few.get_ref()) {
+            if taken.contains(keys.rsplit('.').next().unwrap_or_default()) {
+                self.taken.insert(keys);
+            } else {
+                self.own.entry(keys).or_default().push(arm.to_owned());
+            }
+        }
+        model.insert(Spanned::new(few.span(), Cow::Borrowed("training")), own);
+        if let Some(shared) = document.table.get("training") {
+            fill(before.get_mut(), shared.get_ref());
+        }
+        Some(before)
     }
 
     /// Reports what no arm could take over, and takes note of what the command line sets past some arms.
     pub(super) fn check(&self, document: &mut Document<'_>) {
-        for name in SHARED {
+        for name in SHARED.into_iter().chain([OF_FEW]) {
             let Some(shared) = document.table.get(name) else { continue };
             for keys in keys(name, shared.get_ref()) {
                 if self.taken.contains(&keys) || self.own.contains_key(&keys) {
@@ -88,6 +130,7 @@ impl Inherited {
                 }
                 let why = match name {
                     "pretraining" | "few-shot" => "no arm adapts a pre-trained language model",
+                    OF_FEW => "no arm learns from few shots",
                     _ => "no arm is a language model",
                 };
                 document.report_at(&keys, format!("{keys} has no effect, since {why}"));
@@ -119,7 +162,7 @@ impl Inherited {
 /// The keys by which what a shared section says is told apart.
 fn keys(name: &str, shared: &DeValue<'_>) -> Vec<String> {
     match shared {
-        DeValue::Table(settings) if name == "training" => {
+        DeValue::Table(settings) if ["training", OF_FEW].contains(&name) => {
             settings.keys().map(|key| format!("{name}.{}", key.get_ref())).collect()
         }
         _ => vec![name.to_owned()],

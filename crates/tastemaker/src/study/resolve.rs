@@ -25,7 +25,7 @@ use crate::train::Training;
 use crate::{Error, Result};
 
 /// Everything a study file can say at its top.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "study",
     "dataset",
     "prepare",
@@ -35,6 +35,7 @@ const SECTIONS: [&str; 12] = [
     "training",
     "pretraining",
     "few-shot",
+    "few-shot-training",
     "arm",
     "evaluate",
     "search",

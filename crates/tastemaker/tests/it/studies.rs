@@ -3,8 +3,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tastemaker::core::prepare::Prepared;
 use tastemaker::core::splits::SplitSets;
+use tastemaker::recommenders::AnyRecommender;
 use tastemaker::study::{self, Study};
-use tastemaker::train::{Event, Observer};
+use tastemaker::train::{Event, Observer, Training};
 use tastemaker::{Error, StudyObserver};
 
 fn workspace() -> PathBuf {
@@ -538,4 +539,57 @@ evaluate = { noise = 0.5 }
     let wrong = text.replace("share = 0.1", "shares = 0.1");
     let error = study::parse_all("a.toml", &wrong, &[]).unwrap_err().to_string();
     assert!(error.contains("a.toml:19:"), "{error}");
+}
+
+#[test]
+fn those_that_learn_from_few_learn_otherwise_and_what_comes_before_does_not() {
+    let text = r#"
+[study]
+name = "few"
+seeds = [1]
+[dataset.demo]
+[split.leave-last-out]
+[training]
+epochs = 7
+batch-size = 32
+patience = 3
+[pretraining]
+[few-shot]
+users = 5
+[few-shot-training]
+batch-size = 2
+patience = 20
+[evaluate]
+metrics = [{ ndcg = { k = 10 } }]
+[[arm]]
+name = "plain"
+[arm.recommender.language-model]
+[[arm]]
+name = "lora"
+twin = true
+[arm.recommender.language-model]
+paradigm = { finetune-extra = { insert = [{ lora = {} }] } }
+training = { patience = 9 }
+"#;
+    let study = study::parse("a.toml", text, &[]).unwrap();
+    let training = |arm: usize| match &study.arm[arm].recommender {
+        AnyRecommender::LanguageModel(model) => {
+            let of =
+                |training: &Training| [training.epochs, training.batch_size, training.patience];
+            let before = model.pretraining.as_ref().and_then(|before| before.training.as_ref());
+            (of(&model.training), before.map(of))
+        }
+        _ => panic!("a language model"),
+    };
+    assert_eq!(training(0), ([7, 32, 3], None));
+    // What the arm says itself stands.
+    assert_eq!(training(1), ([7, 2, 9], Some([7, 32, 9])));
+    assert_eq!(training(2), training(1));
+    let problem = |from: &str, to: &str| {
+        study::parse("a.toml", &text.replace(from, to), &[]).unwrap_err().to_string()
+    };
+    let alone = problem("[few-shot]\nusers = 5\n", "");
+    assert!(alone.contains("a.toml:14:1: few-shot-training.patience has no effect"), "{alone}");
+    let wrong = problem("batch-size = 2\n", "batch-sise = 2\n");
+    assert!(wrong.contains("batch-sise") && wrong.contains("a.toml:15:"), "{wrong}");
 }
