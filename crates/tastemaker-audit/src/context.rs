@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tastemaker_core::Result;
+use tastemaker_core::{Error, Result};
 
-use crate::reading;
+use crate::{Severity, reading};
 
 /// What a recommender is used for, and with whom: the same figures weigh more where children are shown
 /// jobs than where grown-ups are shown films.
@@ -20,6 +20,7 @@ use crate::reading;
 /// minors = false
 /// autonomy = "suggests"
 /// sector = "entertainment"
+/// fail-at = "high"
 /// "#;
 /// let folder = tempfile::tempdir().unwrap();
 /// let path = folder.path().join("context.toml");
@@ -39,6 +40,9 @@ pub struct Context {
     pub autonomy: Autonomy,
     /// Of what life it is a part.
     pub sector: Sector,
+    /// From what severity on a gate does not let it pass; where absent, all passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_at: Option<Severity>,
 }
 
 /// What happens with what is recommended.
@@ -82,7 +86,13 @@ pub enum Sector {
 impl Context {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Self> {
-        reading::file(path)
+        let read: Self = reading::file(path)?;
+        if read.fail_at == Some(Severity::Minimal) {
+            let expected = "limited, high or unacceptable: whatever is measured is minimal";
+            let problem = format!("fail-at is \"minimal\", expected {expected}");
+            return Err(Error::file(path, problem));
+        }
+        Ok(read)
     }
 }
 

@@ -35,6 +35,7 @@
 //!         minors: false,
 //!         autonomy: Autonomy::Suggests,
 //!         sector: Sector::Entertainment,
+//!         fail_at: None,
 //!     },
 //!     resamples: 200,
 //! };

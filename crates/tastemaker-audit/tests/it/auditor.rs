@@ -18,6 +18,7 @@ fn context() -> Context {
         minors: false,
         autonomy: Autonomy::Suggests,
         sector: Sector::Entertainment,
+        fail_at: None,
     }
 }
 

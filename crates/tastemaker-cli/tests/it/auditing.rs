@@ -352,3 +352,28 @@ fn what_people_answer_joins_the_audit_and_changes_no_severity() {
     assert!(wrong(",8,1,", ",,1,").contains("line 5: respondent is empty"));
     assert!(wrong("respondent", "respondant").contains("did you mean \"respondant\"?"));
 }
+
+#[test]
+fn a_context_can_be_a_gate() {
+    let here = Here::new();
+    here.json(&["train", "study.toml", "--recommender", "most-popular"]);
+    let audit =
+        ["audit", RUN, "--harm", "governance", "--resamples", "100", "--context", "use.toml"];
+    let gate = |at: &str| {
+        let context = concat!(
+            "purpose = \"films\"\naudience = \"all\"\nminors = false\n",
+            "autonomy = \"suggests\"\nsector = \"entertainment\"\n",
+        );
+        fs_err::write(here.path("use.toml"), format!("{context}{at}")).unwrap();
+    };
+    let status = |more: &[&str]| here.run(&[&audit[..], more].concat()).status.code();
+    gate("");
+    assert_eq!(status(&[]), Some(0));
+    gate("fail-at = \"limited\"\n");
+    assert_eq!(status(&[]), Some(1));
+    // The command line has the last word.
+    assert_eq!(status(&["--fail-at", "unacceptable"]), Some(0));
+    gate("fail-at = \"minimal\"\n");
+    let text = here.error(&audit);
+    assert!(text.contains("use.toml: fail-at is \"minimal\", expected limited, high"), "{text}");
+}

@@ -19,6 +19,7 @@ pub(crate) fn audited(of: AuditOf<'_>, harm: AnyHarm) -> tastemaker::Result<Audi
         minors: false,
         autonomy: Autonomy::Suggests,
         sector: Sector::Entertainment,
+        fail_at: None,
     };
     let options = AuditOptions {
         harms: vec![harm],

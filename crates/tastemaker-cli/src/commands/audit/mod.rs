@@ -22,7 +22,8 @@ pub(crate) struct Arguments {
     /// audit that was written as JSON; several go into one report
     #[arg(required = true)]
     subject: Vec<PathBuf>,
-    /// What it is used for, and with whom: a TOML file with purpose, audience, minors, autonomy, sector
+    /// What it is used for, and with whom: a TOML file with purpose, audience, minors, autonomy, sector and,
+    /// if it is to be a gate, fail-at
     #[arg(long, value_name = "FILE")]
     context: Option<PathBuf>,
     /// What is on record of it: a TOML file with a text for each field, such as owner and data-licence
@@ -70,7 +71,7 @@ pub(crate) struct Arguments {
     /// Try what lessens harms, at several strengths, and say what it costs; nothing is changed
     #[arg(long)]
     mitigate: bool,
-    /// Exit with 1 where anything is this severe or worse
+    /// Exit with 1 where anything is this severe or worse, instead of what fail-at in --context says
     #[arg(long, value_enum, value_name = "SEVERITY")]
     fail_at: Option<FailAt>,
     /// Write it here, as HTML, Markdown or JSON by the ending; can be given several times
@@ -116,6 +117,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
         fs_err::File::open(path)?;
     }
     let options = options(arguments)?;
+    let fail_at = arguments.fail_at.map(Severity::from).or(options.context.fail_at);
     let lists_beside = arguments.later.iter().any(|path| path.is_file());
     let (studies, elsewhere) = (&arguments.studies, &arguments.elsewhere);
     let subjects = Subjects::read(&arguments.subject, studies, elsewhere, lists_beside)?;
@@ -148,7 +150,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
     let table = |all: &Vec<Audited>| all.iter().map(text).collect::<Vec<_>>().join("\n\n");
     output::write_all(global.format, &audited, table)?;
     let worst = audited.iter().filter_map(|audited| audited.audit.worst()).max();
-    let failed = arguments.fail_at.is_some_and(|at| worst >= Some(Severity::from(at)));
+    let failed = fail_at.is_some_and(|at| worst >= Some(at));
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
@@ -165,6 +167,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
                 minors: false,
                 autonomy: Autonomy::Suggests,
                 sector: Sector::Entertainment,
+                fail_at: None,
             }
         }
     };
