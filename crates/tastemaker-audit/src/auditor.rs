@@ -4,15 +4,13 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::{Result, SeedTree};
 
 use crate::harms::AnyHarm;
+use crate::notes::FEW;
 use crate::{Context, Indicator, Levels, NotMeasured, Severity, Stakeholder, Subject};
 
 /// What every audit says of itself.
 pub const NOTICE: &str = "This audit is no legal advice. Its levels are named after those of the \
     regulation (EU) 2024/1689, and reached by the thresholds and rules that stand beside them; whether \
     a law is kept is not among what it can say.";
-
-/// Below so many users severities are told to be uncertain.
-const FEW: usize = 30;
 
 /// What an audit cannot see, whatever it finds.
 pub fn blind() -> impl Iterator<Item = &'static str> {

@@ -1,6 +1,6 @@
 //! What is measured.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tastemaker_eval::metrics::Better;
 
 use crate::{Severity, Stakeholder};
@@ -52,7 +52,9 @@ pub struct Indicator {
     pub of: String,
     /// The value.
     pub value: f64,
-    /// Its 95 % interval; `None` where nothing was drawn that could have been drawn otherwise.
+    /// Its 95 % interval, without an end where nothing is known; `None` where nothing was drawn that could have
+    /// been drawn otherwise.
+    #[serde(deserialize_with = "interval")]
     pub interval: Option<[f64; 2]>,
     /// Which values are better.
     pub better: Better,
@@ -78,6 +80,12 @@ pub struct Indicator {
     pub suspected: Option<Severity>,
     /// What made it so severe, a sentence each.
     pub because: Vec<String>,
+}
+
+/// An interval as JSON has it, which has no word for what is infinite but null.
+fn interval<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[f64; 2]>, D::Error> {
+    let ends: Option<[Option<f64>; 2]> = Option::deserialize(from)?;
+    Ok(ends.map(|[low, high]| [low.unwrap_or(f64::NEG_INFINITY), high.unwrap_or(f64::INFINITY)]))
 }
 
 /// From what value on a sign is how severe, and why.

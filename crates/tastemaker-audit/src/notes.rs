@@ -6,12 +6,15 @@ use tastemaker_eval::significance::{around, bootstrap, interval, unseen, widenin
 
 use crate::{Exposed, Horizon, Indicator, NotMeasured, Sign};
 
+/// Below so many, what they show is told to be uncertain.
+pub(crate) const FEW: usize = 30;
+
 /// What a harm's probe measured, and what it could not.
 ///
 /// Intervals are of 95 %, from bootstrap samples of users, or of what else was drawn: percentiles for
 /// means, and the value ± 1.96 standard deviations for other statistics, within the sign's range. They are
 /// wider the fewer were drawn ([`widening`]), and where all are alike as wide as those who were not drawn may
-/// make them ([`unseen`]).
+/// make them ([`unseen`]). What is given to [`Notes::defined`] and [`Notes::value`] stands as it is.
 #[derive(Clone, Debug)]
 pub struct Notes {
     signs: &'static [Sign],
@@ -34,7 +37,8 @@ impl Notes {
         let mean = values.iter().sum::<f64>() / n as f64;
         let seeds = self.seeds.child(name).child(of);
         let found = (n > 1).then(|| interval(values, self.resamples, &seeds));
-        let interval = found.map_or(self.all(name), |found| of_few(mean, found, n, self.all(name)));
+        let interval =
+            found.map_or(self.all(name), |found| of_few(mean, found, (n, 1), self.all(name)));
         self.defined(name, of, mean, Some(interval), n)
     }
 
@@ -56,7 +60,7 @@ impl Notes {
             let draws = bootstrap(n, self.resamples, &seeds, statistic);
             if draws.len() > 1 {
                 let found = around(value, &draws, comparisons);
-                interval = Some(of_few(value, found, n, self.all(name)));
+                interval = Some(of_few(value, found, (n, comparisons), self.all(name)));
             }
         }
         self.defined(name, of, value, interval, n)
@@ -150,14 +154,26 @@ impl Notes {
     }
 }
 
-/// The interval of `value` where bootstrap samples of `n` give `found` and it lies between `ends`.
-pub(crate) fn of_few(value: f64, found: [f64; 2], n: usize, ends: [f64; 2]) -> [f64; 2] {
+/// The interval of `value` where bootstrap samples of `n` give `found`, chosen from some comparisons, and it lies
+/// between `ends`.
+pub(crate) fn of_few(
+    value: f64,
+    found: [f64; 2],
+    (n, comparisons): (usize, usize),
+    ends: [f64; 2],
+) -> [f64; 2] {
     // But for rounding.
     let alike = found[1] - found[0] <= 1e-9 * value.abs();
     let widened = |side: usize| {
-        // Where it has no end nothing is known of those who were not drawn.
-        let other = if ends[side].is_finite() { (ends[side] - value) * unseen(n) } else { 0.0 };
-        value + if alike { other } else { (found[side] - value) * widening(n) }
+        if alike {
+            return match ends[side] {
+                end if end.is_finite() => value + (end - value) * unseen(n),
+                // Of what has no end everything is possible of few; where many are alike, a tenth may differ.
+                end if n < FEW => end,
+                _ => value,
+            };
+        }
+        value + (found[side] - value) * widening(n, comparisons)
     };
     [widened(0).max(ends[0]), widened(1).min(ends[1])]
 }
@@ -168,7 +184,10 @@ mod tests {
 
     use super::*;
 
-    const SIGNS: &[Sign] = &[Sign::lower("half", (0.0, 1.0), &[], "numbers from 0 to 1")];
+    const SIGNS: &[Sign] = &[
+        Sign::lower("half", (0.0, 1.0), &[], "numbers from 0 to 1"),
+        Sign::higher("open", (-1.0, f64::INFINITY), &[], "numbers from -1 on"),
+    ];
 
     /// How often the interval of the mean of `n` numbers that `draw` gives holds `mean`.
     fn coverage(n: usize, mean: f64, draw: fn(f64) -> f64) -> f64 {
@@ -196,5 +215,11 @@ mod tests {
         let mut notes = Notes::new(SIGNS, 200, &SeedTree::new(1));
         let found = notes.mean("half", "", &[1.0; 20]).unwrap().interval.unwrap();
         assert!((found[0] - 0.05_f64.powf(0.05)).abs() < 1e-12 && found[1] >= 1.0, "{found:?}");
+        // Where there is no end, everything is possible of few.
+        let mut open = |n| notes.mean("open", "", &vec![-1.0; n]).unwrap().clone();
+        assert_eq!(open(2).interval, Some([-1.0, f64::INFINITY]));
+        assert_eq!(open(FEW).interval, Some([-1.0, -1.0]));
+        let written = serde_json::to_string(&open(2)).unwrap();
+        assert_eq!(serde_json::from_str::<Indicator>(&written).unwrap(), open(2));
     }
 }

@@ -158,19 +158,27 @@ pub fn deviations(comparisons: usize) -> f64 {
 /// spread among themselves is less than what all do that they were drawn from.
 ///
 /// # Formula
-/// `t √(n / (n − 1)) / z`, with t and z the quantiles 0.975 of Student's t with n − 1 degrees of freedom and
-/// of the normal distribution: 9.2 of two users, 1.2 of 12, 1.001 of 1,000. Of one it is infinite.
+/// `t √(n / (n − 1)) / z`, with t and z the quantiles 1 − 0.025 / `comparisons` of Student's t with n − 1
+/// degrees of freedom and of the normal distribution: for one comparison 9.2 of two users, 1.2 of 12, 1.001 of
+/// 1,000. Of one user it is infinite.
 ///
 /// # References
 /// Hesterberg 2015, *What Teachers Should Know About the Bootstrap*, section 5.3 (narrowness bias).
-pub fn widening(n: usize) -> f64 {
+pub fn widening(n: usize, comparisons: usize) -> f64 {
     if n < 2 {
         return f64::INFINITY;
     }
     let free = n as f64 - 1.0;
+    let widened = student(free, comparisons) * (n as f64 / free).sqrt() / deviations(comparisons);
+    // Of millions the quantile is found less exactly than it differs from the normal one.
+    widened.max(1.0)
+}
+
+/// As [`deviations`], by Student's t with as many degrees of freedom as are `free`.
+pub fn student(free: f64, comparisons: usize) -> f64 {
     let student = StudentsT::new(0.0, 1.0, free);
-    let t = student.map_or(f64::INFINITY, |student| student.inverse_cdf(0.975));
-    t * (n as f64 / free).sqrt() / deviations(1)
+    let at = 1.0 - 0.025 / comparisons.max(1) as f64;
+    student.map_or(f64::INFINITY, |student| student.inverse_cdf(at))
 }
 
 /// How many of all may be otherwise, at most, where none of `n` is: 1 − 0.05^(1/n), about 3 / n.

@@ -93,7 +93,7 @@ impl TradeOff<'_> {
         let mean = values.iter().sum::<f64>() / n as f64;
         let found = (n > 1).then(|| interval(&values, self.resamples, &seed));
         let (low, high) = self.accuracy.range();
-        let interval = found.map(|found| of_few(mean, found, n, [low, high]));
+        let interval = found.map(|found| of_few(mean, found, (n, 1), [low, high]));
         let mut notes = self.harm.as_dyn().notes(self.resamples, seeds);
         self.harm.as_dyn().probe(subject, &mut notes, seeds)?;
         let (measured, not) = notes.finish();

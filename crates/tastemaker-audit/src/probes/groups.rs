@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tastemaker_core::catalog::Column;
 use tastemaker_core::people::{UserAttribute, UserAttributes};
 use tastemaker_core::{Error, UserId};
-use tastemaker_eval::significance::deviations;
+use tastemaker_eval::significance::{student, unseen};
 
 /// Where bands of ages begin: those of `MovieLens` 1M.
 const AGES: [u8; 7] = [0, 18, 25, 35, 45, 50, 56];
@@ -127,10 +127,11 @@ pub fn ends(means: &[f64]) -> Option<(usize, usize)> {
 /// The 95 % interval of the mean of group `best` less that of group `worst`, which were chosen from all.
 ///
 /// # Formula
-/// The difference ± `z √(vᵦ/nᵦ + v_w/n_w)`, with n the members of each and v the variance of their values (n
+/// The difference ± `t √(vᵦ/nᵦ + v_w/n_w)`, with n the members of each and v the variance of their values (n
 /// − 1), or that of all groups around their own means where it is larger: a small group of which nobody
-/// found anything has none of its own, and is not known to find nothing. z is for all pairs of groups at
-/// once ([`deviations`]).
+/// found anything has none of its own, and is not known to find nothing. t is Student's for the smaller of
+/// the two groups, and for all pairs of groups at once ([`student`]). Where all groups are each of one
+/// mind, as far as those may go who were not drawn ([`unseen`]); values are from 0 to 1.
 ///
 /// # References
 /// Welch 1947 and Tukey and Kramer 1956 for the two variances, the larger taken.
@@ -151,7 +152,13 @@ pub fn gap_interval(values: &[f64], groups: &[Group], worst: usize, best: usize)
     };
     let gap = mean(&groups[best]) - mean(&groups[worst]);
     let pairs = groups.len() * groups.len().saturating_sub(1) / 2;
-    let width = deviations(pairs) * (of_mean(&groups[best]) + of_mean(&groups[worst])).sqrt();
+    let sizes = [best, worst].map(|group| groups[group].members.len());
+    if pooled == 0.0 {
+        let width = sizes.map(unseen).iter().sum::<f64>();
+        return [gap - width, gap + width];
+    }
+    let free = (sizes[0].min(sizes[1]) as f64 - 1.0).max(1.0);
+    let width = student(free, pairs) * (of_mean(&groups[best]) + of_mean(&groups[worst])).sqrt();
     [gap - width, gap + width]
 }
 

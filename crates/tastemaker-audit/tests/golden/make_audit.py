@@ -16,7 +16,7 @@ import random
 
 import numpy as np
 from rbo import RankingSimilarity
-from scipy.stats import entropy, kendalltau, norm
+from scipy.stats import entropy, kendalltau, t
 from sklearn.metrics import roc_auc_score, roc_curve
 
 K, USERS, ITEMS, CATEGORIES, HEAD = 5, 40, 30, 6, 0.8
@@ -175,12 +175,13 @@ world = {
     "list-entropy": mean(lambda u: entropy(mix(u["items"]))),
 }
 
-# The gap's interval: the larger of a group's own and the pooled variance, Bonferroni over three pairs.
+# The gap's interval: the larger of a group's own and the pooled variance, Student's t of the smaller group,
+# Bonferroni over three pairs.
 members = {g: np.array([ndcg(u) for u in users if u["group"] == g]) for g in "abc"}
 pooled = sum(((x - x.mean()) ** 2).sum() for x in members.values()) / (USERS - 3)
 best, worst = max(g_ndcg, key=g_ndcg.get), min(g_ndcg, key=g_ndcg.get)
 error = math.sqrt(sum(max(members[g].var(ddof=1), pooled) / len(members[g]) for g in (best, worst)))
-width = norm.ppf(1 - 0.025 / 3) * error
+width = t.ppf(1 - 0.025 / 3, min(len(members[g]) for g in (best, worst)) - 1) * error
 gap = world["ndcg-gap"]
 intervals = {
     "ndcg-gap": [gap - width, gap + width],

@@ -44,10 +44,10 @@ golden = {
     "cases": cases, "p": p,
     "holm": multipletests(p, method="holm")[1].tolist(),
     "benjamini-hochberg": multipletests(p, method="fdr_bh")[1].tolist(),
-    # Of n users, Hesterberg's correction of intervals that are too narrow.
+    # Of n users and m comparisons, Hesterberg's correction of intervals that are too narrow.
     "widening": [
-        [n, float(t.ppf(0.975, n - 1) / norm.ppf(0.975) * np.sqrt(n / (n - 1)))]
-        for n in (2, 3, 12, 30, 1000, 100_000)
+        [n, m, float(t.ppf(1 - 0.025 / m, n - 1) / norm.ppf(1 - 0.025 / m) * np.sqrt(n / (n - 1)))]
+        for n in (2, 3, 12, 30, 1000, 100_000) for m in (1, 10)
     ],
 }
 out = pathlib.Path(__file__).with_name("significance.json")

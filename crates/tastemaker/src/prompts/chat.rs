@@ -139,9 +139,11 @@ fn date(format: String) -> std::result::Result<String, minijinja::Error> {
 #[expect(clippy::needless_pass_by_value, reason = "as templates call functions")]
 fn to_json(value: Value, options: Kwargs) -> std::result::Result<String, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
-    // Those of transformers, of which these change nothing here.
     for option in ["ensure_ascii", "separators", "sort_keys"] {
-        options.get::<Option<Value>>(option)?;
+        if options.get::<Option<Value>>(option)?.is_some_and(|value| value.is_true()) {
+            let problem = format!("tojson does not know {option}");
+            return Err(minijinja::Error::new(ErrorKind::InvalidOperation, problem));
+        }
     }
     options.assert_all_used()?;
     let failed =
@@ -215,6 +217,9 @@ mod tests {
         let chat = Chat::new(Some(ChatFormat { template, ..ChatFormat::default() })).unwrap();
         let error = chat.render("a", "b").unwrap_err().to_string();
         assert!(error.contains("System role not supported"), "{error}");
+        let template = "{{ messages | tojson(sort_keys=true) }}".to_owned();
+        let chat = Chat::new(Some(ChatFormat { template, ..ChatFormat::default() })).unwrap();
+        assert!(chat.render("", "b").unwrap_err().to_string().contains("sort_keys"));
         assert!(date("%Q".to_owned()).unwrap_err().to_string().contains("%Q"));
     }
 }

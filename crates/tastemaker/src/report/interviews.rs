@@ -58,6 +58,9 @@ pub struct Answered {
     pub stakeholder: Stakeholder,
     /// How severe it was measured to be, which answers do not change; `None` where it was not.
     pub severity: Option<Severity>,
+    /// How severe it was suspected to be, where that is worse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspected: Option<Severity>,
     /// How many people answered.
     pub respondents: usize,
     /// How many of them said 1, 2, 3, 4 and 5: how much it troubles them.
@@ -121,7 +124,7 @@ fn of_found(
         .map_or("Have you noticed it, and what did it do to you?", |it| it);
     let suspected = found.suspected.filter(|suspected| Some(*suspected) > found.severity);
     let unsure = suspected.map_or(String::new(), |suspected| {
-        format!("; perhaps it is {}, and there were too few to tell", suspected.name())
+        format!("; perhaps it is {}, which is not certain", suspected.name())
     });
     let asks = format!(
         "{asks} [Measured: {}{of} is {:.3}, of {}{unsure}.]",
@@ -249,7 +252,7 @@ impl Said {
     fn answered(self, question: &Question, names: &BTreeSet<String>) -> Answered {
         let mut quotes: Vec<String> = self.texts.iter().map(|text| nameless(text, names)).collect();
         quotes.sort();
-        let Question { id, harm, stakeholder, severity, asks, .. } = question.clone();
+        let Question { id, harm, stakeholder, severity, suspected, asks } = question.clone();
         let interval = interval(&self.scale);
         Answered {
             id,
@@ -257,12 +260,14 @@ impl Said {
             harm,
             stakeholder,
             severity,
+            suspected,
             respondents: self.respondents.len(),
             scale: self.scale,
             mean: mean(&self.scale),
             interval,
             quotes,
-            contradicts: interval.and_then(|interval| contradiction(severity, interval)),
+            contradicts: interval
+                .and_then(|interval| contradiction([severity, suspected], interval)),
         }
     }
 }
@@ -292,7 +297,12 @@ fn interval(scale: &[usize; 5]) -> Option<[f64; 2]> {
 }
 
 /// How answers differ from a severity: the whole interval is on the other side of the scale's middle.
-fn contradiction(severity: Option<Severity>, [low, high]: [f64; 2]) -> Option<String> {
+///
+/// What is suspected is not contradicted by people whom it troubles.
+fn contradiction(
+    [severity, suspected]: [Option<Severity>; 2],
+    [low, high]: [f64; 2],
+) -> Option<String> {
     let measured = match severity {
         Some(severity) => format!("was measured as {}", severity.name()),
         None => "was not measured".to_owned(),
@@ -300,7 +310,7 @@ fn contradiction(severity: Option<Severity>, [low, high]: [f64; 2]) -> Option<St
     if severity >= Some(Severity::High) && high < MIDDLE {
         return Some(format!("it {measured}, and people say that it troubles them little"));
     }
-    let troubles = severity <= Some(Severity::Limited) && low > MIDDLE;
+    let troubles = severity.max(suspected) <= Some(Severity::Limited) && low > MIDDLE;
     troubles.then(|| format!("it {measured}, and people say that it troubles them much"))
 }
 
@@ -364,7 +374,8 @@ mod tests {
 
     #[test]
     fn a_contradiction_is_beyond_the_middle_as_a_whole() {
-        let says = |severity, interval| contradiction(severity, interval).unwrap_or_default();
+        let says =
+            |severity, interval| contradiction([severity, None], interval).unwrap_or_default();
         let (high, limited) = (Some(Severity::High), Some(Severity::Limited));
         assert!(
             says(high, [1.0, 2.9])
@@ -375,8 +386,11 @@ mod tests {
         for (severity, interval) in
             [(high, [1.0, 3.1]), (high, [3.1, 5.0]), (limited, [2.0, 5.0]), (limited, [1.0, 2.0])]
         {
-            assert_eq!(contradiction(severity, interval), None);
+            assert_eq!(contradiction([severity, None], interval), None);
         }
+        let minimal = Some(Severity::Minimal);
+        assert_eq!(contradiction([minimal, high], [3.1, 5.0]), None);
+        assert!(contradiction([minimal, limited], [3.1, 5.0]).is_some());
     }
 
     #[test]

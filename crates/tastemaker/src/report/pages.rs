@@ -89,7 +89,10 @@ pub(super) fn render(
         "report.html" | "audit.html" => AutoEscape::Html,
         _ => AutoEscape::None,
     });
-    environment.add_filter("fixed", |value: f64, digits: usize| format!("{value:.digits$}"));
+    environment.add_filter("fixed", |value: f64, digits: usize| match value {
+        value if value.is_infinite() => if value > 0.0 { "∞" } else { "−∞" }.to_owned(),
+        value => format!("{value:.digits$}"),
+    });
     environment.add_filter("value", value);
     environment.add_filter("signed", |value: f64, digits: usize| format!("{value:+.digits$}"));
     environment.add_filter("p", |value: f64| match value {

@@ -33,7 +33,8 @@ impl Inherited {
         (arm, kind): (&str, &str),
         model: &mut DeTable<'t>,
     ) {
-        let pretraining = self.of_few(document, (arm, kind), model);
+        let (pretraining, instead) = self.of_few(document, (arm, kind), model).unzip();
+        let instead = instead.unwrap_or_default();
         for name in SHARED {
             let Some(shared) = document.table.get(name) else { continue };
             let of_items = ["features", "few-shot"].contains(&name) && kind != "language-model";
@@ -63,7 +64,9 @@ impl Inherited {
                 Some(own) if name == "training" => {
                     let taken = fill(own, shared.get_ref());
                     for keys in keys(name, shared.get_ref()) {
-                        let taken = taken.contains(&keys["training.".len()..]);
+                        let key = &keys["training.".len()..];
+                        // What is said of few shots stands before it, and pre-training takes it.
+                        let taken = taken.contains(key) || instead.contains(key);
                         note(keys, taken);
                     }
                 }
@@ -89,15 +92,15 @@ impl Inherited {
         }
     }
 
-    /// Puts what is said of the training of those that learn from few into an arm that does; answers by what
-    /// its pre-training learns, which is as it was, if there is anything.
+    /// Puts what is said of the training of those that learn from few into an arm that does, if anything is;
+    /// answers by what its pre-training learns, which is as it was, and what was put in.
     fn of_few<'t>(
         &mut self,
         document: &Document<'t>,
         (arm, kind): (&str, &str),
         model: &mut DeTable<'t>,
-    ) -> Option<Spanned<DeValue<'t>>> {
-        let few = document.table.get(OF_FEW)?;
+    ) -> Option<(Spanned<DeValue<'t>>, BTreeSet<String>)> {
+        let few = document.table.get(OF_FEW).filter(|few| few.get_ref().is_table())?;
         let shots = document.table.contains_key("few-shot") || model.contains_key("few-shot");
         if kind != "language-model" || !shots || !adapts(model, &["pretrain", "prompt-free"]) {
             return None;
@@ -117,13 +120,18 @@ impl Inherited {
         if let Some(shared) = document.table.get("training") {
             fill(before.get_mut(), shared.get_ref());
         }
-        Some(before)
+        Some((before, taken))
     }
 
     /// Reports what no arm could take over, and takes note of what the command line sets past some arms.
     pub(super) fn check(&self, document: &mut Document<'_>) {
         for name in SHARED.into_iter().chain([OF_FEW]) {
             let Some(shared) = document.table.get(name) else { continue };
+            if name == OF_FEW && !shared.get_ref().is_table() {
+                let example = "expected for example [few-shot-training] with batch-size = 8";
+                document.report_at(OF_FEW, format!("{OF_FEW} is no table, {example}"));
+                continue;
+            }
             for keys in keys(name, shared.get_ref()) {
                 if self.taken.contains(&keys) || self.own.contains_key(&keys) {
                     continue;

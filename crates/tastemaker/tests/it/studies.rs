@@ -590,6 +590,11 @@ training = { patience = 9 }
     };
     let alone = problem("[few-shot]\nusers = 5\n", "");
     assert!(alone.contains("a.toml:14:1: few-shot-training.patience has no effect"), "{alone}");
+    let wrong = problem("[few-shot-training]\n", "[[few-shot-training]]\n");
+    assert!(wrong.contains("few-shot-training is no table"), "{wrong}");
+    let set = ["training.epochs=3", "training.batch-size=4"].map(str::to_owned);
+    let set = study::parse("a.toml", text, &set).unwrap();
+    assert!(set.notes.is_empty(), "{:?}", set.notes);
     let wrong = problem("batch-size = 2\n", "batch-sise = 2\n");
     assert!(wrong.contains("batch-sise") && wrong.contains("a.toml:15:"), "{wrong}");
 }

@@ -52,8 +52,8 @@ pub(crate) struct Arguments {
     /// Items of this year and later are recent; where absent, the newest fifth of those with a year
     #[arg(long, value_name = "YEAR")]
     recent: Option<f64>,
-    /// A later state of what is audited, whose lists are held against its own: the folder of a run, or a file with
-    /// lists; can be given several times, the earliest first
+    /// A later state of what is audited, whose lists are held against its own: a file with lists, or the folder of a
+    /// run with the same users and items; can be given several times, the earliest first
     #[arg(long, value_name = "LATER")]
     later: Vec<PathBuf>,
     /// Items of each list that are looked at
@@ -113,7 +113,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
         maker(path)?;
     }
     // Before anything takes long.
-    for path in &arguments.answers {
+    for path in arguments.answers.iter().chain(&arguments.later) {
         fs_err::File::open(path)?;
     }
     let options = options(arguments)?;
@@ -205,6 +205,15 @@ fn options(arguments: &Arguments) -> anyhow::Result<AuditOptions> {
     harms.retain(|harm| {
         arguments.harm.is_empty() || arguments.harm.iter().any(|h| h == harm.name())
     });
+    if !harms.iter().any(|harm| matches!(harm, AnyHarm::Disparities(_)))
+        && (arguments.provider.is_some()
+            || arguments.recent.is_some()
+            || !arguments.later.is_empty())
+    {
+        anyhow::bail!(
+            "--provider, --recent and --later are of disparities, which are not looked at"
+        );
+    }
     let Arguments { k, users, resamples, refit, mitigate, .. } = *arguments;
     let part = Part::Test;
     if resamples < 100 {

@@ -37,6 +37,16 @@ const UNLEARNT: usize = 10;
 /// Values of a sensitive attribute that are told, the most frequent ones.
 const VALUES: usize = 6;
 
+impl Ended {
+    /// What this run answers to the questions about another one's users; equals are settled as here.
+    pub(super) fn asked_as(&self, subject: &Subject<'_>) -> Result<Vec<RankedList>> {
+        let (n, seeds) = (subject.scope.data.n_items(), SeedTree::new(self.run.seed));
+        let ties = TieOrder::new(n, &seeds.child("ties"));
+        let options = RankOptions { ties: &ties, ..subject.options(subject.scope.k) };
+        Ok(subject.ask_by(&*self.recommender, &subject.everybody(), &options)?)
+    }
+}
+
 impl Run {
     pub(super) fn scope(&self, options: &AuditOptions) -> Scope<'_> {
         let (data, split) = (&self.data.dataset, &self.split);
@@ -152,12 +162,7 @@ impl Run {
             let ended = folder.result()?.is_some_and(|run| run.split_hash == self.split.hash());
             let is_same = |&seed: &u64| study == self.study.one(self.arm(), seed);
             if ended && study.study.seeds.first().is_some_and(is_same) {
-                let Ended { recommender, run: other, .. } = Ended::read(&folder)?;
-                let (n, seeds) = (subject.scope.data.n_items(), SeedTree::new(other.seed));
-                // Equals are settled as in that run, and not as in this one.
-                let ties = TieOrder::new(n, &seeds.child("ties"));
-                let options = RankOptions { ties: &ties, ..subject.options(subject.scope.k) };
-                runs.push(subject.ask_by(&*recommender, &subject.everybody(), &options)?);
+                runs.push(Ended::read(&folder)?.asked_as(subject)?);
             }
         }
         Ok(runs)

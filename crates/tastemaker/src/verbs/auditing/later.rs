@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tastemaker_audit::Subject;
 use tastemaker_core::lists::{Columns, Items, read_lists};
-use tastemaker_core::{Error, RankOptions, RankedList, SeedTree, TieOrder};
+use tastemaker_core::{Error, RankedList, SeedTree, TieOrder};
 
 use super::super::Ended;
 use super::{AuditOptions, lists};
@@ -38,17 +38,14 @@ pub(super) fn given(
 
 /// What the run answers to the same questions.
 fn of_run(path: &Path, subject: &Subject<'_>) -> Result<Vec<RankedList>> {
-    let Ended { run, recommender, .. } = Ended::read(&RunFolder::open(path)?)?;
-    let (data, own) = (&run.data.dataset, subject.scope.data);
+    let ended = Ended::read(&RunFolder::open(path)?)?;
+    let (data, own) = (&ended.run.data.dataset, subject.scope.data);
     if data.items != own.items || data.users != own.users {
         let problem = "knows other users or items, expected those of what is audited; write its lists to a \
                        file with export --lists, and give that";
         return Err(Error::file(path, problem).into());
     }
-    // Equals are settled as in that run.
-    let ties = TieOrder::new(data.n_items(), &SeedTree::new(run.seed).child("ties"));
-    let options = RankOptions { ties: &ties, ..subject.options(subject.scope.k) };
-    Ok(subject.ask_by(&*recommender, &subject.everybody(), &options)?)
+    ended.asked_as(subject)
 }
 
 /// The lists in the file, of which every user of the subject must have one.

@@ -156,6 +156,7 @@ fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
     let seeds = SeedTree::new(run.seed);
     let scope = run.scope(options);
     let subject = Subject::of_users(scope, &**recommender, options.users, &seeds)?;
+    let snapshots = later::given(options, &subject, &seeds)?;
     let record = facts::record(run)?;
     let remake = |data: &Dataset| run.remade(data, others).map_err(failed);
     let refit = |data: &Dataset| run.refitted(data, others).map_err(failed);
@@ -167,6 +168,7 @@ fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
         explanations: written::given(options, &run.data.dataset)?,
         provenance: record.into_iter().chain(options.record.clone()).collect(),
         seconds: run.seconds()?,
+        snapshots,
         ..Evidence::default()
     };
     // What takes long is asked for where it is looked at.
@@ -183,9 +185,6 @@ fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
     }
     if options.looks_at(&["transparency"]) {
         evidence.runs = run.other_seeds(&subject)?;
-    }
-    if options.looks_at(&["disparities"]) {
-        evidence.snapshots = later::given(options, &subject, &seeds)?;
     }
     if options.explanations.is_none() && options.looks_at(&["misinformation", "transparency"]) {
         evidence.explanations = run.explanations(&subject, others)?;
