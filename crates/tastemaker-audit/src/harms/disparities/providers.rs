@@ -113,9 +113,15 @@ fn shift(settings: &Disparities, subject: &Subject<'_>, notes: &mut Notes) {
         return notes.cannot("provider-shift", "", reason);
     };
     if !ground.has_categories(Some(provider)) {
-        let known = catalog.attributes().iter().map(|attribute| &attribute.name[..]);
-        let hint = tastemaker_core::suggest::hint(provider, known);
-        let reason = format!("the catalog has no categories {provider:?}{hint}");
+        let all = catalog.attributes().iter().map(|attribute| &attribute.name[..]);
+        let known = all.filter(|name| ground.has_categories(Some(name)));
+        let known: Vec<&str> = known.collect();
+        let hint = tastemaker_core::suggest::hint(provider, known.iter().copied());
+        let expected =
+            if known.is_empty() { "none are there".to_owned() } else { known.join(", ") };
+        let reason = format!(
+            "the catalog has no categories {provider:?}, expected one of: {expected}{hint}"
+        );
         return notes.cannot("provider-shift", provider, reason);
     }
     let of = |item: ItemId| ground.categories(item, Some(provider)).collect::<Vec<u32>>();
