@@ -155,10 +155,17 @@ fn cell(stakeholder: Stakeholder, harm: &AnyHarm, indicators: &[Indicator]) -> C
     Cell { stakeholder, indicators: own, severity, suspected, lessened_by }
 }
 
+impl Findings {
+    /// The worst of its cells, and the worst that is suspected.
+    pub fn worst(&self) -> [Option<Severity>; 2] {
+        let worst = |of: fn(&Cell) -> Option<Severity>| self.cells.iter().filter_map(of).max();
+        [worst(|cell| cell.severity), worst(|cell| cell.suspected)]
+    }
+}
+
 impl Audit {
     /// The worst that was found; `None` where nothing with a threshold was measured.
     pub fn worst(&self) -> Option<Severity> {
-        let cells = self.findings.iter().flat_map(|findings| &findings.cells);
-        cells.filter_map(|cell| cell.severity).max()
+        self.findings.iter().filter_map(|findings| findings.worst()[0]).max()
     }
 }

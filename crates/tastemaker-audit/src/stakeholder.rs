@@ -47,6 +47,21 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// What was found in words, or `none`, and what is suspected where that is worse: `minimal (high
+    /// suspected)`.
+    pub fn told(found: Option<Self>, suspected: Option<Self>, none: &'static str) -> String {
+        let name = found.map_or(none, Self::name);
+        match Self::worse(found, suspected) {
+            Some(suspected) => format!("{name} ({} suspected)", suspected.name()),
+            None => name.to_owned(),
+        }
+    }
+
+    /// What is suspected, where it is worse than what was found.
+    pub fn worse(found: Option<Self>, suspected: Option<Self>) -> Option<Self> {
+        suspected.filter(|suspected| Some(*suspected) > found)
+    }
+
     /// As it is shown, and written in files.
     pub fn name(self) -> &'static str {
         match self {

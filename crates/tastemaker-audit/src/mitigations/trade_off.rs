@@ -113,7 +113,7 @@ impl TradeOff<'_> {
         Ok(Point {
             mitigation: mitigation.to_owned(),
             strength,
-            accuracy: values.iter().sum::<f64>() / n as f64,
+            accuracy: mean,
             accuracy_interval: interval,
             harm,
             pareto: false,

@@ -61,9 +61,8 @@ impl Chat {
         environment.set_unknown_method_callback(unknown_method_callback);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| broken(&error))?);
-        environment.add_function("raise_exception", |problem: String| {
-            Err::<(), _>(minijinja::Error::new(ErrorKind::InvalidOperation, problem))
-        });
+        environment
+            .add_function("raise_exception", |problem: String| Err::<(), _>(refused(problem)));
         environment.add_function("strftime_now", date);
         environment.add_filter("tojson", to_json);
         // Nothing is not iterable in Python.
@@ -127,8 +126,7 @@ fn date(format: String) -> std::result::Result<String, minijinja::Error> {
         let letter = letters.next().unwrap_or_default();
         let known = DATE.iter().find(|(known, _)| *known == letter);
         let Some((_, text)) = known else {
-            let problem = format!("strftime_now does not know %{letter}");
-            return Err(minijinja::Error::new(ErrorKind::InvalidOperation, problem));
+            return Err(refused(format!("strftime_now does not know %{letter}")));
         };
         written.push_str(text);
     }
@@ -141,8 +139,7 @@ fn to_json(value: Value, options: Kwargs) -> std::result::Result<String, minijin
     let indent: Option<usize> = options.get("indent")?;
     for option in ["ensure_ascii", "separators", "sort_keys"] {
         if options.get::<Option<Value>>(option)?.is_some_and(|value| value.is_true()) {
-            let problem = format!("tojson does not know {option}");
-            return Err(minijinja::Error::new(ErrorKind::InvalidOperation, problem));
+            return Err(refused(format!("tojson does not know {option}")));
         }
     }
     options.assert_all_used()?;
@@ -180,6 +177,11 @@ impl serde_json::ser::Formatter for Spaced {
 
 /// Whether something was written.
 type Written = std::io::Result<()>;
+
+/// What a template cannot be told.
+fn refused(problem: String) -> minijinja::Error {
+    minijinja::Error::new(ErrorKind::InvalidOperation, problem)
+}
 
 fn broken(error: &minijinja::Error) -> Error {
     setting("the model's chat template", error, "one that can be filled")

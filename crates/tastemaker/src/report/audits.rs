@@ -91,7 +91,9 @@ pub fn read_audits(path: &Path) -> Result<Vec<Audited>> {
 }
 
 fn shown(audited: &Audited) -> Shown<'_> {
-    let row = |findings: &'_ Findings| findings.cells.iter().map(|cell| word(&[cell])).collect();
+    let cell = |cell: &Cell| word([cell.severity, cell.suspected], cell.indicators.is_empty());
+    let row = |findings: &'_ Findings| findings.cells.iter().map(cell).collect();
+    let worst = |findings: &Findings| word(findings.worst(), findings.indicators.is_empty());
     let record = Governance::fields().into_iter().map(|(name, asks)| {
         let filled = audited.record.get(&name).map(String::as_str);
         (name, asks, filled.filter(|text| !text.trim().is_empty()))
@@ -105,27 +107,18 @@ fn shown(audited: &Audited) -> Shown<'_> {
         questions: questions(audited).into_iter().map(|q| (called(q.stakeholder), q)).collect(),
         answers: audited.answers.iter().map(|of| (called(of.stakeholder), of)).collect(),
         blind: blind().collect(),
-        worst: audited
-            .audit
-            .findings
-            .iter()
-            .map(|findings| word(&findings.cells.iter().collect::<Vec<_>>()))
-            .collect(),
+        worst: audited.audit.findings.iter().map(worst).collect(),
         names: COMPARED,
         compared: COMPARED.iter().map(|name| measured(audited, name)).collect(),
     }
 }
 
-/// The worst of some cells in words, and what is suspected where that is worse.
-fn word(cells: &[&Cell]) -> Word {
-    let empty = cells.iter().all(|cell| cell.indicators.is_empty());
+/// What was found in words, and what is suspected where that is worse; `empty` where nothing was measured.
+fn word([found, suspected]: [Option<Severity>; 2], empty: bool) -> Word {
     let none = if empty { "not measured" } else { "no threshold" };
-    let found = cells.iter().filter_map(|cell| cell.severity).max();
-    let suspected = cells.iter().filter_map(|cell| cell.suspected).max();
-    let suspected = suspected.filter(|suspected| Some(*suspected) > found);
     Word {
         found: found.map_or(none, Severity::name),
-        suspected: suspected.map_or("", Severity::name),
+        suspected: Severity::worse(found, suspected).map_or("", Severity::name),
     }
 }
 

@@ -122,7 +122,7 @@ fn of_found(
     let asks = in_words
         .get(&found.name)
         .map_or("Have you noticed it, and what did it do to you?", |it| it);
-    let suspected = found.suspected.filter(|suspected| Some(*suspected) > found.severity);
+    let suspected = Severity::worse(found.severity, found.suspected);
     let unsure = suspected.map_or(String::new(), |suspected| {
         format!("; perhaps it is {}, which is not certain", suspected.name())
     });
@@ -149,10 +149,7 @@ pub fn questionnaire(audited: &[Audited]) -> Result<String> {
         for question in questions(one) {
             let asks = format!("{} {SCALE}", question.asks);
             let Question { id, harm, stakeholder, severity, suspected, .. } = question;
-            let mut told = severity.map_or("not measured", Severity::name).to_owned();
-            if let Some(suspected) = suspected {
-                told = format!("{told} ({} suspected)", suspected.name());
-            }
+            let told = Severity::told(severity, suspected, "not measured");
             let whom = called(stakeholder);
             let row = [&id, &one.audit.subject, &harm, whom, &told, &asks, "", "", ""];
             out.write_record(row).map_err(failed)?;

@@ -259,13 +259,9 @@ fn text(audited: &Audited) -> String {
     let headings: Vec<String> =
         std::iter::once(audit.subject.as_str()).chain(named).map(str::to_owned).collect();
     debug_assert_eq!(named.len(), Stakeholder::ALL.len());
-    let cell = |cell: &Cell| match (cell.severity, cell.suspected) {
-        (None, _) if cell.indicators.is_empty() => "not measured".to_owned(),
-        (None, _) => "no threshold".to_owned(),
-        (Some(found), Some(suspected)) if suspected > found => {
-            format!("{} ({} suspected)", found.name(), suspected.name())
-        }
-        (Some(found), _) => found.name().to_owned(),
+    let cell = |cell: &Cell| {
+        let none = if cell.indicators.is_empty() { "not measured" } else { "no threshold" };
+        Severity::told(cell.severity, cell.suspected, none)
     };
     let rows = audit.findings.iter().map(|findings| {
         std::iter::once(findings.harm.clone()).chain(findings.cells.iter().map(cell)).collect()
@@ -289,9 +285,6 @@ fn indicator(indicator: &Indicator) -> String {
     let interval = indicator
         .interval
         .map_or(String::new(), |[from, to]| format!(", 95 %: {from:.4} to {to:.4}"));
-    let mut severity = indicator.severity.map_or("", Severity::name).to_owned();
-    if let Some(suspected) = indicator.suspected.filter(|s| Some(*s) > indicator.severity) {
-        severity = format!("{severity} ({} suspected)", suspected.name());
-    }
+    let severity = Severity::told(indicator.severity, indicator.suspected, "");
     format!("{severity}: {}{of} {:.4}{interval}", indicator.name, indicator.value)
 }

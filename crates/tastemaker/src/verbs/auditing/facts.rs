@@ -176,12 +176,8 @@ fn by_group(audit: &Audit) -> String {
 
 fn severities(audit: &Audit) -> String {
     let worst = |findings: &tastemaker_audit::Findings| {
-        let worst: Option<Severity> = findings.cells.iter().filter_map(|cell| cell.severity).max();
-        let suspected = findings.cells.iter().filter_map(|cell| cell.suspected).max();
-        let suspected = suspected.filter(|suspected| Some(*suspected) > worst);
-        let suspected = suspected.map(|suspected| format!(" ({} suspected)", suspected.name()));
-        let worst = worst.map_or("not measured", Severity::name);
-        format!("{}: {worst}{}", findings.harm, suspected.unwrap_or_default())
+        let [found, suspected] = findings.worst();
+        format!("{}: {}", findings.harm, Severity::told(found, suspected, "not measured"))
     };
     audit.findings.iter().map(worst).collect::<Vec<String>>().join(", ")
 }
