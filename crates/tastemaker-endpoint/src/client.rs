@@ -39,6 +39,9 @@ pub struct Answer {
     pub tokens_in: u64,
     /// Tokens of the answer, likewise.
     pub tokens_out: u64,
+    /// Whether the model had more to say than the most tokens of an answer.
+    #[serde(default)]
+    pub cut_off: bool,
 }
 
 /// What questions have cost.
@@ -53,6 +56,8 @@ pub struct Spent {
     pub tokens_in: u64,
     /// Tokens of answers.
     pub tokens_out: u64,
+    /// Answers that end where no more tokens were allowed, replayed ones among them.
+    pub cut_off: u64,
     /// Money, by the prices of the budget.
     pub cost: f64,
 }
@@ -123,6 +128,7 @@ impl Client {
         });
         if let Some(answer) = self.record.as_ref().and_then(|record| record.find(&asked)) {
             self.spent.replayed += 1;
+            self.spent.cut_off += u64::from(answer.cut_off);
             return Ok(answer.clone());
         }
         if self.settings.replay {
@@ -132,6 +138,7 @@ impl Client {
         let answer = self.answered(&asked)?;
         self.spent.tokens_in += answer.tokens_in;
         self.spent.tokens_out += answer.tokens_out;
+        self.spent.cut_off += u64::from(answer.cut_off);
         let budget = self.settings.budget;
         self.spent.cost = (self.spent.tokens_in as f64 * budget.price_in
             + self.spent.tokens_out as f64 * budget.price_out)
@@ -179,9 +186,8 @@ impl Client {
             }
         };
         let status = response.status().as_u16();
-        let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let wait = header.and_then(|seconds| seconds.parse().ok());
-        let wait = wait.filter(|seconds: &f64| seconds.is_finite());
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let wait = header("retry-after").and_then(|after| seconds(after, header("date")));
         let body = match response.body_mut().read_to_string() {
             Ok(body) => body,
             Err(error) => {
@@ -230,6 +236,16 @@ impl Client {
     }
 }
 
+/// The seconds that `Retry-After` asks for: it says how many, or until when, which is counted from the
+/// answer's own `Date`, so that clocks need not agree (RFC 9110, 10.2.3).
+fn seconds(retry_after: &str, date: Option<&str>) -> Option<f64> {
+    if let Ok(seconds) = retry_after.parse::<f64>() {
+        return seconds.is_finite().then_some(seconds);
+    }
+    let [until, now] = [retry_after, date?].map(httpdate::parse_http_date);
+    Some(until.ok()?.duration_since(now.ok()?).map_or(0.0, |wait| wait.as_secs_f64()))
+}
+
 /// The beginning of what an endpoint says.
 pub(crate) fn beginning(body: &str) -> String {
     body.trim().chars().take(TOLD).collect()
@@ -246,6 +262,8 @@ struct Completion {
 #[derive(Deserialize)]
 struct Choice {
     message: Said,
+    #[serde(default)]
+    finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -268,16 +286,35 @@ fn read(url: &str, body: &str, counted: bool) -> Result<Answer> {
     let completion: Completion = serde_json::from_str(body)
         .map_err(|error| unreadable(format!("{error} in {:?}", beginning(body))))?;
     let first = completion.choices.into_iter().next();
-    let text = first.ok_or_else(|| unreadable("there are no choices".to_owned()))?.message.content;
-    let text = text.ok_or_else(|| {
-        unreadable(
-            "the message has no content; if the model thinks first, raise most-tokens".to_owned(),
-        )
+    let Choice { message, finish_reason } =
+        first.ok_or_else(|| unreadable("there are no choices".to_owned()))?;
+    let cut_off = finish_reason.as_deref() == Some("length");
+    let text = message.content.ok_or_else(|| {
+        let reason = finish_reason.unwrap_or_else(|| "not told".to_owned());
+        let advice = "if the model thinks first, raise most-tokens";
+        unreadable(format!("the message has no content (finish_reason: {reason}); {advice}"))
     })?;
     if counted && completion.usage.is_none() {
         let problem = "it does not count tokens, which the budget needs; give one of requests";
         return Err(unreadable(problem.to_owned()));
     }
     let Usage { prompt_tokens, completion_tokens } = completion.usage.unwrap_or_default();
-    Ok(Answer { text, tokens_in: prompt_tokens, tokens_out: completion_tokens })
+    Ok(Answer { text, tokens_in: prompt_tokens, tokens_out: completion_tokens, cut_off })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn a_time_to_wait_is_seconds_or_a_date() {
+        let date = "Fri, 31 Dec 1999 23:59:50 GMT";
+        assert_eq!(seconds("7", None), Some(7.0));
+        assert_eq!(seconds("0.5", Some(date)), Some(0.5));
+        assert_eq!(seconds("Sat, 01 Jan 2000 00:00:02 GMT", Some(date)), Some(12.0));
+        assert_eq!(seconds("Fri, 31 Dec 1999 23:59:00 GMT", Some(date)), Some(0.0), "passed");
+        assert_eq!(seconds("Sat, 01 Jan 2000 00:00:02 GMT", None), None, "nothing to count from");
+        assert_eq!(seconds("nan", Some(date)), None);
+        assert_eq!(seconds("soon", Some(date)), None);
+    }
 }

@@ -91,7 +91,7 @@ fn what_can_help_is_tried_again_and_what_cannot_is_not() {
     let silent = "{\"choices\": [{\"message\": {\"content\": null}}]}".to_owned();
     let (url, _asked) = server(vec![(200, "", silent)]);
     let problem = Client::new(&endpoint(&url), None).unwrap().ask(&user("a")).unwrap_err();
-    assert!(problem.to_string().contains("the message has no content"), "{problem}");
+    assert!(problem.to_string().contains("no content (finish_reason: not told)"), "{problem}");
     let uncounted = "{\"choices\": [{\"message\": {\"content\": \"Alien\"}}]}".to_owned();
     let (url, _asked) = server(vec![(200, "", uncounted)]);
     let budget = Budget { tokens: 100, ..Budget::default() };
@@ -109,6 +109,24 @@ fn what_can_help_is_tried_again_and_what_cannot_is_not() {
     let settings = Endpoint { retries: 0, ..endpoint(&format!("http://{nowhere}")) };
     let problem = Client::new(&settings, None).unwrap().ask(&user("a")).unwrap_err();
     assert!(matches!(problem, Error::Unreachable { tries: 1, .. }), "{problem}");
+}
+
+#[test]
+fn answers_that_were_cut_off_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("answers.jsonl");
+    let ended = |reason: &str| said("Alien").replace("\"message\"", reason);
+    let (url, _asked) = server(vec![
+        (200, "", ended("\"finish_reason\": \"length\", \"message\"")),
+        (200, "", ended("\"finish_reason\": \"stop\", \"message\"")),
+    ]);
+    let mut client = Client::new(&endpoint(&url), Some(&record)).unwrap();
+    assert!(client.ask(&user("a")).unwrap().cut_off);
+    assert!(!client.ask(&user("b")).unwrap().cut_off);
+    assert_eq!(client.spent().cut_off, 1);
+    let mut again = Client::new(&endpoint(&url), Some(&record)).unwrap();
+    assert!(again.ask(&user("a")).unwrap().cut_off);
+    assert_eq!((again.spent().requests, again.spent().cut_off), (0, 1));
 }
 
 #[test]
