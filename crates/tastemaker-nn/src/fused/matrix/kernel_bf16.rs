@@ -65,8 +65,8 @@ pub(super) trait PairProducts: Copy {
     /// Zeros.
     fn zero(self) -> Self::Sums;
 
-    /// The sums as numbers.
-    fn numbers(self, sums: Self::Sums) -> [f32; LANES];
+    /// Writes as many of the sums as fit, or adds them to what is there.
+    fn put(self, out: &mut [f32], sums: Self::Sums, add: bool);
 
     /// Pairs from memory.
     fn load(self, pairs: &[u32; LANES]) -> Self::Pairs;
@@ -250,14 +250,6 @@ fn write(out: &mut [u32], pairs: [u32; LANES]) {
     }
 }
 
-/// Writes sums, or adds them to what is there.
-#[inline(always)]
-fn put(out: &mut [f32], sums: [f32; LANES], add: bool) {
-    for (out, sum) in out.iter_mut().zip(sums) {
-        *out = if add { *out + sum } else { sum };
-    }
-}
-
 impl Product<'_> {
     /// Goes through the product in tiles of a panel's width.
     #[inline(always)]
@@ -320,12 +312,10 @@ impl Product<'_> {
         }
         for (i, sums) in sums.into_iter().enumerate() {
             let out = &mut self.out[(row + i) * self.out_stride..][columns.clone()];
-            let (whole, rest) = out.as_chunks_mut::<LANES>();
-            for (out, &sums) in whole.iter_mut().zip(&sums) {
-                put(out, with.numbers(sums), self.add);
-            }
-            if !rest.is_empty() {
-                put(rest, with.numbers(sums[whole.len()]), self.add);
+            // Counted at compile time, so that sums go from registers to where they belong.
+            for (register, sums) in sums.into_iter().enumerate() {
+                let at = out.len().min(register * LANES)..out.len().min((register + 1) * LANES);
+                with.put(&mut out[at], sums, self.add);
             }
         }
         M

@@ -5,9 +5,9 @@
 #![expect(unsafe_code, reason = "only the processor can say whether it has the instructions")]
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_epi32,
-    _mm512_maskz_loadu_ps, _mm512_permutex2var_epi32, _mm512_permutexvar_epi16, _mm512_set1_epi32,
-    _mm512_setzero_ps, _mm512_storeu_epi32, _mm512_storeu_ps,
+    __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
+    _mm512_loadu_epi32, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_permutex2var_epi32,
+    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_epi32,
 };
 use std::mem::transmute;
 
@@ -88,13 +88,18 @@ impl Avx512Bf16 {
 /// The first numbers, with zeros where there are too few.
 #[inline(always)]
 fn load(numbers: &[f32]) -> __m512 {
-    let mask = match numbers.len() {
-        LANES.. => u16::MAX,
-        n => (1 << n) - 1,
-    };
     // SAFETY: called where the processor has the features alone; what the mask leaves out is not
     // read.
-    unsafe { _mm512_maskz_loadu_ps(mask, numbers.as_ptr()) }
+    unsafe { _mm512_maskz_loadu_ps(mask(numbers.len()), numbers.as_ptr()) }
+}
+
+/// A mask of the first `n`, or of all.
+#[inline(always)]
+fn mask(n: usize) -> u16 {
+    match n {
+        LANES.. => u16::MAX,
+        n => (1 << n) - 1,
+    }
 }
 
 impl PairProducts for Avx512Bf16 {
@@ -108,11 +113,14 @@ impl PairProducts for Avx512Bf16 {
     }
 
     #[inline(always)]
-    fn numbers(self, sums: __m512) -> [f32; LANES] {
-        let mut numbers = [0.0; LANES];
-        // SAFETY: as in `zero`; `numbers` is as long as a register.
-        unsafe { _mm512_storeu_ps(numbers.as_mut_ptr(), sums) };
-        numbers
+    fn put(self, out: &mut [f32], sums: __m512, add: bool) {
+        let (mask, out) = (mask(out.len()), out.as_mut_ptr());
+        // SAFETY: as in `zero`; what the mask leaves out is neither read nor written.
+        unsafe {
+            let sums =
+                if add { _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), sums) } else { sums };
+            _mm512_mask_storeu_ps(out, mask, sums);
+        }
     }
 
     #[inline(always)]

@@ -81,8 +81,10 @@ impl PairProducts for Software {
         [0.0; LANES]
     }
 
-    fn numbers(self, sums: [f32; LANES]) -> [f32; LANES] {
-        sums
+    fn put(self, out: &mut [f32], sums: [f32; LANES], add: bool) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = if add { *out + sum } else { sum };
+        }
     }
 
     fn load(self, pairs: &[u32; LANES]) -> [u32; LANES] {
