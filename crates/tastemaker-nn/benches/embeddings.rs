@@ -1,8 +1,8 @@
 //! How fast a sentence encoder embeds real texts, for bench/peers/embeddings.py.
 //!
-//! `cargo bench -p tastemaker-nn --bench embeddings -- --times MODEL TEXTS N` embeds the lines of
+//! `cargo bench -p tastemaker-nn --bench embeddings -- --times MODEL TEXTS N f32` embeds the lines of
 //! the file TEXTS with the model in the folder MODEL, N times after a first that does not count, and
-//! prints the seconds of each time as JSON.
+//! prints the seconds of each time as JSON; `bf16` in the place of `f32` rounds factors.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,12 +16,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[expect(clippy::print_stdout, reason = "this is what the program is asked for")]
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ["--times", model, texts, n] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    let ["--times", model, texts, n, how] =
+        arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
     else {
-        println!("embeddings: nothing to do without --times MODEL TEXTS N");
+        println!("embeddings: nothing to do without --times MODEL TEXTS N f32");
         return;
     };
-    let encoder = SentenceEncoder::read(Path::new(model), Precision::F32).expect("a model");
+    let precision = if how == "bf16" { Precision::Bf16 } else { Precision::F32 };
+    let encoder = SentenceEncoder::read(Path::new(model), precision).expect("a model");
     let texts = fs_err::read_to_string(texts).expect("a file of texts");
     let texts: Vec<&str> = texts.lines().collect();
     let mut seconds = Vec::new();

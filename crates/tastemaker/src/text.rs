@@ -30,17 +30,18 @@ const TENSOR: &str = "embeddings";
 
 impl TextEmbeddings {
     /// What the sentence encoder in the folder `model` makes of everything that is written about the
-    /// `n_items` of `catalog` ([`Catalog::text`]).
+    /// `n_items` of `catalog` ([`Catalog::text`]), with the factors of its products rounded to
+    /// `precision`.
     ///
     /// They are kept in the folder `kept`, if there is one, under a name that follows from the model
     /// and the texts, and read from there the next time.
     pub fn of_items(
         catalog: &Catalog,
         n_items: usize,
-        model: &Path,
+        (model, precision): (&Path, Precision),
         kept: Option<&Path>,
     ) -> Result<Self> {
-        let encoder = SentenceEncoder::read(model, Precision::F32)?;
+        let encoder = SentenceEncoder::read(model, precision)?;
         let items = (0..).map(ItemId).take(n_items);
         let texts: Vec<String> = items.map(|item| catalog.text(item)).collect();
         let identity = identity(&encoder, &texts);

@@ -37,6 +37,24 @@ fn embeddings_are_those_of_sentence_transformers() {
     assert!(alone == embeddings[384..2 * 384]);
 }
 
+/// What rounding factors leaves of embeddings: far less than what tells texts apart.
+#[test]
+fn embeddings_in_bf16_are_nearly_those_of_sentence_transformers() {
+    let Some(folder) = model("all-minilm-l6-v2") else { return };
+    let golden: Golden = serde_json::from_str(include_str!("../golden/embeddings.json")).unwrap();
+    let encoder = SentenceEncoder::read(&folder, Precision::Bf16).unwrap();
+    let embeddings = encoder.encode(&golden.texts).unwrap();
+    for (text, (found, expected)) in
+        golden.texts.iter().zip(embeddings.chunks_exact(384).zip(&golden.embeddings))
+    {
+        let cosine: f64 =
+            found.iter().zip(expected).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        assert!((cosine - 1.0).abs() < 1e-4, "{text:?}: cosine {cosine}");
+    }
+    let other = SentenceEncoder::read(&folder, Precision::F32).unwrap();
+    assert_ne!(encoder.hash(), other.hash(), "what is kept of one is not read for the other");
+}
+
 #[test]
 fn a_post_norm_block_is_its_composite() {
     const SHAPE: PostNormShape = PostNormShape { width: 24, heads: 3, inner: 40, epsilon: 1e-5 };

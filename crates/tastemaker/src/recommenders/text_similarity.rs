@@ -34,6 +34,8 @@ use crate::{Error, Result, cleaning};
 pub struct TextSimilarity {
     /// The folder of the encoder.
     pub model: PathBuf,
+    /// What the factors of the encoder's products are rounded to.
+    pub precision: Precision,
     /// The items of the history, counted from its end, that are compared with.
     pub last_items: usize,
     /// Whether titles are cleaned of what is no part of a name, as in [`crate::clean_title`].
@@ -42,7 +44,12 @@ pub struct TextSimilarity {
 
 impl Default for TextSimilarity {
     fn default() -> Self {
-        Self { model: "models/all-minilm-l6-v2".into(), last_items: 10, clean_titles: false }
+        Self {
+            model: "models/all-minilm-l6-v2".into(),
+            precision: Precision::F32,
+            last_items: 10,
+            clean_titles: false,
+        }
     }
 }
 
@@ -60,13 +67,14 @@ impl FitRecommender for TextSimilarity {
         }
         let catalog = cleaning::catalog(&context.data.catalog, self.clean_titles);
         let (n_items, kept) = (context.data.n_items(), context.pretrained);
-        let embeddings = TextEmbeddings::of_items(&catalog, n_items, &self.model, kept)?;
+        let encoder = (&*self.model, self.precision);
+        let embeddings = TextEmbeddings::of_items(&catalog, n_items, encoder, kept)?;
         Ok(Box::new(Fitted { last_items: self.last_items, embeddings }))
     }
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
         let texts = (!has_texts(given.data)).then(|| without_texts(NAME));
-        let model = SentenceEncoder::read(&self.model, Precision::F32).err();
+        let model = SentenceEncoder::read(&self.model, self.precision).err();
         texts.into_iter().chain(model.map(|error| Error::from(error).at("model"))).collect()
     }
 

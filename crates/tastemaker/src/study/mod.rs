@@ -205,8 +205,12 @@ impl Evaluate {
         kept: Option<&Path>,
     ) -> Result<Vec<Arc<Embedded>>> {
         let read = |model: &Path| -> Result<Arc<Embedded>> {
-            let TextEmbeddings { width, values, .. } =
-                TextEmbeddings::of_items(&data.catalog, data.n_items(), model, kept)?;
+            let TextEmbeddings { width, values, .. } = TextEmbeddings::of_items(
+                &data.catalog,
+                data.n_items(),
+                (model, Precision::F32),
+                kept,
+            )?;
             Ok(Arc::new(Embedded { model: model.to_owned(), width, values }))
         };
         self.encoders().into_keys().map(read).collect()

@@ -201,8 +201,12 @@ impl Tokenisation {
         let seeds = seeds.child("tokenisation");
         let of_levels: Vec<Vec<u32>> = match self {
             Self::SemanticIds(SemanticIds { model, quantiser, .. }) => {
-                let TextEmbeddings { width, values, identity } =
-                    TextEmbeddings::of_items(&data.catalog, data.n_items(), model, kept)?;
+                let TextEmbeddings { width, values, identity } = TextEmbeddings::of_items(
+                    &data.catalog,
+                    data.n_items(),
+                    (model, Precision::F32),
+                    kept,
+                )?;
                 match quantiser {
                     Quantiser::KMeans => residual_codes(values, width, (levels, codes), &seeds),
                     Quantiser::RqVae(rq_vae) => {

@@ -105,8 +105,13 @@ fn an_adaptor_and_codes_go_over_to_another_catalog() {
 fn embeddings_begin_with_the_principal_components() {
     let Some(encoder) = encoder("all-minilm-l6-v2") else { return };
     let data = colours();
-    let embeddings =
-        TextEmbeddings::of_items(&data.0.catalog, data.0.n_items(), &encoder, None).unwrap();
+    let embeddings = TextEmbeddings::of_items(
+        &data.0.catalog,
+        data.0.n_items(),
+        (&encoder, Precision::F32),
+        None,
+    )
+    .unwrap();
     let n = 29; // 30 centred vectors have no more axes.
     let components = embeddings.principal_components(n).unwrap();
     let column = |axis: usize| components.iter().skip(axis).step_by(n).map(|x| f64::from(*x));

@@ -205,7 +205,8 @@ impl LanguageModel {
 
     /// What an encoder makes of the items' texts, if they are known by it.
     fn read_texts(&self, context: &FitContext<'_>) -> Result<Option<TextEmbeddings>> {
-        self.texts.as_ref().map(|texts| texts.read(context)).transpose()
+        let precision = self.training.precision;
+        self.texts.as_ref().map(|texts| texts.read(context, precision)).transpose()
     }
 
     /// A transformer with fresh weights, over items with these `texts`.

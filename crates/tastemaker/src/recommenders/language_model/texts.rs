@@ -172,9 +172,13 @@ impl ItemTexts {
     }
 
     /// What the encoder makes of the items' texts.
-    pub(super) fn read(&self, context: &FitContext<'_>) -> Result<TextEmbeddings> {
+    pub(super) fn read(
+        &self,
+        context: &FitContext<'_>,
+        precision: Precision,
+    ) -> Result<TextEmbeddings> {
         let (catalog, n_items) = (&context.data.catalog, context.data.n_items());
-        TextEmbeddings::of_items(catalog, n_items, self.model(), context.pretrained)
+        TextEmbeddings::of_items(catalog, n_items, (self.model(), precision), context.pretrained)
     }
 
     /// How many codes there are in all groups together.
