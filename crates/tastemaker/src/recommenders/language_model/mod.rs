@@ -229,7 +229,8 @@ impl LanguageModel {
                 Some(elsewhere) => {
                     let other = context.others.read(elsewhere)?;
                     let data = &other.0.dataset;
-                    Some(texts.read(&FitContext { data, ..*context })?)
+                    let context = FitContext { data, ..*context };
+                    Some(texts.read(&context, self.training.precision)?)
                 }
                 None => None,
             };
