@@ -11,6 +11,7 @@ mod amx;
 mod avx512;
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod software;
+#[cfg(any(test, target_arch = "x86_64"))]
 mod tiles;
 
 use std::ops::Range;

@@ -1,6 +1,7 @@
 //! The instructions in words, for tests, and so that there is a type where no processor has them.
 
 use super::super::bf16;
+#[cfg(test)]
 use super::tiles::{DEPTH, SIDE, SquareProducts};
 use super::{LANES, PairProducts};
 #[cfg(not(target_arch = "x86_64"))]
@@ -51,6 +52,7 @@ fn pair(first: f32, second: f32) -> u32 {
     bf16(first) | bf16(second) << 16
 }
 
+#[cfg(test)]
 impl SquareProducts for Software {
     fn square(
         self,
