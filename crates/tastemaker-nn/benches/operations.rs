@@ -136,7 +136,7 @@ fn embedding(bencher: Bencher<'_, '_>, backward: bool) {
 #[divan::bench(sample_count = 20, sample_size = 1, args = [false, true])]
 fn layer_norm(bencher: Bencher<'_, '_>, backward: bool) {
     let (x, weight, bias) = (variable(&[TOKENS, WIDTH]), variable(&[WIDTH]), variable(&[WIDTH]));
-    both(bencher, backward, || x.apply_op3(&weight, &bias, LayerNorm).expect("a norm"));
+    both(bencher, backward, || x.apply_op3(&weight, &bias, LayerNorm::default()).expect("a norm"));
 }
 
 /// One thread's matrix products of a chunk of tokens: rows × outputs × inputs. Divan shows

@@ -14,8 +14,8 @@ use rayon::prelude::*;
 use self::attention::{Padded, softmax};
 
 use crate::fused::{
-    Activation, AttentionMask, BlockKind, BlockShape, Dropout, Features, FeedForward, Intervals,
-    Lanes, Mixture, MixtureWeights, MultiLabelLoss, Norm, Positions, SampledKind,
+    Activation, AttentionMask, BlockKind, BlockShape, Dropout, Epsilon, Features, FeedForward,
+    Intervals, Lanes, Mixture, MixtureWeights, MultiLabelLoss, Norm, Positions, SampledKind,
 };
 
 /// `x` with dropout's mask for its activations.
@@ -29,16 +29,20 @@ fn drop(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
 }
 
 /// Layer normalisation of the rows of `x`.
-pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub fn layer_norm(
+    x: &Tensor,
+    (weight, bias): (&Tensor, &Tensor),
+    epsilon: Epsilon,
+) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    let normal = centred.broadcast_div(&(variance + f64::from(crate::fused::EPSILON))?.sqrt()?)?;
+    let normal = centred.broadcast_div(&(variance + f64::from(epsilon.get()))?.sqrt()?)?;
     normal.broadcast_mul(weight)?.broadcast_add(bias)
 }
 
 /// Root-mean-square normalisation of the rows of `x`.
-pub fn rms_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let square = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(crate::fused::EPSILON))?;
+pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: Epsilon) -> Result<Tensor> {
+    let square = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(epsilon.get()))?;
     x.broadcast_div(&square.sqrt()?)?.broadcast_mul(weight)
 }
 
@@ -141,8 +145,8 @@ pub fn reading_block(
         start += n;
     }
     let norm = |x: &Tensor, i: usize| match shape.style.norm {
-        Norm::Layer => layer_norm(x, &part[i], &part[i + 1]),
-        Norm::Rms => rms_norm(x, &part[i]),
+        Norm::Layer => layer_norm(x, (&part[i], &part[i + 1]), shape.style.norm_epsilon),
+        Norm::Rms => rms_norm(x, &part[i], shape.style.norm_epsilon),
     };
     let linear = |x: &Tensor, i: usize| x.matmul(&part[i].t()?)?.broadcast_add(&part[i + 1]);
     let size = shape.width / shape.heads;
@@ -196,6 +200,7 @@ pub fn reading_block(
     let inner = linear(&norm(&middle, 6)?, 8)?;
     let inner = match shape.style.feed_forward {
         FeedForward::Gelu => inner.gelu_erf()?,
+        FeedForward::GeluTanh => inner.gelu()?,
         FeedForward::Swiglu => {
             let half = |i: usize| inner.narrow(1, i * shape.inner, shape.inner);
             half(0)?.silu()?.mul(&half(1)?)?

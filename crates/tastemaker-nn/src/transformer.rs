@@ -33,7 +33,7 @@ const DEVIATION: f64 = 0.02;
 const ENCODER_SITES: u32 = 1 << 16;
 
 /// The parameter that embeds places.
-const PLACES: &str = "embedding.position";
+pub(crate) const PLACES: &str = "embedding.position";
 
 /// That which embeds the places of what an encoder reads, where a decoder has its own.
 const ENCODER_PLACES: &str = "embedding.encoder-position";
@@ -390,9 +390,10 @@ impl Transformer {
             (x, lanes) = (prompted.remove(&x)?, input.lanes.clone());
         }
         let norm = |name: &str| self.parameters.get(&stack.norm(name));
-        let x = match self.shape.style.norm {
-            Norm::Layer => LayerNorm.apply(&x, norm("weight"), norm("bias"))?,
-            Norm::Rms => RmsNorm.apply(&x, norm("weight"))?,
+        let Style { norm: kind, norm_epsilon, .. } = self.shape.style;
+        let x = match kind {
+            Norm::Layer => LayerNorm(norm_epsilon).apply(&x, norm("weight"), norm("bias"))?,
+            Norm::Rms => RmsNorm(norm_epsilon).apply(&x, norm("weight"))?,
         };
         Ok(States { x, lanes })
     }

@@ -27,7 +27,7 @@ pub(super) fn bottleneck_parameters(prefix: &str, width: usize, size: usize) -> 
 pub(super) fn bottleneck(own: Own<'_>, prefix: &str, x: &Tensor) -> Result<Tensor> {
     let get = |name: &str| own.get(&format!("{prefix}{name}"));
     let linear = |activation| Linear { activation, precision: own.precision };
-    let normal = LayerNorm.apply(x, get("norm.weight"), get("norm.bias"))?;
+    let normal = LayerNorm::default().apply(x, get("norm.weight"), get("norm.bias"))?;
     let (weight, bias) = (get("down.weight"), get("down.bias"));
     let down = linear(Activation::Gelu).apply(&normal, weight, bias)?;
     let (weight, bias) = (get("up.weight"), get("up.bias"));

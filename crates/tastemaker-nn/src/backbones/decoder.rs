@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::{Overrides, is_not};
 use super::{AnyBackbone, Backbone, Shape, Size, Views};
-use crate::fused::{BlockKind, FeedForward, Norm, Positions, Style};
+use crate::fused::{BlockKind, Epsilon, FeedForward, Norm, Positions, Style};
 use crate::{Error, Result};
 
 /// A causal transformer over tokens. What is absent follows from `size`.
@@ -37,7 +37,10 @@ pub struct Decoder {
     pub views: Views,
     /// How states are normalised: `layer` or `rms`.
     pub norm: Norm,
-    /// What stands in the feed-forward half of a block: `gelu` or `swiglu`.
+    /// What norms add to the variance or the mean square; 1e-5 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm_epsilon: Option<Epsilon>,
+    /// What stands in the feed-forward half of a block: `gelu`, `gelu-tanh` or `swiglu`.
     pub feed_forward: FeedForward,
     /// How a token knows where it stands: `learned`, `relative` or `rotary`.
     pub positions: Positions,
@@ -72,6 +75,7 @@ impl Backbone for Decoder {
             views: self.views,
             style: Style {
                 norm: self.norm,
+                norm_epsilon: self.norm_epsilon.unwrap_or_default(),
                 feed_forward: self.feed_forward,
                 positions: self.positions,
                 intervals: self.intervals,
@@ -93,6 +97,7 @@ impl Backbone for Decoder {
             dropout: Some(shape.dropout),
             views: self.views,
             norm: self.norm,
+            norm_epsilon: self.norm_epsilon,
             feed_forward: self.feed_forward,
             positions: self.positions,
             rotary_base: (self.positions == Positions::Rotary).then_some(shape.style.rotary_base),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::shape::{Overrides, is_not};
 use super::{AnyBackbone, Backbone, Shape, Size, Views};
 use crate::Result;
-use crate::fused::{BlockKind, FeedForward, Norm, Positions, Style};
+use crate::fused::{BlockKind, Epsilon, FeedForward, Norm, Positions, Style};
 
 /// A bidirectional transformer over tokens. What is absent follows from `size`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,7 @@ impl Backbone for Encoder {
             views: self.views,
             style: Style {
                 norm: self.norm,
+                norm_epsilon: Epsilon::default(),
                 feed_forward: self.feed_forward,
                 positions: self.positions,
                 intervals: self.intervals,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::shape::{Overrides, is_not};
 use super::{AnyBackbone, Backbone, Shape, Size, Views};
 use crate::Result;
-use crate::fused::{BlockKind, FeedForward, Norm, Positions, Style};
+use crate::fused::{BlockKind, Epsilon, FeedForward, Norm, Positions, Style};
 
 /// A bidirectional transformer that reads tokens, and a causal one over those that follow, each of
 /// whose blocks also looks at what the first has found. What is absent follows from `size`.
@@ -76,6 +76,7 @@ impl EncoderDecoder {
             views: self.views,
             style: Style {
                 norm: self.norm,
+                norm_epsilon: Epsilon::default(),
                 feed_forward: self.feed_forward,
                 positions: self.positions,
                 intervals: self.intervals,

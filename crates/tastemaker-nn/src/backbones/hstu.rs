@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::shape::{Overrides, is_not};
 use super::{AnyBackbone, Backbone, Shape, Size, Views};
 use crate::Result;
-use crate::fused::{BlockKind, FeedForward, Norm, Positions, Style};
+use crate::fused::{BlockKind, Epsilon, FeedForward, Norm, Positions, Style};
 
 /// A causal stack of hierarchical sequential transduction units: attention whose weights are not
 /// normalised, so that they say how much as well as what, gated, with no feed-forward half (Zhai
@@ -66,6 +66,7 @@ impl Backbone for Hstu {
     fn shape(&self) -> Result<Shape> {
         let style = |longest| Style {
             norm: self.norm,
+            norm_epsilon: Epsilon::default(),
             feed_forward: FeedForward::default(),
             positions: self.positions,
             intervals: self.intervals,

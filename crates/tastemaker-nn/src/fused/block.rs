@@ -20,7 +20,7 @@ use super::matrix::{Panels, Precision};
 use super::relative::{self, BUCKETS};
 use super::rotary::Rotation;
 use super::scratch::Scratch;
-use super::simd::{Dropout, exp, gelu, vectorised};
+use super::simd::{Dropout, exp, gelu, gelu_by_tanh, vectorised};
 use super::sink::{Sink, leave};
 use super::style::{BlockKind, FeedForward, Norm, Positions, Style};
 use super::{norm, slice, tensor_like, with_slice};
@@ -97,7 +97,7 @@ impl BlockShape {
     /// The rows of the first matrix of the feed-forward half.
     fn into(self) -> usize {
         match self.style.feed_forward {
-            FeedForward::Gelu => self.inner,
+            FeedForward::Gelu | FeedForward::GeluTanh => self.inner,
             FeedForward::Swiglu => 2 * self.inner,
         }
     }
@@ -452,7 +452,7 @@ impl Block {
             return self.hstu_forward(weights, chunk, x, y, kept);
         }
         let (t, part) = (chunk.tokens.len(), &weights.part);
-        let norm = self.shape.style.norm;
+        let norm = self.shape.style.normal();
         let (normal, stats) = (&mut kept.attention_normal, &mut kept.attention_stats);
         norm::styled(norm, x, (&part[0], &part[1]), normal, stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
@@ -470,6 +470,12 @@ impl Block {
                 linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
                 for (active, slope) in kept.active.iter_mut().zip(kept.slope.iter_mut()) {
                     (*active, *slope) = gelu(*active);
+                }
+            }
+            FeedForward::GeluTanh => {
+                linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
+                for (active, slope) in kept.active.iter_mut().zip(kept.slope.iter_mut()) {
+                    (*active, *slope) = gelu_by_tanh(*active);
                 }
             }
             FeedForward::Swiglu => {

@@ -61,7 +61,6 @@ pub use mask::AttentionMask;
 pub use matrix::{Precision, View, multiply, multiply_add};
 pub use mixture::{Mixture, MixtureWeights};
 pub use multi_label::MultiLabelLoss;
-pub(crate) use norm::EPSILON;
 pub use norm::LayerNorm;
 pub(crate) use norm::Norms;
 pub use post_norm::{PostNormBlock, PostNormShape, PostNormWeights, post_norm_blocks};
@@ -80,7 +79,7 @@ pub use simd::Dropout;
 pub(crate) use simd::vectorised;
 pub(crate) use sink::add_in_pieces;
 pub use sink::{RowSink, Sink};
-pub use style::{BlockKind, FeedForward, Norm, Positions, Style};
+pub use style::{BlockKind, Epsilon, FeedForward, Norm, Positions, Style};
 pub use vocabulary::Vocabulary;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};

@@ -5,11 +5,8 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::simd::{dot, sum, vectorised};
-use super::{Norm, slice, tensor_like, with_slice};
+use super::{Epsilon, Norm, slice, tensor_like, with_slice};
 use crate::composite;
-
-/// Added to the variance.
-pub(crate) const EPSILON: f32 = 1e-5;
 
 /// Rows a task takes; fixed, so that sums over tasks do not depend on the threads.
 const ROWS: usize = 128;
@@ -18,25 +15,26 @@ const ROWS: usize = 128;
 /// deviation of each row go to `stats`.
 #[inline(always)]
 pub(crate) fn forward(
+    epsilon: f32,
     x: &[f32],
     weight: &[f32],
     bias: &[f32],
     out: &mut [f32],
     stats: &mut [[f32; 2]],
 ) {
-    styled(Norm::Layer, x, (weight, bias), out, stats);
+    styled((Norm::Layer, epsilon), x, (weight, bias), out, stats);
 }
 
-/// [`forward`] of either norm.
+/// [`forward`] of either norm, with what it adds to the variance.
 #[inline(always)]
 pub(crate) fn styled(
-    norm: Norm,
+    (norm, epsilon): (Norm, f32),
     x: &[f32],
     (weight, bias): (&[f32], &[f32]),
     out: &mut [f32],
     stats: &mut [[f32; 2]],
 ) {
-    Norms { norm, epsilon: EPSILON, weight, bias }.apply(x, out, stats);
+    Norms { norm, epsilon, weight, bias }.apply(x, out, stats);
 }
 
 /// A norm of rows, with what it adds to the variance, its scale and its shift.
@@ -142,6 +140,7 @@ pub(crate) fn styled_backward(
 
 vectorised! {
     fn forward_all<'a>(
+        epsilon: f32,
         x: &'a [f32],
         weight: &'a [f32],
         bias: &'a [f32],
@@ -165,8 +164,11 @@ vectorised! {
 }
 
 /// Layer normalisation as one operation: `x` [tokens, width], `weight` and `bias` of that width.
-#[derive(Clone, Copy, Debug)]
-pub struct LayerNorm;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LayerNorm(
+    /// What is added to the variance.
+    pub Epsilon,
+);
 
 impl LayerNorm {
     /// The norms, differentiable.
@@ -174,14 +176,14 @@ impl LayerNorm {
         if x.device().is_cpu() {
             x.apply_op3(weight, bias, self)
         } else {
-            composite::layer_norm(x, weight, bias)
+            composite::layer_norm(x, (weight, bias), self.0)
         }
     }
 
     /// The norms of the rows of `x`.
-    pub(crate) fn run(x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    pub(crate) fn run(self, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        Norms { norm: Norm::Layer, epsilon: EPSILON, weight, bias }.run(x, &mut out);
+        Norms { norm: Norm::Layer, epsilon: self.0.get(), weight, bias }.run(x, &mut out);
         out
     }
 }
@@ -202,7 +204,7 @@ impl CustomOp3 for LayerNorm {
     ) -> Result<(CpuStorage, Shape)> {
         let (x, weight) = (slice(x, x_layout)?, slice(weight, weight_layout)?);
         let bias = slice(bias, bias_layout)?;
-        Ok((CpuStorage::F32(Self::run(x, weight, bias)), x_layout.shape().clone()))
+        Ok((CpuStorage::F32(self.run(x, weight, bias)), x_layout.shape().clone()))
     }
 
     fn bwd(
@@ -214,7 +216,9 @@ impl CustomOp3 for LayerNorm {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, d_weight, d_bias) = with_slice(x, |x| {
-            with_slice(weight, |weight| with_slice(gradient, |dy| Ok(gradients(x, weight, dy))))
+            with_slice(weight, |weight| {
+                with_slice(gradient, |dy| Ok(gradients(self.0, x, weight, dy)))
+            })
         })?;
         Ok((
             Some(tensor_like(dx, x)?),
@@ -224,7 +228,12 @@ impl CustomOp3 for LayerNorm {
     }
 }
 
-fn gradients(x: &[f32], weight: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+fn gradients(
+    epsilon: Epsilon,
+    x: &[f32],
+    weight: &[f32],
+    dy: &[f32],
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let width = weight.len();
     let piece = ROWS * width;
     let mut dx = vec![0.0; x.len()];
@@ -233,7 +242,7 @@ fn gradients(x: &[f32], weight: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<
         .map(|((dx, x), dy)| {
             let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
             let (mut stats, mut out) = ([[0.0; 2]; ROWS], vec![0.0; x.len()]);
-            forward_all(x, weight, weight, &mut out, &mut stats);
+            forward_all(epsilon.get(), x, weight, weight, &mut out, &mut stats);
             let learns = (Some(&mut d_weight[..]), Some(&mut d_bias[..]));
             backward_all((x, &stats), weight, dy, Some(dx), learns);
             (d_weight, d_bias)

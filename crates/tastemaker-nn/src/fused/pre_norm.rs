@@ -1,8 +1,6 @@
 //! A causal pre-norm transformer block that answers and does not learn, with the keys and values of
 //! what was read before.
 
-use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
-
 use rayon::prelude::*;
 
 use super::Norm;
@@ -12,7 +10,7 @@ use super::norm::{self, Norms};
 use super::quantised::{FEW, Matrix, Quantised, multiply_quantised};
 use super::rotary::Rotation;
 use super::scratch::Scratch;
-use super::simd::{exp, max, sum, vectorised};
+use super::simd::{exp, gelu_by_tanh, max, sum, vectorised};
 
 /// The numbers that fix the weights of a [`PreNormBlock`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -410,24 +408,16 @@ fn activate(wide: &[f32], (kind, inner): (Active, usize), active: &mut [f32]) {
             }
             Active::GeluGated => {
                 for ((a, b), active) in a.iter().zip(b).zip(active) {
-                    *active = gelu_by_tanh(*a) * b;
+                    *active = gelu_by_tanh(*a).0 * b;
                 }
             }
             Active::Gelu => {
                 for (a, active) in a.iter().zip(active) {
-                    *active = gelu_by_tanh(*a);
+                    *active = gelu_by_tanh(*a).0;
                 }
             }
         }
     }
-}
-
-/// x/2 (1 + tanh u) = x / (1 + e⁻²ᵘ) with u = √(2/π) (x + 0.044715 x³).
-#[inline(always)]
-fn gelu_by_tanh(x: f32) -> f32 {
-    // √(2/π) = (2/√π) / √2.
-    let u = FRAC_2_SQRT_PI / SQRT_2 * (x + 0.044_715 * x * x * x);
-    x / (1.0 + exp(-2.0 * u))
 }
 
 vectorised! {

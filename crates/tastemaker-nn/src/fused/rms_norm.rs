@@ -4,41 +4,48 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::norm::{EPSILON, add};
+use super::norm::add;
 use super::simd::{dot, vectorised};
-use super::{slice, tensor_like, with_slice};
+use super::{Epsilon, slice, tensor_like, with_slice};
 use crate::composite;
 
 /// Rows a task takes; fixed, so that sums over tasks do not depend on the threads.
 const ROWS: usize = 128;
 
-/// `x / √(mean(x²) + ε) · weight`, with ε = 1e-5, as one operation: `x` `[tokens, width]`, `weight`
-/// `[width]`.
-#[derive(Clone, Copy, Debug)]
-pub struct RmsNorm;
+/// `x / √(mean(x²) + ε) · weight` as one operation: `x` `[tokens, width]`, `weight` `[width]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RmsNorm(
+    /// ε.
+    pub Epsilon,
+);
 
 impl RmsNorm {
     /// The norms, differentiable.
     pub fn apply(self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() { x.apply_op2(weight, self) } else { composite::rms_norm(x, weight) }
+        if x.device().is_cpu() {
+            x.apply_op2(weight, self)
+        } else {
+            composite::rms_norm(x, weight, self.0)
+        }
     }
 
-    pub(crate) fn run(x: &[f32], weight: &[f32]) -> Vec<f32> {
+    pub(crate) fn run(self, x: &[f32], weight: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
         let piece = ROWS * weight.len();
         out.par_chunks_mut(piece).zip(x.par_chunks(piece)).for_each(|(out, x)| {
-            forward_all(x, weight, out);
+            forward_all(self.0.get(), x, weight, out);
         });
         out
     }
 }
 
 vectorised! {
-    fn forward_all<'a>(x: &'a [f32], weight: &'a [f32], out: &'a mut [f32]) -> () = forward;
+    fn forward_all<'a>(epsilon: f32, x: &'a [f32], weight: &'a [f32], out: &'a mut [f32]) -> () = forward;
 }
 
 vectorised! {
     fn backward_all<'a>(
+        epsilon: f32,
         x: &'a [f32],
         weight: &'a [f32],
         dy: &'a [f32],
@@ -49,15 +56,15 @@ vectorised! {
 
 /// One over the root mean square.
 #[inline(always)]
-fn scale(x: &[f32]) -> f32 {
-    1.0 / (dot(x, x) / x.len() as f32 + EPSILON).sqrt()
+fn scale(epsilon: f32, x: &[f32]) -> f32 {
+    1.0 / (dot(x, x) / x.len() as f32 + epsilon).sqrt()
 }
 
 #[inline(always)]
-fn forward(x: &[f32], weight: &[f32], out: &mut [f32]) {
+fn forward(epsilon: f32, x: &[f32], weight: &[f32], out: &mut [f32]) {
     let width = weight.len();
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        let scale = scale(x);
+        let scale = scale(epsilon, x);
         for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
             *out = x * scale * weight;
         }
@@ -67,6 +74,7 @@ fn forward(x: &[f32], weight: &[f32], out: &mut [f32]) {
 /// `dx` is overwritten, `d_weight` is added to; what is absent costs nothing.
 #[inline(always)]
 fn backward(
+    epsilon: f32,
     x: &[f32],
     weight: &[f32],
     dy: &[f32],
@@ -75,7 +83,7 @@ fn backward(
 ) {
     let width = weight.len();
     for (row, (x, dy)) in x.chunks_exact(width).zip(dy.chunks_exact(width)).enumerate() {
-        let scale = scale(x);
+        let scale = scale(epsilon, x);
         if let Some(d_weight) = &mut d_weight {
             for i in 0..width {
                 d_weight[i] += dy[i] * x[i] * scale;
@@ -95,6 +103,7 @@ fn backward(
 }
 
 fn gradients(
+    epsilon: Epsilon,
     x: &[f32],
     weight: &[f32],
     dy: &[f32],
@@ -108,7 +117,14 @@ fn gradients(
             let mut dx = vec![0.0; if learns[0] { x.len() } else { 0 }];
             let mut d_weight = vec![0.0; if learns[1] { width } else { 0 }];
             let of_x = learns[0].then_some(&mut dx[..]);
-            backward_all(x, weight, dy, of_x, learns[1].then_some(&mut d_weight[..]));
+            backward_all(
+                epsilon.get(),
+                x,
+                weight,
+                dy,
+                of_x,
+                learns[1].then_some(&mut d_weight[..]),
+            );
             (dx, d_weight)
         })
         .collect();
@@ -132,7 +148,7 @@ impl CustomOp2 for RmsNorm {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let y = Self::run(slice(x, x_layout)?, slice(weight, weight_layout)?);
+        let y = self.run(slice(x, x_layout)?, slice(weight, weight_layout)?);
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -146,7 +162,7 @@ impl CustomOp2 for RmsNorm {
         let learns = [x.track_op(), weight.track_op()];
         let (dx, d_weight) = with_slice(x, |values| {
             with_slice(weight, |weight| {
-                with_slice(gradient, |dy| Ok(gradients(values, weight, dy, learns)))
+                with_slice(gradient, |dy| Ok(gradients(self.0, values, weight, dy, learns)))
             })
         })?;
         let tensor = |values: Option<Vec<f32>>, like: &Tensor| {

@@ -15,6 +15,45 @@ pub enum Norm {
     Rms,
 }
 
+/// What norms add to the variance or the mean square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "f32", into = "f32")]
+pub struct Epsilon(
+    /// The bits of the number, which make it comparable.
+    u32,
+);
+
+impl Epsilon {
+    /// What it is where nothing else is said: 1e-5.
+    pub const USUAL: Self = Self(1e-5_f32.to_bits());
+
+    /// The number.
+    pub fn get(self) -> f32 {
+        f32::from_bits(self.0)
+    }
+}
+
+impl Default for Epsilon {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
+impl TryFrom<f32> for Epsilon {
+    type Error = String;
+
+    fn try_from(x: f32) -> Result<Self, String> {
+        let good = x > 0.0 && x <= 1.0;
+        if good { Ok(Self(x.to_bits())) } else { Err(format!("{x}, expected above 0 and up to 1")) }
+    }
+}
+
+impl From<Epsilon> for f32 {
+    fn from(epsilon: Epsilon) -> Self {
+        epsilon.get()
+    }
+}
+
 /// What stands between the two matrices of the feed-forward half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -22,6 +61,8 @@ pub enum FeedForward {
     /// x Φ(x) (Hendrycks and Gimpel 2016).
     #[default]
     Gelu,
+    /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), the approximation to it in GPT-2.
+    GeluTanh,
     /// silu(a) · b, with a and b each as wide as the half, so that the first matrix has twice the
     /// rows (Shazeer 2020, *GLU variants improve transformer*).
     Swiglu,
@@ -77,6 +118,8 @@ impl BlockKind {
 pub struct Style {
     /// How states are normalised.
     pub norm: Norm,
+    /// What its norms add to the variance or the mean square.
+    pub norm_epsilon: Epsilon,
     /// What stands in the feed-forward half.
     pub feed_forward: FeedForward,
     /// How a token knows where it stands.
@@ -94,11 +137,19 @@ impl Default for Style {
     fn default() -> Self {
         Self {
             norm: Norm::default(),
+            norm_epsilon: Epsilon::default(),
             feed_forward: FeedForward::default(),
             positions: Positions::default(),
             intervals: false,
             kind: BlockKind::default(),
             rotary_base: BASE,
         }
+    }
+}
+
+impl Style {
+    /// The norm, and what it adds.
+    pub(crate) fn normal(self) -> (Norm, f32) {
+        (self.norm, self.norm_epsilon.get())
     }
 }

@@ -214,7 +214,8 @@ impl CausalModel {
             let n = prompt.len() / width;
             pre_norm_blocks(&self.blocks, &[n], (past, true), &self.rotations, &mut prompt);
         }
-        let mut x = self.embedded(sequences, past.len())?;
+        // Places are those of tokens; a prompt has none.
+        let mut x = self.embedded(sequences, past.len() - self.prompt.len() / width)?;
         pre_norm_blocks(&self.blocks, &lengths, (past, keep), &self.rotations, &mut x);
         let mut states = vec![0.0; x.len()];
         let (weight, bias) = (&self.norm.0[..], &self.norm.1[..]);

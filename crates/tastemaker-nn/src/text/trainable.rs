@@ -6,14 +6,14 @@ use candle_core::Device;
 use tastemaker_core::{SeedTree, artifact};
 
 use super::causal_model::{CausalModel, Opened, Parts};
-use super::family::Config;
+use super::family::{Config, Family};
 use crate::adapters::AnyAdapter;
 use crate::backbones::{AnyBackbone, Decoder};
 use crate::fused::{
-    Active, EPSILON, FeedForward, Matrix, More, Norm, Positions, PreNormShape, PreNormWeights,
-    Precision, Rotation, WithBias,
+    Active, Affine, Epsilon, FeedForward, Matrix, More, Norm, Positions, PreNormShape,
+    PreNormWeights, Precision, Rotation, Style, WithBias,
 };
-use crate::transformer::{TABLE, Transformer};
+use crate::transformer::{PLACES, TABLE, Transformer};
 use crate::{Error, Result};
 
 /// The files of a folder from which answers follow.
@@ -37,13 +37,17 @@ impl CausalModel {
         let (backbone, config) = (backbone(path, &mut opened)?, opened.config().clone());
         let Config { shape, n_tokens, layers, .. } = config;
         let model = Transformer::on(Device::Cpu, &backbone, n_tokens, &SeedTree::new(0))?;
-        let mut all = vec![
-            (
-                TABLE.to_owned(),
-                opened.weights().of("token_embd.weight", &[n_tokens, shape.width])?.values,
-            ),
-            ("norm.weight".to_owned(), opened.weights().row("output_norm.weight", shape.width)?),
-        ];
+        let mut all = vec![(
+            TABLE.to_owned(),
+            opened.weights().of("token_embd.weight", &[n_tokens, shape.width])?.values,
+        )];
+        let (weight, bias) = opened.weights().norm("output_norm", shape)?;
+        all.extend([("norm.weight".to_owned(), weight), ("norm.bias".to_owned(), bias)]);
+        if config.family == Family::Gpt2 {
+            let places =
+                opened.weights().of("position_embd.weight", &[config.longest, shape.width])?;
+            all.push((PLACES.to_owned(), places.values));
+        }
         for layer in 0..layers {
             let weights = opened.weights().block(&config, layer)?;
             all.extend(
@@ -63,8 +67,7 @@ impl CausalModel {
     ///
     /// # Errors
     /// If the file cannot be read, or the model is of a kind that a [`Decoder`] is not: if its table
-    /// of tokens is not also its head, if its heads are not as wide together as its states, or if
-    /// its norms add something other to the mean square.
+    /// of tokens is not also its head, or if its heads are not as wide together as its states.
     pub fn backbone_at(path: &Path) -> Result<AnyBackbone> {
         backbone(path, &mut Opened::at(path)?)
     }
@@ -102,7 +105,16 @@ impl CausalModel {
         let prompt = model.soft_prompt()?;
         let shape = model.shape();
         let values = |name: &str| model.parameters().values(name);
-        let zeros = vec![0.0; shape.embedding_size];
+        let Style { norm, norm_epsilon, feed_forward, positions, rotary_base, .. } = shape.style;
+        let with_shift = |name: &str| -> Result<Affine> {
+            let weight = values(&format!("{name}.weight"))?;
+            let shift = match norm {
+                Norm::Layer => values(&format!("{name}.bias"))?,
+                Norm::Rms => vec![0.0; weight.len()],
+            };
+            Ok((weight, shift))
+        };
+        let turns = positions == Positions::Rotary;
         let whole = |name: String| -> Result<Matrix> { Ok(values(&name)?.into()) };
         let of_block = |layer: usize| -> Result<PreNormWeights> {
             let name = |part: &str| format!("block.{layer}.{part}");
@@ -115,11 +127,11 @@ impl CausalModel {
             Ok(PreNormWeights {
                 qkv: linear("attention.qkv")?,
                 out: linear("attention.out")?,
-                attention_norm: (values(&name("attention-norm.weight"))?, zeros.clone()),
+                attention_norm: with_shift(&name("attention-norm"))?,
                 into: linear("feed-forward.in")?,
                 out_of: linear("feed-forward.out")?,
-                feed_forward_norm: (values(&name("feed-forward-norm.weight"))?, zeros.clone()),
-                more: More { rotation: Some(0), ..More::default() },
+                feed_forward_norm: with_shift(&name("feed-forward-norm"))?,
+                more: More { rotation: turns.then_some(0), ..More::default() },
             })
         };
         let own = PreNormShape {
@@ -128,21 +140,24 @@ impl CausalModel {
             key_heads: shape.heads,
             size: shape.embedding_size / shape.heads,
             inner: shape.inner_size,
-            epsilon: EPSILON,
-            norm: Norm::Rms,
-            active: Active::SiluGated,
+            epsilon: norm_epsilon.get(),
+            norm,
+            active: match feed_forward {
+                FeedForward::Swiglu => Active::SiluGated,
+                FeedForward::Gelu | FeedForward::GeluTanh => Active::Gelu,
+            },
         };
-        let base = f64::from(shape.style.rotary_base);
+        let rotation = Rotation::new(own.size, shape.max_length, f64::from(rotary_base));
         Self::from_parts(
             Parts {
                 shape: own,
                 longest: shape.max_length,
-                rotations: vec![Rotation::new(own.size, shape.max_length, base)],
+                rotations: if turns { vec![rotation] } else { vec![] },
                 scale: 1.0,
-                places: Vec::new(),
+                places: if turns { Vec::new() } else { values(PLACES)? },
                 table: whole(TABLE.to_owned())?,
                 head: None,
-                norm: (values("norm.weight")?, zeros.clone()),
+                norm: with_shift("norm")?,
                 prompt,
                 hash: identity.to_owned(),
             },
@@ -162,15 +177,20 @@ fn backbone(path: &Path, opened: &mut Opened) -> Result<AnyBackbone> {
         let found = format!("{heads} heads of {size} numbers in states of {width}");
         return Err(failed(format!("a model with {found} cannot learn here")));
     }
-    if (shape.epsilon - EPSILON).abs() > 1e-3 * EPSILON {
-        let found = shape.epsilon;
-        let problem = format!("a model whose norms add {found}, not {EPSILON}, cannot learn here");
-        return Err(failed(problem));
-    }
+    let norm_epsilon = Epsilon::try_from(shape.epsilon)
+        .map_err(|problem| failed(format!("what the model's norms add is {problem}")))?;
     if opened.weights().has("output.weight") {
         let problem = "a model whose head has weights of its own cannot learn here";
         return Err(failed(problem.to_owned()));
     }
+    let (feed_forward, positions, rotary_base) = if config.family == Family::Gpt2 {
+        (FeedForward::GeluTanh, Positions::Learned, None)
+    } else {
+        let kinds =
+            "only those of GPT-2, and of LLaMA and Qwen2 whose places turn by a whole number";
+        let unknown = || failed(format!("a model of this kind cannot learn here, {kinds}, can"));
+        (FeedForward::Swiglu, Positions::Rotary, Some(config.plain_base().ok_or_else(unknown)?))
+    };
     Ok(AnyBackbone::Decoder(Decoder {
         layers: Some(config.layers),
         heads: Some(shape.heads),
@@ -178,13 +198,11 @@ fn backbone(path: &Path, opened: &mut Opened) -> Result<AnyBackbone> {
         inner_size: Some(shape.inner),
         max_length: Some(config.longest),
         dropout: Some(0.0),
-        norm: Norm::Rms,
-        feed_forward: FeedForward::Swiglu,
-        positions: Positions::Rotary,
-        rotary_base: Some(config.plain_base().ok_or_else(|| {
-            let kinds = "only those of LLaMA and Qwen2 whose places turn by a whole number can";
-            failed(format!("a model of this kind cannot learn here, {kinds}"))
-        })?),
+        norm: shape.norm,
+        norm_epsilon: Some(norm_epsilon),
+        feed_forward,
+        positions,
+        rotary_base,
         ..Decoder::default()
     }))
 }
@@ -206,11 +224,13 @@ fn spread(
     } = weights;
     [
         ("attention-norm.weight", attention_norm.0),
+        ("attention-norm.bias", attention_norm.1),
         ("attention.qkv.weight", each_head(shape, &qkv.values, shape.width)),
         ("attention.qkv.bias", each_head(shape, &qkv_bias, 1)),
         ("attention.out.weight", out.0.values),
         ("attention.out.bias", out.1),
         ("feed-forward-norm.weight", feed_forward_norm.0),
+        ("feed-forward-norm.bias", feed_forward_norm.1),
         ("feed-forward.in.weight", into.0.values),
         ("feed-forward.in.bias", into.1),
         ("feed-forward.out.weight", out_of.0.values),

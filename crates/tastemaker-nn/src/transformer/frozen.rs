@@ -9,7 +9,7 @@ use super::{Input, intervals, viewed};
 use crate::adapters::Inserted;
 use crate::fused::{
     self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
-    Norm, Positions, Precision, RmsNorm, View, multiply,
+    Norm, Positions, Precision, RmsNorm, Style, View, multiply,
 };
 use crate::parameters::Parameters;
 use crate::{Error, Result};
@@ -44,9 +44,10 @@ pub(super) struct FrozenStack {
 impl FrozenStack {
     /// The norm after the blocks.
     fn normal(&self, x: &[f32]) -> Vec<f32> {
-        match self.shape.style.norm {
-            Norm::Layer => LayerNorm::run(x, &self.norm.0, &self.norm.1),
-            Norm::Rms => RmsNorm::run(x, &self.norm.0),
+        let Style { norm, norm_epsilon, .. } = self.shape.style;
+        match norm {
+            Norm::Layer => LayerNorm(norm_epsilon).run(x, &self.norm.0, &self.norm.1),
+            Norm::Rms => RmsNorm(norm_epsilon).run(x, &self.norm.0),
         }
     }
 }

@@ -5,8 +5,8 @@ use tastemaker_core::SeedTree;
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
     Activation, AttentionMask, Block, BlockKind, BlockShape, CatalogSoftmax, Dropout, Embedding,
-    FeedForward, Intervals, Lanes, LayerNorm, Linear, MultiLabelLoss, Norm, Positions, Precision,
-    RmsNorm, SampledKind, SampledLoss, Style,
+    Epsilon, FeedForward, Intervals, Lanes, LayerNorm, Linear, MultiLabelLoss, Norm, Positions,
+    Precision, RmsNorm, SampledKind, SampledLoss, Style,
 };
 use tastemaker_nn::parameters::{Init, Parameters};
 
@@ -18,6 +18,7 @@ pub(crate) const SHAPE: BlockShape = BlockShape {
     reads: false,
     style: Style {
         norm: Norm::Layer,
+        norm_epsilon: Epsilon::USUAL,
         feed_forward: FeedForward::Gelu,
         positions: Positions::Learned,
         intervals: false,
@@ -46,7 +47,10 @@ pub(crate) fn styles() -> Vec<Style> {
     vec![
         usual,
         Style { norm, ..usual },
+        Style { norm_epsilon: Epsilon::try_from(0.5).unwrap(), ..usual },
+        Style { norm, norm_epsilon: Epsilon::try_from(0.5).unwrap(), ..usual },
         Style { feed_forward, ..usual },
+        Style { feed_forward: FeedForward::GeluTanh, ..usual },
         Style { positions, ..usual },
         Style { positions: relative, ..usual },
         Style { intervals, ..usual },
@@ -270,12 +274,13 @@ fn bf16_is_near_f32_in_results_and_gradients() {
 
 #[test]
 fn an_rms_norm_is_its_composite() {
+    let epsilon = Epsilon::try_from(0.1).unwrap();
     let (x, weight) = (random("x", &[300, 24], 2.0), random("weight", &[24], 1.0));
     agree(
         "rms norm",
         &[&x, &weight],
-        || x.apply_op2(&weight, RmsNorm),
-        || composite::rms_norm(&x, &weight),
+        || x.apply_op2(&weight, RmsNorm(epsilon)),
+        || composite::rms_norm(&x, &weight, epsilon),
     );
 }
 
@@ -295,13 +300,14 @@ fn a_linear_layer_is_its_composite() {
 
 #[test]
 fn a_layer_norm_is_its_composite() {
+    let epsilon = Epsilon::try_from(0.1).unwrap();
     let x = random("x", &[300, 24], 2.0);
     let (weight, bias) = (random("weight", &[24], 1.0), random("bias", &[24], 1.0));
     agree(
         "norm",
         &[&x, &weight, &bias],
-        || x.apply_op3(&weight, &bias, LayerNorm),
-        || composite::layer_norm(&x, &weight, &bias),
+        || x.apply_op3(&weight, &bias, LayerNorm(epsilon)),
+        || composite::layer_norm(&x, (&weight, &bias), epsilon),
     );
 }
 

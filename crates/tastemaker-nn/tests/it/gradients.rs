@@ -8,7 +8,8 @@ use tastemaker_nn::adapters::{AnyAdapter, Place, SoftPrompt};
 use tastemaker_nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder, Hstu, View, Views};
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
-    BlockShape, Dropout, FeedForward, Intervals, Lanes, Norm, Positions, Precision, SampledKind,
+    BlockShape, Dropout, Epsilon, FeedForward, Intervals, Lanes, Norm, Positions, Precision,
+    SampledKind,
 };
 use tastemaker_nn::gradients::Gradients;
 use tastemaker_nn::transformer::{Input, Pass, Transformer};
@@ -370,7 +371,7 @@ fn stack_of_composites(
         x = composite::reading_block(shape, states, &weights, lanes, looks, dropout).unwrap();
     }
     let norm = |name: &str| get(&format!("{prefix}norm.{name}"));
-    composite::layer_norm(&x, norm("weight"), norm("bias")).unwrap()
+    composite::layer_norm(&x, (norm("weight"), norm("bias")), Epsilon::default()).unwrap()
 }
 
 #[test]

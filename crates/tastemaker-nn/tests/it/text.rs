@@ -1,7 +1,8 @@
 use candle_core::{D, Device, Tensor, Var};
 use tastemaker_nn::composite;
 use tastemaker_nn::fused::{
-    Activation, Lanes, PostNormBlock, PostNormShape, PostNormWeights, Precision, post_norm_blocks,
+    Activation, Epsilon, Lanes, PostNormBlock, PostNormShape, PostNormWeights, Precision,
+    post_norm_blocks,
 };
 use tastemaker_nn::text::{Division, SentenceEncoder, TextTokenizer};
 
@@ -88,10 +89,12 @@ fn a_post_norm_block_is_its_composite() {
     let looks = powers.broadcast_div(&powers.sum_keepdim(D::Minus1).unwrap()).unwrap();
     let found = looks.matmul(&v).unwrap().transpose(0, 1).unwrap().reshape((n, 24)).unwrap();
     let sum = x.add(&linear(&found, &out, Activation::None)).unwrap();
-    let middle = composite::layer_norm(&sum, &norms[0].0, &norms[0].1).unwrap();
+    let middle =
+        composite::layer_norm(&sum, (&norms[0].0, &norms[0].1), Epsilon::default()).unwrap();
     let active = linear(&middle, &into, Activation::Gelu);
     let sum = middle.add(&linear(&active, &out_of, Activation::None)).unwrap();
-    let expected = composite::layer_norm(&sum, &norms[1].0, &norms[1].1).unwrap();
+    let expected =
+        composite::layer_norm(&sum, (&norms[1].0, &norms[1].1), Epsilon::default()).unwrap();
 
     let both = |(a, b): &(Var, Var)| (values(a), values(b));
     let weights = PostNormWeights {

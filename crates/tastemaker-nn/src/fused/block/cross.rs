@@ -173,7 +173,7 @@ impl Block {
         let read = self.read(chunk);
         let memory = &memory[read.start * d..read.end * d];
         let vectors = (&part[NORM][..], &part[NORM + 1][..]);
-        norm::styled(self.shape.style.norm, middle, vectors, &mut kept.normal, &mut kept.stats);
+        norm::styled(self.shape.style.normal(), middle, vectors, &mut kept.normal, &mut kept.stats);
         linear(&kept.normal, weights.linear(QUERY.1), t, &mut kept.query);
         linear(memory, weights.linear(KV.1), read.len(), &mut kept.kv);
         for Place { own, read, weights: pairs } in self.readings(chunk) {

@@ -25,7 +25,7 @@ impl Block {
         kept: &mut Kept,
     ) {
         let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
-        let style = self.shape.style.norm;
+        let style = self.shape.style.normal();
         let (normal, stats) = (&mut kept.attention_normal, &mut kept.attention_stats);
         norm::styled(style, x, (&part[0], &part[1]), normal, stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
