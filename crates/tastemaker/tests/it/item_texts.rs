@@ -2,6 +2,7 @@ use std::path::Path;
 
 use tastemaker::core::catalog::Catalog;
 use tastemaker::core::{Dataset, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
+use tastemaker::nn::fused::Precision;
 use tastemaker::nn::transformer::{FEATURES, TABLE, TEXTS};
 use tastemaker::paradigms::{AnyParadigm, FinetuneFull, PromptFree};
 use tastemaker::recommenders::{
