@@ -6,9 +6,9 @@
 Embeds one text an item: the tab-separated file's column --column (title), its first --texts (2048)
 of them. Makes an environment of its own from requirements-text.txt (in target/peers-text; --python
 names one that is there). Both sides use --threads (2) threads and the same weights, in f32 and, on
-our side, in bf16 too, and run one after the other --rounds (5) times, so that a slow minute of the machine meets both. Prints a
-Markdown table: medians of texts a second, their least and most. (That both sides
-find the same is a test's business, crates/tastemaker-nn/tests/it/text.rs.)
+our side, in bf16 too, and run one after the other --rounds (5) times, so that a slow minute of the
+machine meets both. Prints a Markdown table: medians of texts a second, their least and most. (That
+both sides find the same is a test's business, crates/tastemaker-nn/tests/it/text.rs.)
 """
 
 import argparse

@@ -452,9 +452,9 @@ impl Block {
             return self.hstu_forward(weights, chunk, x, y, kept);
         }
         let (t, part) = (chunk.tokens.len(), &weights.part);
-        let norm = self.shape.style.normal();
+        let style = self.shape.style;
         let (normal, stats) = (&mut kept.attention_normal, &mut kept.attention_stats);
-        norm::styled(norm, x, (&part[0], &part[1]), normal, stats);
+        style.norms(&part[0], &part[1]).apply(x, normal, stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
         self.attend(weights, chunk, kept);
         linear(&kept.attended, weights.linear(1), t, &mut kept.middle);
@@ -464,8 +464,8 @@ impl Block {
         }
         let middle = kept.crossed.as_ref().map_or(&kept.middle[..], |crossed| &crossed.out[..]);
         let (normal, stats) = (&mut kept.forward_normal, &mut kept.forward_stats);
-        norm::styled(norm, middle, (&part[6], &part[7]), normal, stats);
-        match self.shape.style.feed_forward {
+        style.norms(&part[6], &part[7]).apply(middle, normal, stats);
+        match style.feed_forward {
             FeedForward::Gelu => {
                 linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
                 for (active, slope) in kept.active.iter_mut().zip(kept.slope.iter_mut()) {

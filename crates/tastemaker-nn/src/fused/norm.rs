@@ -11,32 +11,6 @@ use crate::composite;
 /// Rows a task takes; fixed, so that sums over tasks do not depend on the threads.
 const ROWS: usize = 128;
 
-/// `out` = norm of the rows of `x`, with scale `weight` and shift `bias`; mean and reciprocal
-/// deviation of each row go to `stats`.
-#[inline(always)]
-pub(crate) fn forward(
-    epsilon: f32,
-    x: &[f32],
-    weight: &[f32],
-    bias: &[f32],
-    out: &mut [f32],
-    stats: &mut [[f32; 2]],
-) {
-    styled((Norm::Layer, epsilon), x, (weight, bias), out, stats);
-}
-
-/// [`forward`] of either norm, with what it adds to the variance.
-#[inline(always)]
-pub(crate) fn styled(
-    (norm, epsilon): (Norm, f32),
-    x: &[f32],
-    (weight, bias): (&[f32], &[f32]),
-    out: &mut [f32],
-    stats: &mut [[f32; 2]],
-) {
-    Norms { norm, epsilon, weight, bias }.apply(x, out, stats);
-}
-
 /// A norm of rows, with what it adds to the variance, its scale and its shift.
 #[derive(Clone, Copy)]
 pub(crate) struct Norms<'a> {
@@ -84,7 +58,7 @@ vectorised! {
     ) -> () = Norms::apply;
 }
 
-/// The gradients of [`forward`]: `dx` is added to, and so are those of weight and bias. What is
+/// The gradients of a layer norm: `dx` is added to, and so are those of weight and bias. What is
 /// absent costs nothing.
 #[inline(always)]
 pub(crate) fn backward(
@@ -136,17 +110,6 @@ pub(crate) fn styled_backward(
             dx[i] += scale * (gradient[i] - mean_gradient - normal[i] * mean_product);
         }
     }
-}
-
-vectorised! {
-    fn forward_all<'a>(
-        epsilon: f32,
-        x: &'a [f32],
-        weight: &'a [f32],
-        bias: &'a [f32],
-        out: &'a mut [f32],
-        stats: &'a mut [[f32; 2]],
-    ) -> () = forward;
 }
 
 vectorised! {
@@ -242,7 +205,9 @@ fn gradients(
         .map(|((dx, x), dy)| {
             let (mut d_weight, mut d_bias) = (vec![0.0; width], vec![0.0; width]);
             let (mut stats, mut out) = ([[0.0; 2]; ROWS], vec![0.0; x.len()]);
-            forward_all(epsilon.get(), x, weight, weight, &mut out, &mut stats);
+            // Their shifts change neither.
+            let norms = Norms { norm: Norm::Layer, epsilon: epsilon.get(), weight, bias: weight };
+            norms_all(norms, x, &mut out, &mut stats);
             let learns = (Some(&mut d_weight[..]), Some(&mut d_bias[..]));
             backward_all((x, &stats), weight, dy, Some(dx), learns);
             (d_weight, d_bias)

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::norm::Norms;
 use super::rotary::BASE;
 
 /// How states are normalised before each half of a block.
@@ -148,8 +149,9 @@ impl Default for Style {
 }
 
 impl Style {
-    /// The norm, and what it adds.
-    pub(crate) fn normal(self) -> (Norm, f32) {
-        (self.norm, self.norm_epsilon.get())
+    /// Its norm, with this scale and shift.
+    #[inline(always)]
+    pub(crate) fn norms<'a>(self, weight: &'a [f32], bias: &'a [f32]) -> Norms<'a> {
+        Norms { norm: self.norm, epsilon: self.norm_epsilon.get(), weight, bias }
     }
 }

@@ -140,10 +140,7 @@ impl CausalModel {
                 Family::Gemma3 => (shape.width as f32).sqrt(),
                 _ => 1.0,
             },
-            places: match family {
-                Family::Gpt2 => from.of("position_embd.weight", &[longest, shape.width])?.values,
-                _ => Vec::new(),
-            },
+            places: from.places(&config)?,
             table: from.of("token_embd.weight", &[n_tokens, shape.width])?,
             head,
             norm: from.norm("output_norm", shape)?,

@@ -43,11 +43,7 @@ impl CausalModel {
         )];
         let (weight, bias) = opened.weights().norm("output_norm", shape)?;
         all.extend([("norm.weight".to_owned(), weight), ("norm.bias".to_owned(), bias)]);
-        if config.family == Family::Gpt2 {
-            let places =
-                opened.weights().of("position_embd.weight", &[config.longest, shape.width])?;
-            all.push((PLACES.to_owned(), places.values));
-        }
+        all.push((PLACES.to_owned(), opened.weights().places(&config)?));
         for layer in 0..layers {
             let weights = opened.weights().block(&config, layer)?;
             all.extend(

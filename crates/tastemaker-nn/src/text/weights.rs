@@ -36,6 +36,16 @@ pub(super) trait Weights {
         Ok((scale, shift))
     }
 
+    /// Embeddings of places: [places, width]; none where places turn.
+    fn places(&mut self, config: &Config) -> Result<Vec<f32>> {
+        match config.family {
+            Family::Gpt2 => {
+                Ok(self.of("position_embd.weight", &[config.longest, config.shape.width])?.values)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// A matrix, and its bias if it has one.
     fn linear(&mut self, name: &str, (outputs, inputs): (usize, usize)) -> Result<WithBias> {
         let weight = self.of(&format!("{name}.weight"), &[outputs, inputs])?;

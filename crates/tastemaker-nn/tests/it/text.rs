@@ -16,19 +16,36 @@ struct Golden {
     embeddings: Vec<Vec<f32>>,
 }
 
+impl Golden {
+    fn read() -> Self {
+        serde_json::from_str(include_str!("../golden/embeddings.json")).unwrap()
+    }
+
+    /// Each text with its embedding in `found` and the one that it should have.
+    fn beside<'a>(
+        &'a self,
+        found: &'a [f32],
+    ) -> impl Iterator<Item = (&'a String, &'a [f32], &'a [f32])> {
+        let pairs = found.chunks_exact(384).zip(&self.embeddings);
+        self.texts.iter().zip(pairs).map(|(text, (found, expected))| (text, found, &expected[..]))
+    }
+}
+
+/// Of vectors of length 1.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
 #[test]
 fn embeddings_are_those_of_sentence_transformers() {
     let Some(folder) = model("all-minilm-l6-v2") else { return };
-    let golden: Golden = serde_json::from_str(include_str!("../golden/embeddings.json")).unwrap();
+    let golden = Golden::read();
     let encoder = SentenceEncoder::read(&folder, Precision::F32).unwrap();
     assert_eq!((encoder.width(), encoder.longest()), (384, 256));
     assert_eq!(encoder.tokenizer().encode(&golden.texts).unwrap(), golden.tokens);
     let embeddings = encoder.encode(&golden.texts).unwrap();
-    for (text, (found, expected)) in
-        golden.texts.iter().zip(embeddings.chunks_exact(384).zip(&golden.embeddings))
-    {
-        let cosine: f64 =
-            found.iter().zip(expected).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    for (text, found, expected) in golden.beside(&embeddings) {
+        let cosine = cosine(found, expected);
         assert!((cosine - 1.0).abs() < 1e-6, "{text:?}: cosine {cosine}");
         let furthest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(furthest < 2e-6, "{text:?}: a number is {furthest} away");
@@ -42,14 +59,11 @@ fn embeddings_are_those_of_sentence_transformers() {
 #[test]
 fn embeddings_in_bf16_are_nearly_those_of_sentence_transformers() {
     let Some(folder) = model("all-minilm-l6-v2") else { return };
-    let golden: Golden = serde_json::from_str(include_str!("../golden/embeddings.json")).unwrap();
+    let golden = Golden::read();
     let encoder = SentenceEncoder::read(&folder, Precision::Bf16).unwrap();
     let embeddings = encoder.encode(&golden.texts).unwrap();
-    for (text, (found, expected)) in
-        golden.texts.iter().zip(embeddings.chunks_exact(384).zip(&golden.embeddings))
-    {
-        let cosine: f64 =
-            found.iter().zip(expected).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    for (text, found, expected) in golden.beside(&embeddings) {
+        let cosine = cosine(found, expected);
         assert!((cosine - 1.0).abs() < 1e-4, "{text:?}: cosine {cosine}");
     }
     let other = SentenceEncoder::read(&folder, Precision::F32).unwrap();

@@ -100,28 +100,16 @@ fn items_are_ranked_by_the_mean_cosine_to_the_end_of_the_history() {
     let kept: Vec<PathBuf> =
         fs_err::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
-    let first = TextEmbeddings::of_items(
-        &data.catalog,
-        data.n_items(),
-        (&model, Precision::F32),
-        Some(folder.path()),
-    )
-    .unwrap();
-    assert_eq!(
-        first,
-        TextEmbeddings::of_items(&data.catalog, data.n_items(), (&model, Precision::F32), None)
-            .unwrap()
-    );
+    let embedded = |kept: Option<&Path>| {
+        let encoder = (&*model, Precision::F32);
+        TextEmbeddings::of_items(&data.catalog, data.n_items(), encoder, kept).unwrap()
+    };
+    let first = embedded(Some(folder.path()));
+    assert_eq!(first, embedded(None));
     let mut file = tastemaker::nn::checkpoint::Checkpoint::<String>::read(&kept[0]).unwrap();
     file.tensors.get_mut("embeddings").unwrap().1[0] = 7.0;
     file.write(&kept[0]).unwrap();
-    let again = TextEmbeddings::of_items(
-        &data.catalog,
-        data.n_items(),
-        (&model, Precision::F32),
-        Some(folder.path()),
-    )
-    .unwrap();
+    let again = embedded(Some(folder.path()));
     assert!((again.of(ItemId(0))[0] - 7.0).abs() < f32::EPSILON);
 }
 

@@ -172,8 +172,8 @@ impl Block {
         let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
         let read = self.read(chunk);
         let memory = &memory[read.start * d..read.end * d];
-        let vectors = (&part[NORM][..], &part[NORM + 1][..]);
-        norm::styled(self.shape.style.normal(), middle, vectors, &mut kept.normal, &mut kept.stats);
+        let norms = self.shape.style.norms(&part[NORM], &part[NORM + 1]);
+        norms.apply(middle, &mut kept.normal, &mut kept.stats);
         linear(&kept.normal, weights.linear(QUERY.1), t, &mut kept.query);
         linear(memory, weights.linear(KV.1), read.len(), &mut kept.kv);
         for Place { own, read, weights: pairs } in self.readings(chunk) {

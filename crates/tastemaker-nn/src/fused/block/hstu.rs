@@ -25,14 +25,14 @@ impl Block {
         kept: &mut Kept,
     ) {
         let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
-        let style = self.shape.style.normal();
+        let style = self.shape.style;
         let (normal, stats) = (&mut kept.attention_normal, &mut kept.attention_stats);
-        norm::styled(style, x, (&part[0], &part[1]), normal, stats);
+        style.norms(&part[0], &part[1]).apply(x, normal, stats);
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
         Activation::Silu.apply(&mut kept.qkv, &mut kept.slope);
         self.attend(weights, chunk, kept);
         let (normal, stats) = (&mut kept.forward_normal, &mut kept.forward_stats);
-        norm::styled(style, &kept.attended, (&part[6], &part[7]), normal, stats);
+        style.norms(&part[6], &part[7]).apply(&kept.attended, normal, stats);
         let rows = kept.qkv.chunks_exact(4 * d).zip(kept.forward_normal.chunks_exact(d));
         for (active, (row, normal)) in kept.active.chunks_exact_mut(d).zip(rows) {
             for ((active, gate), normal) in active.iter_mut().zip(&row[3 * d..]).zip(normal) {

@@ -229,8 +229,7 @@ impl LanguageModel {
                 Some(elsewhere) => {
                     let other = context.others.read(elsewhere)?;
                     let data = &other.0.dataset;
-                    let context = FitContext { data, ..*context };
-                    Some(texts.read(&context, self.training.precision)?)
+                    self.read_texts(&FitContext { data, ..*context })?
                 }
                 None => None,
             };
