@@ -1,6 +1,7 @@
 //! A transformer over tokens with one table for embedding and output.
 
 mod frozen;
+mod reading;
 mod stack;
 mod table;
 mod weights;
@@ -13,6 +14,7 @@ use tastemaker_core::SeedTree;
 
 use self::frozen::FrozenStack;
 pub use self::frozen::{Frozen, Memory};
+pub use self::reading::Reading;
 use self::stack::Stack;
 pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};

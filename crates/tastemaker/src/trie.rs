@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
+use tastemaker_nn::transformer::{Frozen, Memory, Reading};
 
 /// Beginnings that are kept for a longer list at most, where no more are asked for: each is read.
 pub(crate) const MOST_BEAMS: usize = 100;
@@ -95,6 +96,8 @@ impl Trie {
 pub(crate) struct Beam {
     /// What was read before, and what was written.
     pub(crate) tokens: Vec<u32>,
+    /// Which of the beams before it goes on from.
+    from: usize,
     node: usize,
     score: f32,
 }
@@ -128,7 +131,7 @@ impl<'t> Search<'t> {
             None => Cow::Borrowed(all),
         };
         let seen = options.seen(query).iter().copied().collect();
-        let beams = vec![Beam { tokens: read, node: Trie::ROOT, score: 0.0 }];
+        let beams = vec![Beam { tokens: read, from: 0, node: Trie::ROOT, score: 0.0 }];
         Self { trie, seen, most, n: options.n, beams, found: vec![] }
     }
 
@@ -150,7 +153,7 @@ impl<'t> Search<'t> {
             self.found.extend(items.map(|&item| (item, score)));
             if goes_on(node) {
                 let tokens = [&self.beams[from].tokens[..], &[token]].concat();
-                beams.push(Beam { tokens, node, score });
+                beams.push(Beam { tokens, from, node, score });
             }
         }
         if self.n > 0 && self.found.len() >= self.n {
@@ -166,6 +169,32 @@ impl<'t> Search<'t> {
     pub(crate) fn found(self) -> Vec<(ItemId, f32)> {
         self.found
     }
+}
+
+/// Goes on with `searches` until each is over, by what `model` says of its first `n_tokens` tokens.
+/// Where the model has an encoder, each looks at the sequence of `memory` that has its number.
+pub(crate) fn search_all(
+    searches: &mut [Search<'_>],
+    (model, memory): (&Frozen, Option<Memory>),
+    n_tokens: usize,
+) -> tastemaker_nn::Result<()> {
+    let first = searches.iter().flat_map(Search::beams).map(|beam| beam.tokens.clone()).collect();
+    let (mut reading, mut hidden) = Reading::new(model, first, memory)?;
+    while !hidden.is_empty() {
+        let mut scores = vec![0.0; hidden.len() / model.width() * n_tokens];
+        model.score(&hidden, n_tokens, &mut scores);
+        let mut scores = scores.chunks_exact(n_tokens);
+        let (mut steps, mut begin) = (Vec::new(), 0);
+        for search in searches.iter_mut() {
+            let n = search.beams.len();
+            search.go_on(&mut scores);
+            let of = |beam: &Beam| Some((begin + beam.from, *beam.tokens.last()?));
+            steps.extend(search.beams.iter().filter_map(of));
+            begin += n;
+        }
+        hidden = reading.go_on(&steps)?;
+    }
+    Ok(())
 }
 
 /// log Σ eˣ over the scores of all tokens.

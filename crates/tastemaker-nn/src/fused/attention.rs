@@ -74,7 +74,7 @@ impl Heads {
     /// Adds to the scores `seen` of the token at `row`, which are still to be multiplied with
     /// `scale`, what there is to add; what is hidden falls far below.
     #[inline(always)]
-    fn add_bias(
+    pub(super) fn add_bias(
         self,
         (head, row, length): (usize, usize, usize),
         bias: Bias<'_>,

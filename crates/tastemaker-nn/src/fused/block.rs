@@ -1,6 +1,7 @@
 //! A whole transformer block as one operation.
 
 mod backward;
+mod cached;
 mod cross;
 mod hstu;
 
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use self::cached::Past;
 use self::cross::Crossed;
 use super::attention::{Bias, Heads};
 use super::intervals::{INTERVALS, Intervals};
@@ -27,6 +29,7 @@ use super::{norm, slice, tensor_like, with_slice};
 use crate::composite;
 
 pub(super) use backward::add_up;
+pub(crate) use cached::{BlockCache, Looks};
 
 /// How many parameters a block can have.
 pub(crate) const PARAMETERS: usize = 22;
@@ -149,6 +152,8 @@ pub struct Block {
     buckets: Vec<usize>,
     /// The bucket of each interval, where they matter.
     intervals: Option<Arc<Intervals>>,
+    /// What was read before, where each sequence is the next token of another.
+    past: Option<Past>,
     kept: Mutex<Vec<Vec<Kept>>>,
 }
 
@@ -232,11 +237,7 @@ impl Block {
     /// A block over the sequences of `lanes`; `dropout` is this block's own.
     pub fn new(shape: BlockShape, lanes: Arc<Lanes>, dropout: Dropout) -> Self {
         let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
-        let rotation = (shape.style.positions == Positions::Rotary).then(|| {
-            Rotation::new(shape.width / shape.heads, longest, f64::from(shape.style.rotary_base))
-        });
-        let relative = shape.style.positions == Positions::Relative;
-        let buckets = if relative { relative::buckets(longest, shape.causal) } else { vec![] };
+        let (rotation, buckets) = place_tables(shape, longest);
         Self {
             rotation,
             buckets,
@@ -250,6 +251,7 @@ impl Block {
             recompute: false,
             precision: Precision::F32,
             sink: None,
+            past: None,
             kept: Mutex::default(),
         }
     }
@@ -431,7 +433,7 @@ impl Block {
             weights: Scratch::new(self.attention_size(chunk)),
             attended: Scratch::new(t * d),
             middle: Scratch::new(t * middle),
-            crossed: self.memory.as_ref().map(|memory| Crossed::new(self, memory, chunk)),
+            crossed: self.shape.reads.then(|| Crossed::new(self, chunk)),
             forward_stats: vec![[0.0; 2]; t],
             forward_normal: Scratch::new(t * d),
             active: Scratch::new(t * active),
@@ -490,6 +492,9 @@ impl Block {
     /// From the rows of queries, keys and values to what every token finds.
     #[inline(always)]
     fn attend(&self, weights: &BlockWeights, chunk: &Chunk, kept: &mut Kept) {
+        if let Some(past) = &self.past {
+            return self.attend_past(past, weights, chunk, kept);
+        }
         let (d, row) = (self.shape.width, self.shape.row());
         let distances = relative::spread(&weights.part[DISTANCE], &self.buckets);
         let heads = self.heads(weights);
@@ -567,6 +572,20 @@ impl Block {
     #[inline(always)]
     fn drop(&self, site: u32, chunk: &Chunk, values: &mut [f32]) {
         drop_at(self.dropout.at(site), chunk.tokens.start * self.shape.width, values);
+    }
+}
+
+/// What says where tokens of sequences of at most `longest` stand, as far as a block of this shape
+/// looks at it: the turns of each place, and the bucket of each distance.
+fn place_tables(shape: BlockShape, longest: usize) -> (Option<Rotation>, Vec<usize>) {
+    let BlockShape { width, heads, causal, style, .. } = shape;
+    match style.positions {
+        Positions::Learned => (None, vec![]),
+        Positions::Relative => (None, relative::buckets(longest, causal)),
+        Positions::Rotary => {
+            let base = f64::from(style.rotary_base);
+            (Some(Rotation::new(width / heads, longest, base)), vec![])
+        }
     }
 }
 

@@ -47,8 +47,8 @@ mod sink;
 mod style;
 mod vocabulary;
 
-pub(crate) use block::PARAMETERS;
 pub use block::{Block, BlockShape, BlockWeights};
+pub(crate) use block::{BlockCache, Looks, PARAMETERS};
 pub use catalog_softmax::CatalogSoftmax;
 pub use counted::operations;
 pub use embedding::Embedding;

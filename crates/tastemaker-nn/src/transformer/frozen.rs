@@ -1,12 +1,14 @@
 //! A model that answers and no longer learns.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use super::reading::Cache;
 use super::stack::{self, Stack};
 use super::{Input, intervals, viewed};
-use crate::adapters::Inserted;
+use crate::adapters::{Inserted, Prompted};
 use crate::fused::{
     self, Block, BlockShape, BlockWeights, Dropout, Embedding, Int8Table, Keeper, Lanes, LayerNorm,
     Norm, Positions, Precision, RmsNorm, Style, View, multiply,
@@ -61,24 +63,30 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The sequences of this memory, each as often as `times` says.
-    #[must_use]
-    pub fn repeated(&self, times: &[usize]) -> Self {
+    /// These of its sequences, in this order.
+    pub(super) fn chosen(&self, sequences: &[usize]) -> Self {
         let width = self.x.len() / self.lanes.n_tokens().max(1);
-        let (mut x, mut lengths, mut begin) = (Vec::new(), Vec::new(), 0);
-        for (&length, &times) in self.lanes.lengths().iter().zip(times) {
-            let states = &self.x[begin * width..(begin + length) * width];
-            for _ in 0..times {
-                x.extend_from_slice(states);
-                lengths.push(length);
-            }
-            begin += length;
+        let lengths: Vec<usize> = sequences.iter().map(|&i| self.lanes.lengths()[i]).collect();
+        let mut x = Vec::with_capacity(lengths.iter().sum::<usize>() * width);
+        for &i in sequences {
+            let rows = self.rows(i);
+            x.extend_from_slice(&self.x[rows.start * width..rows.end * width]);
         }
         Self { x, lanes: Arc::new(Lanes::new(lengths)) }
     }
 
+    /// The rows of a sequence's states.
+    pub(super) fn rows(&self, sequence: usize) -> Range<usize> {
+        self.lanes.rows(sequence..sequence + 1)
+    }
+
+    /// How many sequences it is of.
+    pub(super) fn len(&self) -> usize {
+        self.lanes.lengths().len()
+    }
+
     /// The batch of `sequences`, none of them empty, each of which looks at one of this memory's.
-    pub fn input(&self, sequences: &[Vec<u32>]) -> Input {
+    pub(super) fn input(&self, sequences: &[Vec<u32>]) -> Input {
         let lanes = Lanes::reading(sequences.iter().map(Vec::len).collect(), &self.lanes);
         Input::new(sequences.concat().into(), Arc::new(lanes))
     }
@@ -129,8 +137,8 @@ impl Frozen {
         multiply(scores, classes, shape, View::rows(hidden, width), table);
     }
 
-    /// What the model finds at the last token of each sequence of `input`, whose tokens stand where
-    /// they are and of which no mask hides any: [sequences, width].
+    /// What the model finds at the last token of each sequence of `input`, of which no mask hides
+    /// any: [sequences, width].
     ///
     /// # Errors
     /// If there is an encoder and nothing that it reads.
@@ -145,7 +153,7 @@ impl Frozen {
     /// What the encoder, if there is one, finds in the sequences of `input`.
     pub fn memory(&self, input: &Input) -> Result<Option<Memory>> {
         let Some(encoder) = &self.encoder else { return Ok(None) };
-        let (x, lanes, _) = self.after_blocks(encoder, input, None)?;
+        let (x, lanes, _) = self.after_blocks(encoder, input, (None, None))?;
         Ok(Some(Memory { x: encoder.normal(&x), lanes }))
     }
 
@@ -154,8 +162,22 @@ impl Frozen {
     ///
     /// # Errors
     /// If there are not as many, or an encoder and no memory.
-    pub fn last_hidden_reading(&self, input: &Input, memory: Option<&Memory>) -> Result<Vec<f32>> {
-        let (x, _, last) = self.after_blocks(&self.body, input, memory)?;
+    pub(super) fn last_hidden_reading(
+        &self,
+        input: &Input,
+        memory: Option<&Memory>,
+    ) -> Result<Vec<f32>> {
+        self.last_hidden_into(input, memory, None)
+    }
+
+    /// [`Frozen::last_hidden_reading`], whose keys and values go to `cache`, if there is one.
+    pub(super) fn last_hidden_into(
+        &self,
+        input: &Input,
+        memory: Option<&Memory>,
+        cache: Option<&mut Cache>,
+    ) -> Result<Vec<f32>> {
+        let (x, _, last) = self.after_blocks(&self.body, input, (memory, cache))?;
         let width = self.width();
         let last: Vec<f32> = last
             .into_iter()
@@ -170,6 +192,10 @@ impl Frozen {
     fn embedded(&self, stack: &FrozenStack, input: &Input) -> Result<Vec<f32>> {
         let (width, n_tokens) = (self.width(), input.lanes.n_tokens());
         let embedding = Embedding::new(input.tokens.clone(), &input.lanes, Dropout::none());
+        let embedding = match &input.places {
+            Some(places) => embedding.places(places.clone()),
+            None => embedding,
+        };
         let nowhere = vec![0.0; width];
         let mut x = match stack.shape.style.positions {
             Positions::Learned => embedding.run(&self.table, &stack.positions, width)?,
@@ -192,18 +218,23 @@ impl Frozen {
         Ok(x)
     }
 
+    /// The prompts that stand around what a stack reads.
+    pub(super) fn prompted(&self, stack: &FrozenStack, input: &Input) -> Result<Option<Prompted>> {
+        let prompted = self.inserted.prompted(input, stack.shape.causal)?;
+        Ok(prompted.filter(|_| stack.prompted))
+    }
+
     /// The states after the last block, those of prompts among them, the sequences with them, and
     /// the row at which each sequence's last token is read.
     fn after_blocks(
         &self,
         stack: &FrozenStack,
         input: &Input,
-        memory: Option<&Memory>,
+        (memory, mut cache): (Option<&Memory>, Option<&mut Cache>),
     ) -> Result<(Vec<f32>, Arc<Lanes>, Vec<usize>)> {
         let own = (&self.parameters, self.precision);
         let mut x = self.embedded(stack, input)?;
-        let prompted = self.inserted.prompted(input, stack.shape.causal)?;
-        let prompted = prompted.filter(|_| stack.prompted);
+        let prompted = self.prompted(stack, input)?;
         let intervals = intervals(stack.shape.style, input, prompted.as_ref())?;
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
         let of_memory = memory.map_or(&[][..], |memory| &memory.x);
@@ -214,7 +245,10 @@ impl Frozen {
             let block = Block::new(stack.shape, lanes.clone(), Dropout::none());
             let block = block.timed(intervals.clone());
             let block = block.reading(memory.map(|memory| memory.lanes.clone()));
-            x = block.run((&x, of_memory), weights, false)?;
+            x = match &mut cache {
+                Some(cache) => cache.run(layer, block, (&x, of_memory), weights)?,
+                None => block.run((&x, of_memory), weights, false)?,
+            };
             let name = stack.stack.block(layer);
             x = self.as_tensor(x, |x| self.inserted.after_block(own, &name, x))?;
         }

@@ -9,6 +9,8 @@ mod cuda;
 mod features;
 // Fused operations against their composites, finite differences and other thread counts.
 mod fused;
+// Going on from sequences token by token.
+mod going_on;
 // Every parameter of every backbone gets its gradient, moves, and can be frozen.
 mod gradients;
 // Small models learn by heart.

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::{Block, BlockWeights};
 use crate::fused::attention::{Heads, softmax, softmax_backward};
-use crate::fused::lanes::{Chunk, Lanes};
+use crate::fused::lanes::Chunk;
 use crate::fused::linear::{linear, linear_backward};
 use crate::fused::matrix::{Part, View};
 use crate::fused::scratch::Scratch;
@@ -41,19 +41,30 @@ pub(super) struct Crossed {
 }
 
 impl Crossed {
-    pub(super) fn new(block: &Block, memory: &Lanes, chunk: &Chunk) -> Self {
+    pub(super) fn new(block: &Block, chunk: &Chunk) -> Self {
         let (d, t) = (block.shape.width, chunk.tokens.len());
-        let (own, read) = (block.lanes.lengths(), memory.lengths());
-        let pairs: usize = chunk.sequences.clone().map(|s| own[s] * read[s]).sum();
+        // Keys and values of what was read before are there already.
+        let (states, pairs) = match &block.past {
+            Some(past) => (0, t * past.most_states(chunk)),
+            None => (
+                block.read(chunk).len(),
+                block.readings(chunk).map(|place| place.own.len() * place.read.len()).sum(),
+            ),
+        };
         Self {
             stats: vec![[0.0; 2]; t],
             normal: Scratch::new(t * d),
             query: Scratch::new(t * d),
-            kv: Scratch::new(memory.rows(chunk.sequences.clone()).len() * 2 * d),
+            kv: Scratch::new(states * 2 * d),
             weights: Scratch::new(block.shape.heads * pairs),
             attended: Scratch::new(t * d),
             out: Scratch::new(t * d),
         }
+    }
+
+    /// Of the encoder's states: [states, 2 width].
+    pub(super) fn keys_and_values(&self) -> &[f32] {
+        &self.kv
     }
 }
 
@@ -89,7 +100,9 @@ impl Block {
     pub(super) fn check_memory(&self, memory: &[f32]) -> Result<()> {
         let width = self.shape.width;
         match &self.memory {
-            None if self.shape.reads => bail!("a block that reads got no encoder's states"),
+            None if self.shape.reads && self.past.is_none() => {
+                bail!("a block that reads got no encoder's states")
+            }
             Some(_) if !self.shape.reads => bail!("a block that reads nothing got states to read"),
             Some(lanes) if lanes.lengths().len() != self.lanes.lengths().len() => bail!(
                 "a block of {} sequences reads the states of {}",
@@ -170,19 +183,24 @@ impl Block {
         kept: &mut Crossed,
     ) {
         let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
-        let read = self.read(chunk);
-        let memory = &memory[read.start * d..read.end * d];
         let norms = self.shape.style.norms(&part[NORM], &part[NORM + 1]);
         norms.apply(middle, &mut kept.normal, &mut kept.stats);
         linear(&kept.normal, weights.linear(QUERY.1), t, &mut kept.query);
-        linear(memory, weights.linear(KV.1), read.len(), &mut kept.kv);
-        for Place { own, read, weights: pairs } in self.readings(chunk) {
-            self.heads(weights).across(
-                (own.len(), read.len()),
-                (&kept.query[own.start * d..own.end * d], &kept.kv[read.start * 2 * d..]),
-                &mut kept.weights[pairs],
-                &mut kept.attended[own.start * d..own.end * d],
-            );
+        if let Some(past) = &self.past {
+            let rows = (&kept.query[..], &mut kept.weights[..], &mut kept.attended[..]);
+            self.cross_past(past, weights, chunk, rows);
+        } else {
+            let read = self.read(chunk);
+            let memory = &memory[read.start * d..read.end * d];
+            linear(memory, weights.linear(KV.1), read.len(), &mut kept.kv);
+            for Place { own, read, weights: pairs } in self.readings(chunk) {
+                self.heads(weights).across(
+                    (own.len(), read.len()),
+                    (&kept.query[own.start * d..own.end * d], &kept.kv[read.start * 2 * d..]),
+                    &mut kept.weights[pairs],
+                    &mut kept.attended[own.start * d..own.end * d],
+                );
+            }
         }
         linear(&kept.attended, weights.linear(OUT.1), t, &mut kept.out);
         self.drop_and_add(SITE, chunk, &mut kept.out, middle);
@@ -278,7 +296,7 @@ impl Heads {
     /// Attention of `n` tokens to `m` others: `query` [n, width] and `kv` [m, 2 width] → `out`
     /// [n, width]; what each token looks at goes to `weights` [heads, n, m].
     #[inline(always)]
-    fn across(
+    pub(super) fn across(
         self,
         (n, m): (usize, usize),
         (query, kv): (&[f32], &[f32]),

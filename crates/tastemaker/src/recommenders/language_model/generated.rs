@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tastemaker_core::recommender::RankOptions;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender};
-use tastemaker_nn::transformer::{Frozen, Input};
+use tastemaker_nn::transformer::Frozen;
 
 use super::{FitContext, failed};
 use crate::Result;
 use crate::paradigms::ItemPrompt;
 use crate::tokenisations::{Codes, Tokenisation};
-use crate::trie::{Beam, MOST_BEAMS, Search};
+use crate::trie::{MOST_BEAMS, Search, search_all};
 
 /// Queries whose items are written together.
 const QUERIES_A_PASS: usize = 64;
@@ -58,7 +58,10 @@ impl Generated {
         let room = (self.model.max_length() + 1).saturating_sub(length) / length;
         let shown = self.prompt.render(history);
         let last = &shown[shown.len().saturating_sub(room)..];
-        last.iter().flat_map(|&item| self.codes.of(ItemId(item))).copied().collect()
+        let tokens = last.iter().flat_map(|&item| self.codes.of(ItemId(item))).copied();
+        let tokens: Vec<u32> = tokens.collect();
+        // What is found for an empty history is not looked at.
+        if tokens.is_empty() { vec![0] } else { tokens }
     }
 
     /// The best items for each query.
@@ -73,29 +76,9 @@ impl Generated {
             Search::new(all, (query, options), most, self.tokens(query.history))
         };
         let mut searches: Vec<Search<'_>> = queries.iter().map(search).collect();
-        for _ in 0..self.codes.length() {
-            let scores = self.next(searches.iter().flat_map(Search::beams))?;
-            let mut scores = scores.chunks_exact(self.codes.n_tokens() as usize);
-            for search in &mut searches {
-                search.go_on(&mut scores);
-            }
-        }
-        Ok(searches.into_iter().map(Search::found).collect())
-    }
-
-    /// The scores of all tokens after each beginning: [beams of all, tokens].
-    fn next<'b>(&self, beams: impl Iterator<Item = &'b Beam>) -> tastemaker_nn::Result<Vec<f32>> {
-        let mut sequences: Vec<Vec<u32>> = beams.map(|beam| beam.tokens.clone()).collect();
-        // What is found for an empty history is not looked at.
-        sequences.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|tokens| tokens.push(0));
         let n_tokens = self.codes.n_tokens() as usize;
-        if sequences.is_empty() {
-            return Ok(vec![]);
-        }
-        let hidden = self.model.last_hidden(&Input::of(&sequences))?;
-        let mut scores = vec![0.0; sequences.len() * n_tokens];
-        self.model.score(&hidden, n_tokens, &mut scores);
-        Ok(scores)
+        search_all(&mut searches, (&self.model, None), n_tokens)?;
+        Ok(searches.into_iter().map(Search::found).collect())
     }
 }
 

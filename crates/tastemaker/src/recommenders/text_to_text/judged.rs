@@ -7,11 +7,11 @@ use serde::Serialize;
 use tastemaker_core::splits::Part;
 use tastemaker_core::{SeedTree, UserId, artifact};
 use tastemaker_eval::{generation, predictions};
-use tastemaker_nn::transformer::Frozen;
+use tastemaker_nn::transformer::{Frozen, Reading};
 
 use super::questions::{Reader, Teacher};
 use super::tasks::Asked;
-use super::written::{read, scores_after};
+use super::written::read;
 use crate::{Error, Result};
 
 /// The file of what is found, in the run's folder.
@@ -169,24 +169,24 @@ fn answer(
 ) -> Result<Vec<String>> {
     let memory = read(model, begin, &mut questions)?;
     let mut written: Vec<Vec<u32>> = vec![vec![]; questions.len()];
-    let mut open = vec![1; questions.len()];
-    let first = |i: usize| if memory.is_some() { vec![begin] } else { questions[i].clone() };
+    let mut going: Vec<usize> = (0..questions.len()).collect();
+    let first = if memory.is_some() { vec![vec![begin]; questions.len()] } else { questions };
+    let (mut reading, mut hidden) = Reading::new(model, first, memory)?;
+    let n_tokens = begin as usize;
     for _ in 0..LONGEST.min(reader.most.1) {
-        let going: Vec<usize> = (0..open.len()).filter(|&i| open[i] == 1).collect();
-        if going.is_empty() {
-            break;
-        }
-        let sequences: Vec<Vec<u32>> =
-            going.iter().map(|&i| [&first(i)[..], &written[i]].concat()).collect();
-        let n_tokens = begin as usize;
-        let scores = scores_after(model, (memory.as_ref(), &open), &sequences, n_tokens)?;
-        for (&i, scores) in going.iter().zip(scores.chunks_exact(n_tokens)) {
+        let mut scores = vec![0.0; going.len() * n_tokens];
+        model.score(&hidden, n_tokens, &mut scores);
+        let mut steps = Vec::with_capacity(going.len());
+        for (at, scores) in scores.chunks_exact(n_tokens).enumerate() {
             let best = (0..).zip(scores).max_by(|a: &(u32, _), b| a.1.total_cmp(b.1));
-            match best {
-                Some((token, _)) if token != reader.end => written[i].push(token),
-                _ => open[i] = 0,
-            }
+            let token = best.map(|(token, _)| token).filter(|&token| token != reader.end);
+            steps.extend(token.map(|token| (at, token)));
         }
+        going = steps.iter().map(|&(at, _)| going[at]).collect();
+        for (&i, &(_, token)) in going.iter().zip(&steps) {
+            written[i].push(token);
+        }
+        hidden = reading.go_on(&steps)?;
     }
     written.iter().map(|tokens| Ok(reader.tokenizer.decode(tokens)?)).collect()
 }

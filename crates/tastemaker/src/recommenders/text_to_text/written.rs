@@ -11,7 +11,7 @@ use super::tasks::Asked;
 use super::{NAME, unsuitable};
 use crate::Result;
 use crate::error::setting;
-use crate::trie::{Beam, MOST_BEAMS, Search, Trie};
+use crate::trie::{MOST_BEAMS, Search, Trie, search_all};
 
 /// Queries that are answered together.
 const QUERIES_A_PASS: usize = 32;
@@ -92,21 +92,7 @@ impl Written {
             Search::new(names, (query, options), most, read)
         };
         let mut searches: Vec<Search<'_>> = queries.iter().zip(questions).map(search).collect();
-        loop {
-            let times: Vec<usize> = searches.iter().map(|search| search.beams().len()).collect();
-            let beams = searches.iter().flat_map(Search::beams);
-            let sequences: Vec<Vec<u32>> = beams.map(|beam: &Beam| beam.tokens.clone()).collect();
-            if sequences.is_empty() {
-                break;
-            }
-            let n_tokens = self.begin as usize;
-            let scores =
-                scores_after(&self.model, (memory.as_ref(), &times), &sequences, n_tokens)?;
-            let mut scores = scores.chunks_exact(n_tokens);
-            for search in &mut searches {
-                search.go_on(&mut scores);
-            }
-        }
+        search_all(&mut searches, (&self.model, memory), self.begin as usize)?;
         Ok(searches.into_iter().map(Search::found).collect())
     }
 }
@@ -120,23 +106,6 @@ pub(super) fn read(
 ) -> Result<Option<Memory>> {
     questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(begin));
     Ok(model.memory(&Input::of(questions))?)
-}
-
-/// The scores of the first `n_tokens` tokens after each of `sequences`: [sequences, tokens]. Of what an
-/// encoder has found, each part is looked at by as many of them as is said.
-pub(super) fn scores_after(
-    model: &Frozen,
-    (memory, times): (Option<&Memory>, &[usize]),
-    sequences: &[Vec<u32>],
-    n_tokens: usize,
-) -> Result<Vec<f32>> {
-    let hidden = match memory.map(|memory| memory.repeated(times)) {
-        Some(memory) => model.last_hidden_reading(&memory.input(sequences), Some(&memory))?,
-        None => model.last_hidden(&Input::of(sequences))?,
-    };
-    let mut scores = vec![0.0; sequences.len() * n_tokens];
-    model.score(&hidden, n_tokens, &mut scores);
-    Ok(scores)
 }
 
 impl Recommender for Written {
