@@ -198,13 +198,13 @@ pub fn reading_block(
         }
     };
     let inner = linear(&norm(&middle, 6)?, 8)?;
+    let half = |i: usize| inner.narrow(1, i * shape.inner, shape.inner);
     let inner = match shape.style.feed_forward {
         FeedForward::Gelu => inner.gelu_erf()?,
         FeedForward::GeluTanh => inner.gelu()?,
-        FeedForward::Swiglu => {
-            let half = |i: usize| inner.narrow(1, i * shape.inner, shape.inner);
-            half(0)?.silu()?.mul(&half(1)?)?
-        }
+        FeedForward::Relu => inner.relu()?,
+        FeedForward::GegluTanh => half(0)?.gelu()?.mul(&half(1)?)?,
+        FeedForward::Swiglu => half(0)?.silu()?.mul(&half(1)?)?,
     };
     middle.add(&drop(&linear(&inner, 10)?, dropout.at(1))?)
 }

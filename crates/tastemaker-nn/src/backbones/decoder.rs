@@ -40,7 +40,8 @@ pub struct Decoder {
     /// What norms add to the variance or the mean square; 1e-5 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm_epsilon: Option<Epsilon>,
-    /// What stands in the feed-forward half of a block: `gelu`, `gelu-tanh` or `swiglu`.
+    /// What stands in the feed-forward half of a block: `gelu`, `gelu-tanh`, `relu`, `swiglu` or
+    /// `geglu-tanh`.
     pub feed_forward: FeedForward,
     /// How a token knows where it stands: `learned`, `relative` or `rotary`.
     pub positions: Positions,

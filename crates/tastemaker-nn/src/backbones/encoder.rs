@@ -37,7 +37,8 @@ pub struct Encoder {
     pub views: Views,
     /// How states are normalised: `layer` or `rms`.
     pub norm: Norm,
-    /// What stands in the feed-forward half of a block: `gelu` or `swiglu`.
+    /// What stands in the feed-forward half of a block: `gelu`, `gelu-tanh`, `relu`, `swiglu` or
+    /// `geglu-tanh`.
     pub feed_forward: FeedForward,
     /// How a token knows where it stands: `learned`, `relative` or `rotary`.
     pub positions: Positions,

@@ -53,7 +53,11 @@ pub struct EncoderDecoder {
     pub views: Views,
     /// How states are normalised: `layer` or `rms`.
     pub norm: Norm,
-    /// What stands in the feed-forward half of a block: `gelu` or `swiglu`.
+    /// What norms add to the variance or the mean square; 1e-5 where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm_epsilon: Option<Epsilon>,
+    /// What stands in the feed-forward half of a block: `gelu`, `gelu-tanh`, `relu`, `swiglu` or
+    /// `geglu-tanh`.
     pub feed_forward: FeedForward,
     /// How a token knows where it stands: `learned`, `relative` or `rotary`.
     pub positions: Positions,
@@ -76,7 +80,7 @@ impl EncoderDecoder {
             views: self.views,
             style: Style {
                 norm: self.norm,
-                norm_epsilon: Epsilon::default(),
+                norm_epsilon: self.norm_epsilon.unwrap_or_default(),
                 feed_forward: self.feed_forward,
                 positions: self.positions,
                 intervals: self.intervals,
@@ -107,6 +111,7 @@ impl Backbone for EncoderDecoder {
             dropout: Some(shape.dropout),
             views: self.views,
             norm: self.norm,
+            norm_epsilon: self.norm_epsilon,
             feed_forward: self.feed_forward,
             positions: self.positions,
             intervals: self.intervals,

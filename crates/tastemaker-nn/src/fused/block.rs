@@ -99,10 +99,7 @@ impl BlockShape {
 
     /// The rows of the first matrix of the feed-forward half.
     fn into(self) -> usize {
-        match self.style.feed_forward {
-            FeedForward::Gelu | FeedForward::GeluTanh => self.inner,
-            FeedForward::Swiglu => 2 * self.inner,
-        }
+        if self.style.feed_forward.is_gated() { 2 * self.inner } else { self.inner }
     }
 
     /// Where each parameter stands in the packed weights.
@@ -480,9 +477,20 @@ impl Block {
                     (*active, *slope) = gelu_by_tanh(*active);
                 }
             }
+            FeedForward::Relu => {
+                linear(&kept.forward_normal, weights.linear(2), t, &mut kept.active);
+                for (active, slope) in kept.active.iter_mut().zip(kept.slope.iter_mut()) {
+                    *slope = if *active > 0.0 { 1.0 } else { 0.0 };
+                    *active *= *slope;
+                }
+            }
+            FeedForward::GegluTanh => {
+                linear(&kept.forward_normal, weights.linear(2), t, &mut kept.slope);
+                gate(self.shape.inner, gelu_by_tanh, &mut kept.slope, &mut kept.active);
+            }
             FeedForward::Swiglu => {
                 linear(&kept.forward_normal, weights.linear(2), t, &mut kept.slope);
-                gate(self.shape.inner, &mut kept.slope, &mut kept.active);
+                gate(self.shape.inner, silu, &mut kept.slope, &mut kept.active);
             }
         }
         linear(&kept.active, weights.linear(3), t, y);
@@ -589,19 +597,25 @@ fn place_tables(shape: BlockShape, longest: usize) -> (Option<Rotation>, Vec<usi
     }
 }
 
-/// From rows of a and b, each `inner` wide: `active` = silu(a) b, and in the place of a and b the
-/// derivatives by them.
+/// From rows of a and b, each `inner` wide: `active` = f(a) b, and in the place of a and b the
+/// derivatives by them; `f` gives its value and its slope.
 #[inline(always)]
-fn gate(inner: usize, rows: &mut [f32], active: &mut [f32]) {
+fn gate(inner: usize, f: impl Fn(f32) -> (f32, f32), rows: &mut [f32], active: &mut [f32]) {
     for (row, active) in rows.chunks_exact_mut(2 * inner).zip(active.chunks_exact_mut(inner)) {
         let (a, b) = row.split_at_mut(inner);
         for ((a, b), active) in a.iter_mut().zip(b).zip(active) {
-            let sigmoid = 1.0 / (1.0 + exp(-*a));
-            let silu = *a * sigmoid;
-            *active = silu * *b;
-            (*a, *b) = (*b * sigmoid * (1.0 + *a * (1.0 - sigmoid)), silu);
+            let (value, slope) = f(*a);
+            *active = value * *b;
+            (*a, *b) = (*b * slope, value);
         }
     }
+}
+
+/// x σ(x) and its slope.
+#[inline(always)]
+fn silu(x: f32) -> (f32, f32) {
+    let sigmoid = 1.0 / (1.0 + exp(-x));
+    (x * sigmoid, sigmoid * (1.0 + x * (1.0 - sigmoid)))
 }
 
 vectorised! {

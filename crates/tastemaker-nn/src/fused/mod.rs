@@ -70,7 +70,7 @@ pub use pre_norm::{
 };
 pub use quantised::{Codes, Matrix, Quantised, multiply_quantised};
 pub use ranking::{Int8Table, Keeper, ROWS as RANKED_ROWS, rank};
-pub(crate) use relative::buckets;
+pub(crate) use relative::{BUCKETS, FAR, buckets};
 pub use rms_norm::RmsNorm;
 pub use rotary::Rotation;
 pub use rows::RowGradients;

@@ -4,7 +4,7 @@
 pub(crate) const BUCKETS: usize = 32;
 
 /// From here on all distances share one number.
-const FAR: f64 = 128.0;
+pub(crate) const FAR: usize = 128;
 
 /// The bucket of each distance between tokens of sequences of at most `longest`: that of a token
 /// and another `other − token` places away stands at `longest − 1 + other − token`.
@@ -34,8 +34,8 @@ fn bucket(distance: usize, all: usize) -> usize {
     if distance < exact {
         return distance;
     }
-    let (distance, first) = (distance as f64, exact as f64);
-    let further = (distance / first).ln() / (FAR / first).ln() * (all - exact) as f64;
+    let (distance, first, far) = (distance as f64, exact as f64, FAR as f64);
+    let further = (distance / first).ln() / (far / first).ln() * (all - exact) as f64;
     (exact + further as usize).min(all - 1)
 }
 

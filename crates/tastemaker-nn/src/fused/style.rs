@@ -64,9 +64,21 @@ pub enum FeedForward {
     Gelu,
     /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), the approximation to it in GPT-2.
     GeluTanh,
+    /// max(x, 0), as the first transformer and T5.
+    Relu,
+    /// gelu(a) · b, with a and b as for [`FeedForward::Swiglu`] and that approximation, as T5 1.1
+    /// (Shazeer 2020).
+    GegluTanh,
     /// silu(a) · b, with a and b each as wide as the half, so that the first matrix has twice the
     /// rows (Shazeer 2020, *GLU variants improve transformer*).
     Swiglu,
+}
+
+impl FeedForward {
+    /// Whether what is active is multiplied with as many numbers beside it.
+    pub(crate) fn is_gated(self) -> bool {
+        matches!(self, Self::GegluTanh | Self::Swiglu)
+    }
 }
 
 /// How a token knows where it stands.

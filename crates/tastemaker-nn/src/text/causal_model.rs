@@ -294,7 +294,7 @@ impl CausalModel {
         while written.len() < most {
             let last = states.len().checked_sub(self.shape.width).map_or(&[][..], |i| &states[i..]);
             let logits = self.logits(last);
-            let Some(next) = most_likely(&logits).filter(|next| !stop.contains(next)) else {
+            let Some(next) = super::most_likely(&logits).filter(|next| !stop.contains(next)) else {
                 break;
             };
             written.push(next);
@@ -304,15 +304,4 @@ impl CausalModel {
         }
         Ok(written)
     }
-}
-
-/// The token of the largest logit, the first of equal ones.
-fn most_likely(logits: &[f32]) -> Option<u32> {
-    let mut best: Option<(u32, f32)> = None;
-    for (token, &logit) in (0..).zip(logits) {
-        if best.is_none_or(|(_, most)| logit > most) {
-            best = Some((token, logit));
-        }
-    }
-    best.map(|(token, _)| token)
 }

@@ -7,6 +7,7 @@ mod family;
 mod gguf;
 mod gguf_tokenizer;
 mod sentence_encoder;
+mod t5;
 mod tokenizer;
 mod tokenizer_training;
 mod trainable;
@@ -20,10 +21,22 @@ pub use crate::fused::Past;
 pub use causal_model::CausalModel;
 pub use chat::ChatFormat;
 pub use sentence_encoder::SentenceEncoder;
+pub use t5::T5;
 pub use tokenizer::TextTokenizer;
 pub use tokenizer_training::Division;
 
 use crate::{Error, Result};
+
+/// The token of the largest logit, the first of equal ones.
+fn most_likely(logits: &[f32]) -> Option<u32> {
+    let mut best: Option<(u32, f32)> = None;
+    for (token, &logit) in (0..).zip(logits) {
+        if best.is_none_or(|(_, most)| logit > most) {
+            best = Some((token, logit));
+        }
+    }
+    best.map(|(token, _)| token)
+}
 
 /// What a model's folder says of it.
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {

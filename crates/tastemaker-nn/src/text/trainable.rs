@@ -140,7 +140,12 @@ impl CausalModel {
             norm,
             active: match feed_forward {
                 FeedForward::Swiglu => Active::SiluGated,
+                FeedForward::GegluTanh => Active::GeluGated,
                 FeedForward::Gelu | FeedForward::GeluTanh => Active::Gelu,
+                FeedForward::Relu => {
+                    let expected = "one that a causal language model is read with";
+                    return Err(Error::setting("feed-forward", "relu", expected));
+                }
             },
         };
         let rotation = Rotation::new(own.size, shape.max_length, f64::from(rotary_base));

@@ -51,6 +51,8 @@ pub(crate) fn styles() -> Vec<Style> {
         Style { norm, norm_epsilon: Epsilon::try_from(0.5).unwrap(), ..usual },
         Style { feed_forward, ..usual },
         Style { feed_forward: FeedForward::GeluTanh, ..usual },
+        Style { feed_forward: FeedForward::Relu, ..usual },
+        Style { feed_forward: FeedForward::GegluTanh, ..usual },
         Style { positions, ..usual },
         Style { positions: relative, ..usual },
         Style { intervals, ..usual },

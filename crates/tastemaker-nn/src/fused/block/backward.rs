@@ -13,7 +13,7 @@ use crate::fused::norm;
 use crate::fused::relative;
 use crate::fused::scratch::Scratch;
 use crate::fused::simd::vectorised;
-use crate::fused::style::{BlockKind, FeedForward};
+use crate::fused::style::BlockKind;
 
 vectorised! {
     fn backward<'a>(
@@ -118,7 +118,7 @@ impl Block {
         let learns_below = |i: usize| below(i) || (crosses && i >= 6);
         let part = &weights.part;
         let mut wide = Scratch::new(t * into.max(3 * d));
-        let gated = self.shape.style.feed_forward == FeedForward::Swiglu;
+        let gated = self.shape.style.feed_forward.is_gated();
         let mut of_active = Scratch::new(if gated { t * inner } else { 0 });
         let [mut narrow, mut after] = [Scratch::new(t * d), Scratch::new(t * d)];
 
