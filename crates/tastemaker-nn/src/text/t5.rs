@@ -31,8 +31,9 @@ const USUAL_LENGTH: usize = 512;
 #[derive(Debug)]
 pub struct T5 {
     model: Frozen,
-    /// With which an answer begins.
+    /// With which an answer begins, and with which it ends.
     begin: u32,
+    end: u32,
     longest: usize,
     n_tokens: usize,
     hash: String,
@@ -60,6 +61,8 @@ struct Config {
     n_positions: Option<usize>,
     #[serde(default)]
     decoder_start_token_id: u32,
+    #[serde(default = "usual_end")]
+    eos_token_id: u32,
     #[serde(default = "tied")]
     tie_word_embeddings: bool,
 }
@@ -70,6 +73,10 @@ fn usual_distance() -> usize {
 
 fn usual_feed_forward() -> String {
     "relu".to_owned()
+}
+
+fn usual_end() -> u32 {
+    1
 }
 
 fn tied() -> bool {
@@ -285,7 +292,8 @@ impl T5 {
         let failed = |problem| Error::Checkpoint { path: path.join("config.json"), problem };
         let backbone = config.backbone().map_err(failed)?;
         let (longest, n_tokens) = (config.longest(), config.vocab_size);
-        let (begin, tied) = (config.decoder_start_token_id, config.tie_word_embeddings);
+        let (begin, end) = (config.decoder_start_token_id, config.eos_token_id);
+        let tied = config.tie_word_embeddings;
         let path = path.join("model.safetensors");
         let hash = format!("{}-{precision:?}", artifact::sha256_file(&path)?);
         let file = Checkpoint::foreign(&path, &checkpoint::read(&path)?)?;
@@ -302,7 +310,7 @@ impl T5 {
         let width = weights.config.d_model;
         let head = if tied { vec![] } else { weights.of("lm_head.weight", &[n_tokens, width])? };
         let model = model.frozen(precision)?.with_head(head);
-        Ok(Self { model, begin, longest, n_tokens, hash })
+        Ok(Self { model, begin, end, longest, n_tokens, hash })
     }
 
     /// How many tokens it knows.
@@ -328,6 +336,11 @@ impl T5 {
     /// The token with which an answer begins.
     pub fn begin(&self) -> u32 {
         self.begin
+    }
+
+    /// The token with which an answer ends.
+    pub fn end(&self) -> u32 {
+        self.end
     }
 
     /// What the encoder finds in prompts.
@@ -393,14 +406,16 @@ impl T5 {
     }
 
     /// The tokens that the model writes when it has read `prompt`, the most likely one each time, until
-    /// one of `stop` or `most` tokens; without the one that stops.
+    /// what ends an answer, one of `stop` or `most` tokens; without the one that stops.
     pub fn generate(&self, prompt: &[u32], most: usize, stop: &[u32]) -> Result<Vec<u32>> {
         let memory = self.memory(&[prompt.to_vec()])?;
         let (mut reading, mut states) = Reading::new(&self.model, vec![vec![self.begin]], memory)?;
         let mut written = Vec::new();
         while written.len() < most {
             let next = super::most_likely(&self.logits(&states));
-            let Some(next) = next.filter(|next| !stop.contains(next)) else { break };
+            let Some(next) = next.filter(|next| *next != self.end && !stop.contains(next)) else {
+                break;
+            };
             written.push(next);
             states = reading.go_on(&[(0, next)])?;
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::people::UserAttributes;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, SeedTree, UserId};
-use tastemaker_nn::text::{CausalModel, ChatFormat, TextTokenizer};
+use tastemaker_nn::text::{ChatFormat, LanguageModel, TextTokenizer};
 
 use super::{Chat, Template, Told};
 use crate::error::setting;
@@ -123,7 +123,7 @@ impl Prompter {
     ) -> Result<Self> {
         let (mut chat, mut tokens, mut stop) = (None, None, vec![]);
         if let Some(model) = model {
-            let longest = CausalModel::longest_at(model)?;
+            let longest = LanguageModel::longest_at(model)?;
             // No text is cut off by it: what is too long must be seen.
             let tokenizer = TextTokenizer::of_model(model, usize::MAX)?;
             let format = ChatFormat::of_model(model)?;

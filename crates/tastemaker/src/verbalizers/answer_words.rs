@@ -84,22 +84,13 @@ impl Verbalize for Prepared {
             Ok(reader.prompter.prompt(&told, longest)?.tokens)
         };
         let prompts: Vec<Vec<u32>> = candidates.iter().map(prompt).collect::<Result<_>>()?;
-        let common = common(&prompts);
-        let mut continuations = Vec::with_capacity(prompts.len() * self.words.len());
-        for prompt in &prompts {
-            let own = |word: &Vec<u32>| [&prompt[common..], word].concat();
-            continuations.extend(self.words.iter().map(own));
-        }
-        let read: Vec<&[u32]> = continuations.iter().map(Vec::as_slice).collect();
-        let Some(first) = prompts.first() else { return Ok(Named::default()) };
-        let all = reader.here()?.log_probabilities(&first[..common], &read)?;
+        let answers: Vec<(usize, &[u32])> = (0..prompts.len())
+            .flat_map(|prompt| self.words.iter().map(move |word| (prompt, &word[..])))
+            .collect();
+        let all = reader.here()?.log_probabilities(&prompts, &answers)?;
         let mut scored = Vec::with_capacity(candidates.len());
         for (&item, answers) in candidates.iter().zip(all.chunks_exact(self.words.len())) {
-            // Of each the tokens of the word, which come last.
-            let of = |(answer, word): (&Vec<f32>, &Vec<u32>)| {
-                answer.iter().rev().take(word.len()).sum::<f32>()
-            };
-            let found: Vec<f32> = answers.iter().zip(&self.words).map(of).collect();
+            let found: Vec<f32> = answers.iter().map(|answer| answer.iter().sum::<f32>()).collect();
             let (good, bad) = found.split_at(self.n_good);
             scored.push((item, log_sum(good) - log_sum(bad)));
         }
@@ -107,28 +98,9 @@ impl Verbalize for Prepared {
     }
 }
 
-/// The tokens with which all prompts begin, but for the last of the shortest one: something must be
-/// read of each, and one token must stand before it.
-fn common(prompts: &[Vec<u32>]) -> usize {
-    let Some((first, others)) = prompts.split_first() else { return 0 };
-    let with = |other: &Vec<u32>| first.iter().zip(other).take_while(|(a, b)| a == b).count();
-    let shortest = prompts.iter().map(Vec::len).min().unwrap_or_default();
-    others.iter().map(with).min().unwrap_or(first.len()).min(shortest.saturating_sub(1)).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_prompts_have_in_common_leaves_something_of_each() {
-        let of =
-            |prompts: &[&[u32]]| common(&prompts.iter().map(|p| p.to_vec()).collect::<Vec<_>>());
-        assert_eq!(of(&[&[1, 2, 3, 4], &[1, 2, 5]]), 2);
-        assert_eq!(of(&[&[1, 2, 3], &[1, 2, 3]]), 2);
-        assert_eq!(of(&[&[1, 2, 3], &[1, 2]]), 1);
-        assert_eq!(of(&[&[1, 2, 3]]), 2);
-    }
 
     #[test]
     fn sums_are_those_of_probabilities() {

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
-use tastemaker_nn::text::Past;
+use tastemaker_nn::text::{CausalModel, LanguageModel, Past};
 
 use super::{Named, Reader, Verbalize, Verbalizer};
 use crate::error::setting;
 use crate::prompts::Told;
 use crate::recommenders::check;
-use crate::trie::{Beam, Search, Trie};
+use crate::trie::{Beam, Search, Trie, search_all};
 use crate::{Error, Result};
 
 /// Titles that the model writes itself, where at each token only those are allowed with which some
@@ -35,7 +35,8 @@ pub struct ConstrainedTitles {
     pub beams: usize,
     /// What stands before the title, as part of what is written.
     pub before_title: String,
-    /// What ends a title, so that one that begins another can be written.
+    /// What ends a title, so that one that begins another can be written; a T5 ends it by its own
+    /// token.
     pub after_title: String,
 }
 
@@ -57,7 +58,12 @@ impl Verbalizer for ConstrainedTitles {
         let Self { before_title, after_title, .. } = self;
         let mut titles = reader.titles(|title| format!("{before_title}{title}"))?;
         // Apart, so that it has the same tokens after every title.
-        let end = reader.tokenizer()?.encode_as_it_is(&[after_title])?.concat();
+        let end = match reader.here()? {
+            LanguageModel::Causal(_) => {
+                reader.tokenizer()?.encode_as_it_is(&[after_title])?.concat()
+            }
+            LanguageModel::T5(model) => vec![model.end()],
+        };
         for title in titles.iter_mut().filter(|title| !title.is_empty()) {
             title.extend(&end);
         }
@@ -90,17 +96,29 @@ impl Verbalize for Prepared {
         options: &RankOptions<'_>,
     ) -> Result<Named> {
         let prompt = reader.prompter.prompt(&Told::of(query), self.longest)?.tokens;
+        let of = |item: ItemId| &self.titles[item.index()][..];
+        let model = match reader.here()? {
+            LanguageModel::Causal(model) => model,
+            LanguageModel::T5(model) => {
+                let begin = vec![model.begin()];
+                let mut searches =
+                    [Search::new((&self.all, of), (query, options), self.beams, begin)];
+                let memory = model.memory(&[prompt])?;
+                search_all(&mut searches, (model.model(), memory), model.n_tokens())?;
+                let [search] = searches;
+                return Ok(search.found().into());
+            }
+        };
         let (&last, before) = prompt
             .split_last()
             .ok_or_else(|| setting("the prompt", "empty", "one token at least"))?;
-        let of = |item: ItemId| &self.titles[item.index()][..];
         let mut search = Search::new((&self.all, of), (query, options), self.beams, vec![last]);
         let mut past = Past::default();
         if !before.is_empty() {
-            reader.here()?.states(&[before], &mut past, true)?;
+            model.states(&[before], &mut past, true)?;
         }
         while !search.beams().is_empty() {
-            let scores = scores_after(reader, &mut past, search.beams())?;
+            let scores = scores_after(model, &mut past, search.beams())?;
             let n_tokens = scores.len() / search.beams().len();
             search.go_on(&mut scores.chunks_exact(n_tokens));
         }
@@ -109,9 +127,9 @@ impl Verbalize for Prepared {
 }
 
 /// The scores of all tokens after each beginning: [beams, tokens].
-fn scores_after(reader: &Reader, past: &mut Past, beams: &[Beam]) -> Result<Vec<f32>> {
+fn scores_after(model: &CausalModel, past: &mut Past, beams: &[Beam]) -> Result<Vec<f32>> {
     let sequences: Vec<&[u32]> = beams.iter().map(|beam| &beam.tokens[..]).collect();
-    let states = reader.here()?.states(&sequences, past, false)?;
+    let states = model.states(&sequences, past, false)?;
     let width = states.len() / sequences.iter().map(|tokens| tokens.len()).sum::<usize>();
     let mut ends = Vec::with_capacity(beams.len() * width);
     let mut at = 0;
@@ -119,5 +137,5 @@ fn scores_after(reader: &Reader, past: &mut Past, beams: &[Beam]) -> Result<Vec<
         at += tokens.len();
         ends.extend_from_slice(&states[(at - 1) * width..at * width]);
     }
-    Ok(reader.here()?.logits(&ends))
+    Ok(model.logits(&ends))
 }

@@ -75,7 +75,8 @@ impl Prepared {
             let n = if self.settings.per_token { tokens.len() as f32 } else { 1.0 };
             if tokens.is_empty() { f32::MIN } else { tokens.iter().sum::<f32>() / n }
         };
-        let all = reader.here()?.log_probabilities(&prompt.tokens, &titles)?;
+        let answers: Vec<(usize, &[u32])> = titles.into_iter().map(|title| (0, title)).collect();
+        let all = reader.here()?.log_probabilities(&[prompt.tokens], &answers)?;
         Ok(all.into_iter().map(of_title).collect())
     }
 

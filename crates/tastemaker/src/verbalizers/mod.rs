@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tastemaker_core::{Dataset, ItemId, RankOptions, RecQuery, registry};
 use tastemaker_endpoint::{Client, Message};
-use tastemaker_nn::text::{CausalModel, TextTokenizer};
+use tastemaker_nn::text::{LanguageModel, TextTokenizer};
 
 use crate::prompts::{Prompter, Prompting, Template, Told};
 use crate::recommenders::Asked;
@@ -96,7 +96,7 @@ pub struct Reader {
 #[derive(Debug)]
 pub enum Model {
     /// Read from its file.
-    Here(Box<CausalModel>),
+    Here(Box<LanguageModel>),
     /// Asked over the network.
     There(Asked),
 }
@@ -117,7 +117,7 @@ registry! {
 
 impl Reader {
     /// The model, where its probabilities are known.
-    fn here(&self) -> Result<&CausalModel> {
+    fn here(&self) -> Result<&LanguageModel> {
         match &self.model {
             Model::Here(model) => Ok(model),
             Model::There(_) => Err(unfit_for_endpoints("this verbalizer")),
@@ -180,8 +180,8 @@ impl Reader {
         let tokenizer = self.tokenizer()?;
         let prompt = tokenizer.encode(&[text])?.concat();
         let tokens = tokenizer.encode_as_it_is(continuations)?;
-        let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
-        let all = model.log_probabilities(&prompt, &tokens)?;
+        let answers: Vec<(usize, &[u32])> = tokens.iter().map(|tokens| (0, &tokens[..])).collect();
+        let all = model.log_probabilities(&[prompt], &answers)?;
         let mean = |of: Vec<f32>| of.iter().sum::<f32>() / of.len().max(1) as f32;
         Ok(Some(all.into_iter().map(mean).collect()))
     }

@@ -7,7 +7,7 @@ use tastemaker_core::recommender::RankOptions;
 use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, artifact};
 use tastemaker_endpoint::{Client, Endpoint};
 use tastemaker_nn::fused::Precision;
-use tastemaker_nn::text::{CausalModel, TextTokenizer};
+use tastemaker_nn::text::{CausalModel, LanguageModel, T5, TextTokenizer};
 
 use super::{FitContext, FitRecommender, Given, failed};
 use crate::error::setting;
@@ -42,7 +42,7 @@ pub use self::tuning::Tuning;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TextLanguageModel {
-    /// A GGUF file, or a folder as `transformers` leaves it.
+    /// A GGUF file, or a folder as `transformers` leaves it: a causal language model, or a T5.
     pub model: PathBuf,
     /// Asks a model behind an OpenAI-compatible endpoint instead. What it answers is kept in the
     /// study's folder `pretrained/`, and is not asked for again.
@@ -104,9 +104,9 @@ impl TextLanguageModel {
         let Some(endpoint) = &self.endpoint else {
             let verbalizer = self.verbalizer.as_dyn();
             let model = match &self.tuning {
-                None => CausalModel::read(&self.model, self.precision)?,
+                None => LanguageModel::read(&self.model, self.precision)?,
                 Some(tuning) => {
-                    Teaching { settings: self, tuning, prompter, verbalizer, context }.run()?
+                    Teaching { settings: self, tuning, prompter, verbalizer, context }.run()?.into()
                 }
             };
             return Ok(Model::Here(Box::new(model)));
@@ -153,6 +153,10 @@ impl FitRecommender for TextLanguageModel {
         let chat = wants.then(|| Chat::of_model(&self.model).err()).flatten();
         let chat = chat.map(|error| error.at("prompt"));
         let tuning = match &self.tuning {
+            Some(_) if T5::is_at(&self.model) => {
+                let expected = "a causal language model beside tuning";
+                vec![setting("model", "a T5, which does not learn here", expected).at("model")]
+            }
             Some(tuning) if model.is_none() => match CausalModel::backbone_at(&self.model) {
                 Ok(backbone) => tuning.unsuitable(&backbone),
                 Err(error) => vec![Error::from(error).at("model")],

@@ -1,0 +1,103 @@
+//! Language models that write.
+
+use std::path::Path;
+
+use super::{CausalModel, T5};
+use crate::Result;
+use crate::fused::Precision;
+
+/// A pre-trained language model over text that is told something and goes on or answers.
+#[derive(Debug)]
+pub enum LanguageModel {
+    /// One that goes on with what it is told.
+    Causal(CausalModel),
+    /// One that reads what it is told and then writes.
+    T5(T5),
+}
+
+impl From<CausalModel> for LanguageModel {
+    fn from(model: CausalModel) -> Self {
+        Self::Causal(model)
+    }
+}
+
+impl LanguageModel {
+    /// Reads the GGUF file or the folder at `path`, as [`CausalModel::read`] or [`T5::read`].
+    pub fn read(path: &Path, precision: Precision) -> Result<Self> {
+        Ok(if T5::is_at(path) {
+            Self::T5(T5::read(path, precision)?)
+        } else {
+            Self::Causal(CausalModel::read(path, precision)?)
+        })
+    }
+
+    /// The most tokens that the model at `path` reads, without reading its weights.
+    pub fn longest_at(path: &Path) -> Result<usize> {
+        if T5::is_at(path) { T5::longest_at(path) } else { CausalModel::longest_at(path) }
+    }
+
+    /// The logarithm of the probability of each token of answers, by softmax over all tokens; each is
+    /// the answer to the prompt of the given number. What prompts have in common is read once.
+    ///
+    /// # Errors
+    /// If a prompt is empty or too long, or if there is a token that the model does not know.
+    pub fn log_probabilities(
+        &self,
+        prompts: &[Vec<u32>],
+        answers: &[(usize, &[u32])],
+    ) -> Result<Vec<Vec<f32>>> {
+        let model = match self {
+            Self::T5(model) => return model.log_probabilities(prompts, answers),
+            Self::Causal(model) => model,
+        };
+        let [first, others @ ..] = prompts else { return Ok(vec![vec![]; answers.len()]) };
+        if others.is_empty() {
+            let answers: Vec<&[u32]> = answers.iter().map(|(_, answer)| *answer).collect();
+            return model.log_probabilities(first, &answers);
+        }
+        let common = common(prompts);
+        let rest =
+            |&(prompt, answer): &(usize, &[u32])| [&prompts[prompt][common..], answer].concat();
+        let read: Vec<Vec<u32>> = answers.iter().map(rest).collect();
+        let read: Vec<&[u32]> = read.iter().map(Vec::as_slice).collect();
+        let all = model.log_probabilities(&first[..common], &read)?;
+        // Of each the tokens of the answer, which come last.
+        let own = |(mut all, answer): (Vec<f32>, &(usize, &[u32]))| {
+            all.split_off(all.len() - answer.1.len())
+        };
+        Ok(all.into_iter().zip(answers).map(own).collect())
+    }
+
+    /// The tokens that the model writes after `prompt`, the most likely one each time, until one of
+    /// `stop`, what ends its answers, or `most` tokens; without the one that stops.
+    pub fn generate(&self, prompt: &[u32], most: usize, stop: &[u32]) -> Result<Vec<u32>> {
+        match self {
+            Self::Causal(model) => model.generate(prompt, most, stop),
+            Self::T5(model) => model.generate(prompt, most, stop),
+        }
+    }
+}
+
+/// The tokens with which all prompts begin, but for the last of the shortest one: something must be
+/// read of each, and one token must stand before it.
+fn common(prompts: &[Vec<u32>]) -> usize {
+    let Some((first, others)) = prompts.split_first() else { return 0 };
+    let with = |other: &Vec<u32>| first.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let shortest = prompts.iter().map(Vec::len).min().unwrap_or_default();
+    others.iter().map(with).min().unwrap_or(first.len()).min(shortest.saturating_sub(1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_prompts_have_in_common_leaves_something_of_each() {
+        let of =
+            |prompts: &[&[u32]]| common(&prompts.iter().map(|p| p.to_vec()).collect::<Vec<_>>());
+        assert_eq!(of(&[&[1, 2, 3, 4], &[1, 2, 5]]), 2);
+        assert_eq!(of(&[&[1, 2, 3], &[1, 2, 3]]), 2);
+        assert_eq!(of(&[&[1, 2, 3], &[1, 2]]), 1);
+        assert_eq!(of(&[&[1, 2, 3]]), 2);
+    }
+}
