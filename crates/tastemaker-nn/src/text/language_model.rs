@@ -10,14 +10,14 @@ use crate::fused::Precision;
 #[derive(Debug)]
 pub enum LanguageModel {
     /// One that goes on with what it is told.
-    Causal(CausalModel),
+    Causal(Box<CausalModel>),
     /// One that reads what it is told and then writes.
-    T5(T5),
+    T5(Box<T5>),
 }
 
 impl From<CausalModel> for LanguageModel {
     fn from(model: CausalModel) -> Self {
-        Self::Causal(model)
+        Self::Causal(Box::new(model))
     }
 }
 
@@ -25,9 +25,9 @@ impl LanguageModel {
     /// Reads the GGUF file or the folder at `path`, as [`CausalModel::read`] or [`T5::read`].
     pub fn read(path: &Path, precision: Precision) -> Result<Self> {
         Ok(if T5::is_at(path) {
-            Self::T5(T5::read(path, precision)?)
+            Self::T5(Box::new(T5::read(path, precision)?))
         } else {
-            Self::Causal(CausalModel::read(path, precision)?)
+            Self::Causal(Box::new(CausalModel::read(path, precision)?))
         })
     }
 

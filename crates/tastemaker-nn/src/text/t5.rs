@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// The most tokens that a model is made ready for where its folder says nothing.
 const USUAL_LENGTH: usize = 512;
 
-/// A pre-trained T5, of the first kind (ReLU, one table for what is read and written) or 1.1 and FLAN
+/// A pre-trained T5, of the first kind (`ReLU`, one table for what is read and written) or 1.1 and FLAN
 /// (gated GELU, a head of its own), from a folder as `transformers` leaves it (`config.json`,
 /// `model.safetensors`).
 ///
@@ -164,10 +164,12 @@ impl Weights {
 
     /// A matrix into the heads, with rows of zeros for those that the model does not have, times
     /// `factor`.
-    fn into_heads(&self, name: &str, factor: f32) -> Result<Vec<f32>> {
+    fn to_heads(&self, name: &str, factor: f32) -> Result<Vec<f32>> {
         let Config { d_model, d_kv, num_heads, .. } = self.config;
         let mut rows = self.of(&format!("{name}.weight"), &[num_heads * d_kv, d_model])?;
-        rows.iter_mut().for_each(|value| *value *= factor);
+        for value in &mut rows {
+            *value *= factor;
+        }
         rows.resize(d_model * d_model, 0.0);
         Ok(rows)
     }
@@ -204,8 +206,7 @@ impl Weights {
         let root = (d_kv as f32).sqrt();
         let heads = |part: &str, which: &[&str]| -> Result<Vec<f32>> {
             let factor = |which: &str| if which == "q" { root } else { 1.0 };
-            let of =
-                |which: &&str| self.into_heads(&name(&format!("{part}.{which}")), factor(which));
+            let of = |which: &&str| self.to_heads(&name(&format!("{part}.{which}")), factor(which));
             Ok(which.iter().map(of).collect::<Result<Vec<_>>>()?.concat())
         };
         let norm = |i: usize| self.of(&name(&format!("{i}.layer_norm.weight")), &[d]);
@@ -229,9 +230,10 @@ impl Weights {
         let matrix = |which: &str, dimensions: [usize; 2]| {
             self.of(&name(&format!("{last}.DenseReluDense.{which}.weight")), &dimensions)
         };
-        let into = match self.config.gated() {
-            true => [matrix("wi_0", [d_ff, d])?, matrix("wi_1", [d_ff, d])?].concat(),
-            false => matrix("wi", [d_ff, d])?,
+        let into = if self.config.gated() {
+            [matrix("wi_0", [d_ff, d])?, matrix("wi_1", [d_ff, d])?].concat()
+        } else {
+            matrix("wi", [d_ff, d])?
         };
         all.extend([
             ("feed-forward-norm.weight", norm(last)?),
@@ -248,7 +250,9 @@ impl Weights {
         if tie_word_embeddings {
             // What is compared with the table is made smaller there.
             let factor = 1.0 / (d_model as f32).sqrt();
-            last.iter_mut().for_each(|value| *value *= factor);
+            for value in &mut last {
+                *value *= factor;
+            }
         }
         let mut all = BTreeMap::from([
             (TABLE.to_owned(), self.of("shared.weight", &[vocab_size, d_model])?),
@@ -304,7 +308,9 @@ impl T5 {
         let zeros = vec![0.0; largest.max().unwrap_or_default()];
         model.parameters().set(|name, dimensions| match parameters.get(name) {
             Some(values) => Ok(values.as_slice()),
-            None if name.ends_with(".bias") => Ok(&zeros[..dimensions.iter().product()]),
+            None if name.rsplit_once('.').is_some_and(|(_, last)| last == "bias") => {
+                Ok(&zeros[..dimensions.iter().product()])
+            }
             None => Err(Error::setting("the parameter", name, "one that the model has")),
         })?;
         let width = weights.config.d_model;

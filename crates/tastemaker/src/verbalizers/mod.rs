@@ -96,7 +96,7 @@ pub struct Reader {
 #[derive(Debug)]
 pub enum Model {
     /// Read from its file.
-    Here(Box<LanguageModel>),
+    Here(LanguageModel),
     /// Asked over the network.
     There(Asked),
 }

@@ -39,6 +39,8 @@ mod server;
 #[path = "../../../tastemaker-core/tests/it/support.rs"]
 #[expect(dead_code, reason = "not all of it is used here")]
 mod support;
+// A T5 that is told of a user.
+mod t5;
 // Pre-trained models over text.
 mod text;
 // Questions and answers in words.

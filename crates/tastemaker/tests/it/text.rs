@@ -30,7 +30,7 @@ const TITLES: [Option<&str>; 6] = [
     Some("Alien"),
 ];
 
-fn data() -> Dataset {
+pub(crate) fn data() -> Dataset {
     let column = Column::Text(TITLES.map(|title| title.map(str::to_owned)).into());
     let title = Attribute { name: "title".to_owned(), column };
     let sequence = |items: [u32; 4]| items.map(ItemId).to_vec();
@@ -199,7 +199,7 @@ fn candidates_are_ranked_by_the_likelihood_of_their_titles() {
 }
 
 /// What is made ready for the small data, and asked with this history and these candidates.
-fn asked(
+pub(crate) fn asked(
     recommender: &TextLanguageModel,
     (history, candidates): (&[u32], Option<&[u32]>),
     allow_seen: bool,
@@ -223,7 +223,7 @@ fn smollm() -> Option<PathBuf> {
     Some(model("smollm2-135m-instruct")?.join("SmolLM2-135M-Instruct.Q4_1.gguf"))
 }
 
-fn told(template: &str, verbalizer: AnyVerbalizer, model: &Path) -> TextLanguageModel {
+pub(crate) fn told(template: &str, verbalizer: AnyVerbalizer, model: &Path) -> TextLanguageModel {
     let prompt = Prompting { template: template.to_owned(), ..Prompting::default() };
     TextLanguageModel { model: model.to_owned(), prompt, verbalizer, ..Default::default() }
 }

@@ -319,7 +319,7 @@ fn what_is_known_by_heart_is_told_from_what_is_not() {
     let of = |model: CausalModel, seed: u64| {
         let about = (&data, &split, &seeds);
         let prompter = Prompter::new(&Prompting::default(), Some(folder.path()), about).unwrap();
-        let reader = Reader { model: Model::Here(Box::new(model.into())), prompter };
+        let reader = Reader { model: Model::Here(model.into()), prompter };
         probe.run(&reader, &SeedTree::new(seed)).unwrap()
     };
     for seed in 1..4 {
@@ -334,7 +334,7 @@ fn what_is_known_by_heart_is_told_from_what_is_not() {
     let about = (&data, &split, &seeds);
     let prompter = Prompter::new(&Prompting::default(), Some(folder.path()), about).unwrap();
     let model = CausalModel::read(folder.path(), Precision::F32).unwrap();
-    let reader = Reader { model: Model::Here(Box::new(model.into())), prompter };
+    let reader = Reader { model: Model::Here(model.into()), prompter };
     let error = few.run(&reader, &seeds).unwrap_err().to_string();
     assert_eq!(error, "the data is 10 items with titles, expected 33 or more");
 }

@@ -109,7 +109,7 @@ impl TextLanguageModel {
                     Teaching { settings: self, tuning, prompter, verbalizer, context }.run()?.into()
                 }
             };
-            return Ok(Model::Here(Box::new(model)));
+            return Ok(Model::Here(model));
         };
         let of = artifact::sha256(format!("{} {}", endpoint.url, endpoint.model).as_bytes());
         let record =
