@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tastemaker::StudyObserver;
 use tastemaker::core::prepare::Prepared;
 use tastemaker::core::splits::SplitSets;
+use tastemaker::endpoint::Spent;
 use tastemaker::search::Trial;
 use tastemaker::train::{Event, Meter, ObjectiveLoss, Observer};
 
@@ -140,6 +141,10 @@ impl StudyObserver for Progress {
         let what =
             if ended { format!("has ended before, see {folder}") } else { format!("in {folder}") };
         self.with(|state| state.say(&format!("{arm}, seed {seed}, {what}")));
+    }
+
+    fn spent(&self, model: &str, spent: &Spent) {
+        self.with(|state| state.say(&format!("  asked {model}: {spent}")));
     }
 
     fn trial(&self, arm: &str, trial: &Trial) {

@@ -1,5 +1,6 @@
 //! Asks an endpoint.
 
+use std::fmt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -60,6 +61,21 @@ pub struct Spent {
     pub cut_off: u64,
     /// Money, by the prices of the budget.
     pub cost: f64,
+}
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { requests, replayed, tokens_in, tokens_out, cut_off, cost } = self;
+        write!(f, "{requests} requests, {replayed} answers from before, ")?;
+        write!(f, "{tokens_in} tokens in and {tokens_out} out")?;
+        if *cost > 0.0 {
+            write!(f, ", a cost of {cost:.4}")?;
+        }
+        if *cut_off > 0 {
+            write!(f, "; {cut_off} answers were cut off where no more tokens were allowed")?;
+        }
+        Ok(())
+    }
 }
 
 /// Asks one model.

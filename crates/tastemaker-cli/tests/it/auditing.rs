@@ -129,6 +129,31 @@ fn answer(_: &str, asked: &str) -> Answer {
 }
 
 #[test]
+fn a_run_tells_what_the_model_that_it_asked_has_cost() {
+    let here = Here::new();
+    let counted = |asked: &str, text: &str| {
+        let (status, headers, body) = answer(asked, text);
+        let usage = r#"{"usage": {"prompt_tokens": 20, "completion_tokens": 10}, "#;
+        (status, headers, body.replacen('{', usage, 1))
+    };
+    let url = serve(std::iter::repeat_n(counted, 1000));
+    films(&here, &format!("url = {url:?}\nbudget = {{ price-in = 1000, price-out = 2000 }}"));
+    let asked = |below: &str| {
+        let run = here.run(&["train", "films.toml", "--recommender", "asked", "--out", below]);
+        let text = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(run.status.success(), "{text}");
+        text.lines().find(|line| line.contains("asked large")).unwrap().trim().to_owned()
+    };
+    // Twelve users' validation and test targets.
+    let expected =
+        "24 requests, 0 answers from before, 480 tokens in and 240 out, a cost of 0.9600";
+    assert_eq!(asked("runs"), format!("asked large: {expected}"));
+    fs_err::remove_dir_all(here.path("runs/films/asked")).unwrap();
+    let again = "0 requests, 24 answers from before, 0 tokens in and 0 out";
+    assert_eq!(asked("runs"), format!("asked large: {again}"));
+}
+
+#[test]
 fn a_model_behind_an_endpoint_is_audited_without_a_run() {
     let here = Here::new();
     let url = serve(std::iter::repeat_n(answer, 100_000));

@@ -5,6 +5,7 @@ use std::path::Path;
 use tastemaker_core::prepare::{Prepared, prepare};
 use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{SeedTree, artifact};
+use tastemaker_endpoint::Spent;
 
 use crate::hygiene::Subject;
 use crate::recommenders::{AnyRecommender, FitContext, Given, Others, measured};
@@ -24,6 +25,9 @@ pub trait StudyObserver: Observer {
 
     /// A trial of the search for an arm's settings has ended.
     fn trial(&self, _arm: &str, _trial: &Trial) {}
+
+    /// A run has ended that asked a model behind an endpoint: what that has cost.
+    fn spent(&self, _model: &str, _spent: &Spent) {}
 }
 
 /// Runs every arm of `study` with every seed, in folders below `out`, and reports the metrics.
@@ -176,6 +180,9 @@ pub(super) fn run(
         test: test.summary,
     };
     folder.end(&result)?;
+    for (model, spent) in others.spent(folder.path()) {
+        observer.spent(&model, &spent);
+    }
     drop(lock);
     Ok(result)
 }

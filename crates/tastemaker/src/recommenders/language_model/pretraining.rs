@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::Dataset;
@@ -11,7 +11,7 @@ use tastemaker_core::artifact::lock;
 use tastemaker_core::prepare::{PrepareOptions, Prepared, prepare};
 use tastemaker_core::sources::AnySource;
 use tastemaker_core::splits::{AnySplit, LeaveLastOut, SplitSets};
-use tastemaker_endpoint::{Client, Endpoint};
+use tastemaker_endpoint::{Client, Endpoint, Spent};
 use tastemaker_nn::backbones::AnyBackbone;
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::parameters::Group;
@@ -121,6 +121,14 @@ impl Others {
         let client = Arc::new(Mutex::new(Client::new(endpoint, record)?));
         all.extend(key.map(|key| (key, Arc::clone(&client))));
         Ok(client)
+    }
+
+    /// What the models behind endpoints have cost that the run in the folder `run` asked.
+    pub(crate) fn spent(&self, run: &Path) -> Vec<(String, Spent)> {
+        let all = self.clients.borrow();
+        let own = all.iter().filter(|((of, _), _)| of == run);
+        let spent = |client: &Asked| client.lock().unwrap_or_else(PoisonError::into_inner).spent();
+        own.map(|((_, endpoint), client)| (endpoint.model.clone(), spent(client))).collect()
     }
 }
 
