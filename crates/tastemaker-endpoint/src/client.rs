@@ -66,13 +66,13 @@ pub struct Spent {
 impl fmt::Display for Spent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requests, replayed, tokens_in, tokens_out, cut_off, cost } = self;
-        write!(f, "{requests} requests, {replayed} answers from before, ")?;
-        write!(f, "{tokens_in} tokens in and {tokens_out} out")?;
+        write!(f, "{requests} asked, {replayed} answered from before, ")?;
+        write!(f, "{tokens_in} tokens in, {tokens_out} out")?;
         if *cost > 0.0 {
-            write!(f, ", a cost of {cost:.4}")?;
+            write!(f, ", cost {cost:.4}")?;
         }
         if *cut_off > 0 {
-            write!(f, "; {cut_off} answers were cut off where no more tokens were allowed")?;
+            write!(f, "; {cut_off} cut off at most-tokens")?;
         }
         Ok(())
     }

@@ -416,7 +416,6 @@ impl Transformer {
             body: self.frozen_stack(&self.body, sides, precision)?,
             max_length: self.shape.max_length,
             table: self.table_values()?,
-            head: vec![],
             views: self
                 .shape
                 .views

@@ -171,23 +171,23 @@ impl<'t> Search<'t> {
     }
 }
 
-/// Goes on with `searches` until each is over, by what `model` says of its first `n_tokens` tokens.
-/// Where the model has an encoder, each looks at the sequence of `memory` that has its number.
+/// Goes on with `searches` until each is over, by the `scores` [states, tokens] that tokens have after
+/// states of `model`. Where the model has an encoder, each looks at the sequence of `memory` that has its number.
 pub(crate) fn search_all(
     searches: &mut [Search<'_>],
     (model, memory): (&Frozen, Option<Memory>),
-    n_tokens: usize,
+    scores: impl Fn(&[f32]) -> Vec<f32>,
 ) -> tastemaker_nn::Result<()> {
     let first = searches.iter().flat_map(Search::beams).map(|beam| beam.tokens.clone()).collect();
     let (mut reading, mut hidden) = Reading::new(model, first, memory)?;
     while !hidden.is_empty() {
-        let mut scores = vec![0.0; hidden.len() / model.width() * n_tokens];
-        model.score(&hidden, n_tokens, &mut scores);
-        let mut scores = scores.chunks_exact(n_tokens);
+        let all = scores(&hidden);
+        let n_tokens = all.len() / (hidden.len() / model.width());
+        let mut rows = all.chunks_exact(n_tokens);
         let (mut steps, mut begin) = (Vec::new(), 0);
         for search in searches.iter_mut() {
             let n = search.beams.len();
-            search.go_on(&mut scores);
+            search.go_on(&mut rows);
             let of = |beam: &Beam| Some((begin + beam.from, *beam.tokens.last()?));
             steps.extend(search.beams.iter().filter_map(of));
             begin += n;

@@ -144,12 +144,11 @@ fn a_run_tells_what_the_model_that_it_asked_has_cost() {
         assert!(run.status.success(), "{text}");
         text.lines().find(|line| line.contains("asked large")).unwrap().trim().to_owned()
     };
-    // Twelve users' validation and test targets.
-    let expected =
-        "24 requests, 0 answers from before, 480 tokens in and 240 out, a cost of 0.9600";
+    // Twelve users' validation and test targets; half of the questions are the same.
+    let expected = "12 asked, 12 answered from before, 240 tokens in, 120 out, cost 0.4800";
     assert_eq!(asked("runs"), format!("asked large: {expected}"));
     fs_err::remove_dir_all(here.path("runs/films/asked")).unwrap();
-    let again = "0 requests, 24 answers from before, 0 tokens in and 0 out";
+    let again = "0 asked, 24 answered from before, 0 tokens in, 0 out";
     assert_eq!(asked("runs"), format!("asked large: {again}"));
 }
 

@@ -367,8 +367,8 @@ impl FolderConfig {
     }
 
     fn resolve(&self) -> std::result::Result<Config, String> {
-        let family =
-            Family::of(&self.model_type).map_err(|problem| format!("model_type is {problem}"))?;
+        let family = Family::of(&self.model_type)
+            .map_err(|problem| format!("model_type is {problem}, t5"))?;
         let expected = match family.active() {
             Active::SiluGated => "silu",
             Active::GeluGated => "gelu_pytorch_tanh",

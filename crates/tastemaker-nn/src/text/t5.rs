@@ -5,21 +5,24 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use serde::Deserialize;
-use tastemaker_core::{SeedTree, artifact};
+use tastemaker_core::SeedTree;
 
 use super::json;
 use crate::backbones::{AnyBackbone, EncoderDecoder};
 use crate::checkpoint::{self, Checkpoint};
-use crate::fused::{BUCKETS, Epsilon, FAR, FeedForward, Norm, Positions, Precision};
+use crate::fused::{BUCKETS, Epsilon, FAR, FeedForward, Norm, Positions, Precision, Vocabulary};
 use crate::transformer::{Frozen, Input, Memory, Reading, TABLE, Transformer};
 use crate::{Error, Result};
+
+/// Prompts that are read together: each keeps keys and values of all its tokens.
+const PROMPTS: usize = 16;
 
 /// The most tokens that a model is made ready for where its folder says nothing.
 const USUAL_LENGTH: usize = 512;
 
 /// A pre-trained T5, of the first kind (`ReLU`, one table for what is read and written) or 1.1 and FLAN
-/// (gated GELU, a head of its own), from a folder as `transformers` leaves it (`config.json`,
-/// `model.safetensors`).
+/// (gated GELU, a head of its own), whose heads are together no wider than its states, from a folder as
+/// `transformers` leaves it (`config.json`, `model.safetensors`).
 ///
 /// # What it does
 /// Its encoder reads the prompt; its decoder begins with a token of its own and writes.
@@ -31,12 +34,12 @@ const USUAL_LENGTH: usize = 512;
 #[derive(Debug)]
 pub struct T5 {
     model: Frozen,
+    head: Vocabulary,
     /// With which an answer begins, and with which it ends.
     begin: u32,
     end: u32,
     longest: usize,
     n_tokens: usize,
-    hash: String,
 }
 
 /// `config.json`, as far as it matters.
@@ -63,8 +66,11 @@ struct Config {
     decoder_start_token_id: u32,
     #[serde(default = "usual_end")]
     eos_token_id: u32,
-    #[serde(default = "tied")]
-    tie_word_embeddings: bool,
+    #[serde(default)]
+    tie_word_embeddings: Option<bool>,
+    /// What newer files say instead, whose tables are always said to be tied.
+    #[serde(default)]
+    scale_decoder_outputs: Option<bool>,
 }
 
 fn usual_distance() -> usize {
@@ -77,10 +83,6 @@ fn usual_feed_forward() -> String {
 
 fn usual_end() -> u32 {
     1
-}
-
-fn tied() -> bool {
-    true
 }
 
 impl Config {
@@ -122,6 +124,11 @@ impl Config {
 
     fn gated(&self) -> bool {
         self.feed_forward_proj == "gated-gelu"
+    }
+
+    /// Whether what the decoder finds is divided by the root of its width before it is compared.
+    fn scales(&self) -> bool {
+        self.scale_decoder_outputs.or(self.tie_word_embeddings).unwrap_or(true)
     }
 
     fn decoder_layers(&self) -> usize {
@@ -245,10 +252,9 @@ impl Weights {
 
     /// All parameters by the names of a [`Transformer`]; biases, which it does not have, are left out.
     fn parameters(&self) -> Result<BTreeMap<String, Vec<f32>>> {
-        let Config { d_model, vocab_size, num_layers, tie_word_embeddings, .. } = self.config;
+        let Config { d_model, vocab_size, num_layers, .. } = self.config;
         let mut last = self.of("decoder.final_layer_norm.weight", &[d_model])?;
-        if tie_word_embeddings {
-            // What is compared with the table is made smaller there.
+        if self.config.scales() {
             let factor = 1.0 / (d_model as f32).sqrt();
             for value in &mut last {
                 *value *= factor;
@@ -291,21 +297,22 @@ impl T5 {
     }
 
     /// Reads the folder at `path`; factors of its products are rounded to `precision`.
+    ///
+    /// # Errors
+    /// If a file is missing or is not what a T5 has, or if the model's heads are wider than its states.
     pub fn read(path: &Path, precision: Precision) -> Result<Self> {
         let config = Config::of(path)?;
         let failed = |problem| Error::Checkpoint { path: path.join("config.json"), problem };
         let backbone = config.backbone().map_err(failed)?;
         let (longest, n_tokens) = (config.longest(), config.vocab_size);
         let (begin, end) = (config.decoder_start_token_id, config.eos_token_id);
-        let tied = config.tie_word_embeddings;
         let path = path.join("model.safetensors");
-        let hash = format!("{}-{precision:?}", artifact::sha256_file(&path)?);
         let file = Checkpoint::foreign(&path, &checkpoint::read(&path)?)?;
         let weights = Weights { config, path, file };
         let model = Transformer::on(Device::Cpu, &backbone, n_tokens, &SeedTree::new(0))?;
         let parameters = weights.parameters()?;
-        let largest = model.parameters().iter().map(|(_, variable)| variable.elem_count());
-        let zeros = vec![0.0; largest.max().unwrap_or_default()];
+        let largest = model.parameters().iter().map(|(_, variable)| variable.elem_count()).max();
+        let zeros = vec![0.0; largest.unwrap_or_default()];
         model.parameters().set(|name, dimensions| match parameters.get(name) {
             Some(values) => Ok(values.as_slice()),
             None if name.rsplit_once('.').is_some_and(|(_, last)| last == "bias") => {
@@ -313,25 +320,18 @@ impl T5 {
             }
             None => Err(Error::setting("the parameter", name, "one that the model has")),
         })?;
-        let width = weights.config.d_model;
-        let head = if tied { vec![] } else { weights.of("lm_head.weight", &[n_tokens, width])? };
-        let model = model.frozen(precision)?.with_head(head);
-        Ok(Self { model, begin, end, longest, n_tokens, hash })
+        // Its own where there is one, whatever is said of it.
+        let head = ["lm_head.weight", "shared.weight"];
+        let head = head.into_iter().find(|name| weights.file.tensors.contains_key(*name));
+        let head =
+            weights.of(head.unwrap_or("shared.weight"), &[n_tokens, weights.config.d_model])?;
+        let head = Vocabulary::new(head.into(), n_tokens, precision);
+        Ok(Self { model: model.frozen(precision)?, head, begin, end, longest, n_tokens })
     }
 
     /// How many tokens it knows.
     pub fn n_tokens(&self) -> usize {
         self.n_tokens
-    }
-
-    /// The most tokens that it reads.
-    pub fn longest(&self) -> usize {
-        self.longest
-    }
-
-    /// Tells its answers from those of every other model.
-    pub fn hash(&self) -> &str {
-        &self.hash
     }
 
     /// What writes, by what [`T5::memory`] has found.
@@ -365,42 +365,61 @@ impl T5 {
 
     /// The logits of every token after each of `states`: [states, tokens].
     pub fn logits(&self, states: &[f32]) -> Vec<f32> {
-        let mut logits = vec![0.0; states.len() / self.model.width() * self.n_tokens];
-        self.model.score(states, self.n_tokens, &mut logits);
-        logits
+        self.head.logits(states)
     }
 
     /// The logarithm of the probability of each token of answers, by softmax over all tokens; each is
-    /// the answer to the prompt of the given number.
+    /// the answer to the prompt of the given number. A prompt is read once.
+    ///
+    /// # Errors
+    /// If a prompt is empty, is longer than what the model reads, or if there is a token that it does not
+    /// know.
+    ///
+    /// # Panics
+    /// If there is no prompt of such a number.
     pub fn log_probabilities(
         &self,
         prompts: &[Vec<u32>],
         answers: &[(usize, &[u32])],
     ) -> Result<Vec<Vec<f32>>> {
-        let mut found: Vec<Vec<f32>> = vec![vec![]; answers.len()];
-        if prompts.is_empty() {
-            return Ok(found);
+        if let Some(token) = answers.iter().flat_map(|(_, answer)| *answer).max()
+            && *token as usize >= self.n_tokens
+        {
+            let expected = format!("one below {}, which the model knows", self.n_tokens);
+            return Err(Error::setting("a token", token, expected));
         }
+        let mut found = vec![vec![]; answers.len()];
+        for first in (0..prompts.len()).step_by(PROMPTS) {
+            let read = first..prompts.len().min(first + PROMPTS);
+            let own = answers.iter().enumerate().filter(|(_, (prompt, _))| read.contains(prompt));
+            let going = own.map(|(i, (prompt, _))| (i, prompt - first)).collect();
+            self.add_log_probabilities(&prompts[read.clone()], answers, going, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// [`T5::log_probabilities`] of the answers `going`, each with its prompt's number among `prompts`.
+    fn add_log_probabilities(
+        &self,
+        prompts: &[Vec<u32>],
+        answers: &[(usize, &[u32])],
+        mut going: Vec<(usize, usize)>,
+        found: &mut [Vec<f32>],
+    ) -> Result<()> {
+        let width = self.model.width();
         let begin = vec![vec![self.begin]; prompts.len()];
         let (mut reading, mut states) = Reading::new(&self.model, begin, self.memory(prompts)?)?;
-        // Answers that go on, each with the state from which it does.
-        let mut going: Vec<(usize, usize)> =
-            answers.iter().enumerate().map(|(i, (prompt, _))| (i, *prompt)).collect();
         for at in 0.. {
             going.retain(|&(i, _)| answers[i].1.len() > at);
             if going.is_empty() {
                 break;
             }
-            let logits = self.logits(&states);
-            let rows: Vec<&[f32]> = logits.chunks_exact(self.n_tokens).collect();
-            let totals: Vec<f32> = rows.iter().map(|row| log_sum(row)).collect();
-            for &(i, from) in &going {
-                let token = answers[i].1[at];
-                let logit = rows[from].get(token as usize).ok_or_else(|| {
-                    let expected = format!("one below {}, which the model knows", self.n_tokens);
-                    Error::setting("a token", token, expected)
-                })?;
-                found[i].push(logit - totals[from]);
+            let of = |&(_, from): &(usize, usize)| &states[from * width..(from + 1) * width];
+            let from: Vec<f32> = going.iter().flat_map(of).copied().collect();
+            let targets: Vec<u32> = going.iter().map(|&(i, _)| answers[i].1[at]).collect();
+            let all = self.head.log_probabilities(&from, &targets);
+            for (&(i, _), value) in going.iter().zip(all) {
+                found[i].push(value);
             }
             going.retain(|&(i, _)| answers[i].1.len() > at + 1);
             let steps: Vec<(usize, u32)> =
@@ -408,11 +427,14 @@ impl T5 {
             states = reading.go_on(&steps)?;
             going.iter_mut().enumerate().for_each(|(next, (_, from))| *from = next);
         }
-        Ok(found)
+        Ok(())
     }
 
     /// The tokens that the model writes when it has read `prompt`, the most likely one each time, until
     /// what ends an answer, one of `stop` or `most` tokens; without the one that stops.
+    ///
+    /// # Errors
+    /// If the prompt is empty, is longer than what the model reads, or has a token that it does not know.
     pub fn generate(&self, prompt: &[u32], most: usize, stop: &[u32]) -> Result<Vec<u32>> {
         let memory = self.memory(&[prompt.to_vec()])?;
         let (mut reading, mut states) = Reading::new(&self.model, vec![vec![self.begin]], memory)?;
@@ -423,15 +445,10 @@ impl T5 {
                 break;
             };
             written.push(next);
-            states = reading.go_on(&[(0, next)])?;
+            if written.len() < most {
+                states = reading.go_on(&[(0, next)])?;
+            }
         }
         Ok(written)
     }
-}
-
-/// log Σ eˣ.
-#[expect(clippy::cast_possible_truncation, reason = "logits are f32")]
-fn log_sum(logits: &[f32]) -> f32 {
-    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    most + logits.iter().map(|x| f64::from(x - most).exp()).sum::<f64>().ln() as f32
 }

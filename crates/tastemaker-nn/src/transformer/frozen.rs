@@ -23,8 +23,6 @@ pub struct Frozen {
     pub(super) body: FrozenStack,
     pub(super) max_length: usize,
     pub(super) table: Vec<f32>,
-    /// What states are compared with, [tokens, width], where that is not the table.
-    pub(super) head: Vec<f32>,
     pub(super) views: Vec<Vec<f32>>,
     pub(super) inserted: Inserted,
     /// Those of the adapters.
@@ -110,24 +108,12 @@ impl Frozen {
         self.encoder.is_some()
     }
 
-    /// Compares what it finds with the rows of `head` [tokens, width], or of its table if that is empty.
-    #[must_use]
-    pub(crate) fn with_head(self, head: Vec<f32>) -> Self {
-        Self { head, ..self }
-    }
-
-    /// What states are compared with.
-    fn head(&self, classes: usize) -> &[f32] {
-        let head = if self.head.is_empty() { &self.table } else { &self.head };
-        &head[..classes * self.width()]
-    }
-
     /// Ranks the first `classes` tokens by bounds from eight-bit numbers first and scores in full
     /// those that they leave: the same best, and fewer bytes to read.
     #[must_use]
     pub fn ranking_by_int8(self, classes: usize) -> Self {
         let width = self.width();
-        let int8 = Some(Int8Table::new(self.head(classes), width));
+        let int8 = Some(Int8Table::new(&self.table[..classes * width], width));
         Self { int8, ..self }
     }
 
@@ -135,7 +121,7 @@ impl Frozen {
     /// [`fused::RANKED_ROWS`] of them, to each state's keeper; on the calling thread.
     pub fn rank<K: Keeper>(&self, hidden: &[f32], classes: usize, keepers: &mut [K]) {
         let width = self.width();
-        let table = self.head(classes);
+        let table = &self.table[..classes * width];
         match &self.int8 {
             Some(int8) => int8.rank(hidden, table, keepers),
             None => fused::rank(hidden, table, width, keepers),
@@ -147,8 +133,16 @@ impl Frozen {
     pub fn score(&self, hidden: &[f32], classes: usize, scores: &mut [f32]) {
         let width = self.width();
         let shape = (hidden.len() / width, classes, width);
-        let table = View::rows(self.head(classes), width).transposed();
+        let table = View::rows(&self.table[..classes * width], width).transposed();
         multiply(scores, classes, shape, View::rows(hidden, width), table);
+    }
+
+    /// Scores of the first `classes` tokens after `hidden` states [n, width]: [n, classes]; on the calling
+    /// thread.
+    pub fn scores(&self, hidden: &[f32], classes: usize) -> Vec<f32> {
+        let mut scores = vec![0.0; hidden.len() / self.width() * classes];
+        self.score(hidden, classes, &mut scores);
+        scores
     }
 
     /// What the model finds at the last token of each sequence of `input`, of which no mask hides

@@ -11,9 +11,9 @@ use crate::{Error, Result};
 /// ways.
 ///
 /// Keys and values of what was read are kept (a KV cache) and shared by all that goes on from there,
-/// so that every token is read once. Models with prompts around what they read, of the HSTU's kind
-/// or whose tokens see what follows read each sequence again as a whole: the same states, more
-/// slowly.
+/// so that every token is read once; new tokens look at what was read in f32, whatever factors are
+/// rounded to. Models with prompts around what they read, of the HSTU's kind, that look at intervals, or
+/// whose tokens see what follows read each sequence again as a whole: the same, more slowly.
 #[derive(Debug)]
 pub struct Reading<'m> {
     model: &'m Frozen,
@@ -109,8 +109,8 @@ impl<'m> Reading<'m> {
     /// [steps, width].
     ///
     /// # Errors
-    /// If there is a token that the model does not have, or a sequence that is longer than what it
-    /// reads.
+    /// If there is a token that the model does not have, or a place beyond those that it has embeddings
+    /// for.
     ///
     /// # Panics
     /// If there were not as many sequences the last time.

@@ -56,7 +56,10 @@ def tiny(name, deviation, **config):
         if not (tied and key.endswith(("embed_tokens.weight", "lm_head.weight")))
     }
     save_file(state, HERE / name / "model.safetensors", {"format": "pt"})
+    # The first ones say nothing of it; FLAN's say so, or as this transformers writes them again.
+    said = {} if tied else {"tie_word_embeddings": True, "scale_decoder_outputs": False}
     own = {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], **TINY, **config}
+    own = {key: value for key, value in own.items() if key != "tie_word_embeddings"} | said
     own.update({
         "layer_norm_epsilon": model.config.layer_norm_epsilon, "is_encoder_decoder": True,
         "relative_attention_num_buckets": model.config.relative_attention_num_buckets,

@@ -55,6 +55,23 @@ fn probabilities_and_answers_are_those_of_transformers() {
 }
 
 #[test]
+fn what_older_files_say_of_tables_is_what_newer_ones_say_of_scales() {
+    let [_, of_1_1] = &golden()[..] else { panic!("two models") };
+    let there = tempfile::tempdir().unwrap();
+    let config = fs_err::read_to_string(folder(&of_1_1.folder).join("config.json")).unwrap();
+    let (new, old) = ("\"scale_decoder_outputs\": false", "\"tie_word_embeddings\": false");
+    let config = config.replace("\"tie_word_embeddings\": true,", "").replace(new, old);
+    assert!(config.contains(old) && !config.contains("true,\n  \"scale"));
+    fs_err::write(there.path().join("config.json"), config).unwrap();
+    let weights = "model.safetensors";
+    fs_err::copy(folder(&of_1_1.folder).join(weights), there.path().join(weights)).unwrap();
+    let model = T5::read(there.path(), Precision::F32).unwrap();
+    for case in &of_1_1.cases {
+        assert_eq!(model.generate(&case.prompt, of_1_1.greedy, &[1]).unwrap(), case.written);
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_told() {
     let name = &golden()[0].folder;
     let model = T5::read(&folder(name), Precision::F32).unwrap();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::people::UserAttributes;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, SeedTree, UserId};
-use tastemaker_nn::text::{ChatFormat, LanguageModel, TextTokenizer};
+use tastemaker_nn::text::{ChatFormat, T5, TextModel, TextTokenizer};
 
 use super::{Chat, Template, Told};
 use crate::error::setting;
@@ -56,6 +56,8 @@ pub struct Prompter {
     chat: Option<Chat>,
     /// Those of a model that is here, and the most tokens that it reads.
     tokens: Option<(TextTokenizer, usize)>,
+    /// Whether answers are apart from what the model reads.
+    apart: bool,
     /// Tokens that end an answer.
     stop: Vec<u32>,
     data: Dataset,
@@ -123,7 +125,7 @@ impl Prompter {
     ) -> Result<Self> {
         let (mut chat, mut tokens, mut stop) = (None, None, vec![]);
         if let Some(model) = model {
-            let longest = LanguageModel::longest_at(model)?;
+            let longest = TextModel::longest_at(model)?;
             // No text is cut off by it: what is too long must be seen.
             let tokenizer = TextTokenizer::of_model(model, usize::MAX)?;
             let format = ChatFormat::of_model(model)?;
@@ -137,6 +139,7 @@ impl Prompter {
             template: Template::parse(&settings.template)?,
             chat,
             tokens,
+            apart: model.is_some_and(T5::is_at),
             stop,
             examples: settings.drawn(data, split, &seeds.child("examples")),
             // Interactions are not told of.
@@ -184,7 +187,8 @@ impl Prompter {
         self.template.speaks_of(slot)
     }
 
-    /// The prompt that tells what is known of a user, and leaves room for `room` tokens.
+    /// The prompt that tells what is known of a user, and leaves room for `room` tokens of an answer
+    /// where the model reads that too.
     ///
     /// Of the history, the last items are told as the settings say, and fewer of them, the oldest
     /// left out first, where the prompt would be too long. Examples keep their place.
@@ -196,6 +200,7 @@ impl Prompter {
         let others = self.examples.iter().filter(|(user, _)| Some(*user) != told.user);
         let examples: Vec<(Vec<ItemId>, ItemId)> =
             others.take(self.settings.examples).map(|(_, example)| example.clone()).collect();
+        let room = if self.apart { 0 } else { room };
         let most = self.tokens.as_ref().map_or(0, |(_, longest)| longest.saturating_sub(room));
         for first in 0..=last.len() {
             let told = Told { history: &last[first..], examples: &examples, ..*told };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
-use tastemaker_nn::text::{CausalModel, LanguageModel, Past};
+use tastemaker_nn::text::{CausalModel, Past, TextModel};
 
 use super::{Named, Reader, Verbalize, Verbalizer};
 use crate::error::setting;
@@ -59,10 +59,8 @@ impl Verbalizer for ConstrainedTitles {
         let mut titles = reader.titles(|title| format!("{before_title}{title}"))?;
         // Apart, so that it has the same tokens after every title.
         let end = match reader.here()? {
-            LanguageModel::Causal(_) => {
-                reader.tokenizer()?.encode_as_it_is(&[after_title])?.concat()
-            }
-            LanguageModel::T5(model) => vec![model.end()],
+            TextModel::Causal(_) => reader.tokenizer()?.encode_as_it_is(&[after_title])?.concat(),
+            TextModel::T5(model) => vec![model.end()],
         };
         for title in titles.iter_mut().filter(|title| !title.is_empty()) {
             title.extend(&end);
@@ -98,13 +96,13 @@ impl Verbalize for Prepared {
         let prompt = reader.prompter.prompt(&Told::of(query), self.longest)?.tokens;
         let of = |item: ItemId| &self.titles[item.index()][..];
         let model = match reader.here()? {
-            LanguageModel::Causal(model) => model,
-            LanguageModel::T5(model) => {
+            TextModel::Causal(model) => model,
+            TextModel::T5(model) => {
                 let begin = vec![model.begin()];
                 let mut searches =
                     [Search::new((&self.all, of), (query, options), self.beams, begin)];
                 let memory = model.memory(&[prompt])?;
-                search_all(&mut searches, (model.model(), memory), model.n_tokens())?;
+                search_all(&mut searches, (model.model(), memory), |states| model.logits(states))?;
                 let [search] = searches;
                 return Ok(search.found().into());
             }

@@ -4,8 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tastemaker_core::{Dataset, ItemId, RankOptions, RecQuery, registry};
 use tastemaker_endpoint::{Client, Message};
-use tastemaker_nn::text::{LanguageModel, TextTokenizer};
+use tastemaker_nn::text::{TextModel, TextTokenizer};
 
+use crate::error::setting;
 use crate::prompts::{Prompter, Prompting, Template, Told};
 use crate::recommenders::Asked;
 use crate::{Error, Result};
@@ -96,7 +97,7 @@ pub struct Reader {
 #[derive(Debug)]
 pub enum Model {
     /// Read from its file.
-    Here(LanguageModel),
+    Here(TextModel),
     /// Asked over the network.
     There(Asked),
 }
@@ -117,7 +118,7 @@ registry! {
 
 impl Reader {
     /// The model, where its probabilities are known.
-    fn here(&self) -> Result<&LanguageModel> {
+    fn here(&self) -> Result<&TextModel> {
         match &self.model {
             Model::Here(model) => Ok(model),
             Model::There(_) => Err(unfit_for_endpoints("this verbalizer")),
@@ -150,11 +151,14 @@ impl Reader {
         }
     }
 
-    /// How the model goes on with a text, up to the end of the line if it is here.
+    /// How the model goes on with a text, up to the end of the line if it is here; one that answers is
+    /// asked to.
     pub(crate) fn complete(&self, text: &str, most: usize) -> Result<String> {
+        let asked = format!("Go on with the last line, and write nothing else.\n\n{text}");
         match &self.model {
             Model::Here(model) => {
                 let tokenizer = self.tokenizer()?;
+                let text = if matches!(model, TextModel::T5(_)) { &asked } else { text };
                 let prompt = tokenizer.encode(&[text])?.concat();
                 // Some tokenizers put something before it.
                 let end = tokenizer.encode_as_it_is(&["\n"])?.concat().pop();
@@ -162,9 +166,7 @@ impl Reader {
                 Ok(tokenizer.decode(&model.generate(&prompt, most, &stop)?)?)
             }
             Model::There(client) => {
-                let content =
-                    format!("Go on with the last line, and write nothing else.\n\n{text}");
-                ask(client, &[Message { role: "user".to_owned(), content }])
+                ask(client, &[Message { role: "user".to_owned(), content: asked }])
             }
         }
     }
@@ -192,7 +194,15 @@ impl Reader {
         let items = (0..).map(ItemId).take(data.n_items());
         let text = |item| written_title(data, item).map(&title).unwrap_or_default();
         let titles: Vec<String> = items.map(text).collect();
-        Ok(self.tokenizer()?.encode_as_it_is(&titles)?)
+        let titles = self.tokenizer()?.encode_as_it_is(&titles)?;
+        let known = self.here()?.n_tokens();
+        match titles.iter().flatten().max().filter(|&&token| token as usize >= known) {
+            Some(token) => {
+                let expected = format!("one below {known}, which the model knows");
+                Err(setting("a token of the tokenizer", token, expected))
+            }
+            None => Ok(titles),
+        }
     }
 }
 
@@ -210,8 +220,7 @@ pub(crate) fn written_title(data: &Dataset, item: ItemId) -> Option<&str> {
 /// That a verbalizer cannot be used with an endpoint.
 pub(crate) fn unfit_for_endpoints(found: &str) -> Error {
     let expected = "written-titles, since an endpoint tells no probabilities";
-    crate::error::setting("the verbalizer of a model behind an endpoint", found, expected)
-        .at("verbalizer")
+    setting("the verbalizer of a model behind an endpoint", found, expected).at("verbalizer")
 }
 
 /// What of prompting and verbalizer does not fit together.
@@ -228,5 +237,5 @@ pub(crate) fn unfitting(prompting: &Prompting, verbalizer: &AnyVerbalizer) -> Op
     };
     let found = format!("{:?}", prompting.template);
     let whose = format!("the template of verbalizer {}", verbalizer.name());
-    Some(crate::error::setting(&whose, found, expected).at("prompt.template"))
+    Some(setting(&whose, found, expected).at("prompt.template"))
 }

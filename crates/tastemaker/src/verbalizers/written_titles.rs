@@ -23,7 +23,7 @@ use crate::{Error, Result};
 ///
 /// # When not to use it
 /// Where an item that does not exist must not be named: that is `constrained-titles`. A model that
-/// names few of the candidates ranks few of them.
+/// names few of the candidates ranks few of them; a T5, whose tokens have no line ends, names one.
 ///
 /// # References
 /// Hou et al. 2024, `LLMRank`, whose parser looks for titles in lines likewise; the similarity is 1 −

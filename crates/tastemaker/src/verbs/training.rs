@@ -26,7 +26,7 @@ pub trait StudyObserver: Observer {
     /// A trial of the search for an arm's settings has ended.
     fn trial(&self, _arm: &str, _trial: &Trial) {}
 
-    /// A run has ended that asked a model behind an endpoint: what that has cost.
+    /// A run that asked a model behind an endpoint has ended, or failed: what that has cost.
     fn spent(&self, _model: &str, _spent: &Spent) {}
 }
 
@@ -161,11 +161,16 @@ pub(super) fn run(
         allow_seen: study.evaluate.allow_seen,
         observer: &log,
     };
-    let recommender = measured(&arm.recommender, &context)?;
-    log.finish()?;
-    let evaluator = study.evaluate.evaluator_over(&data.dataset, Some(&pretrained))?;
-    let of = |part| evaluator.evaluate(&*recommender, &data.dataset, split, part, &seeds);
-    let (validation, test) = (of(Part::Validation)?, of(Part::Test)?);
+    let evaluated = measured(&arm.recommender, &context).and_then(|recommender| {
+        log.finish()?;
+        let evaluator = study.evaluate.evaluator_over(&data.dataset, Some(&pretrained))?;
+        let of = |part| evaluator.evaluate(&*recommender, &data.dataset, split, part, &seeds);
+        Ok((of(Part::Validation)?, of(Part::Test)?))
+    });
+    for (model, spent) in others.spent(folder.path()) {
+        observer.spent(&model, &spent);
+    }
+    let (validation, test) = evaluated?;
     folder.write_users(data, &test)?;
     let result = RunResult {
         version: RunResult::VERSION,
@@ -180,9 +185,6 @@ pub(super) fn run(
         test: test.summary,
     };
     folder.end(&result)?;
-    for (model, spent) in others.spent(folder.path()) {
-        observer.spent(&model, &spent);
-    }
     drop(lock);
     Ok(result)
 }

@@ -107,6 +107,22 @@ fn a_model_from_texts_to_texts_answers_with_items_and_nothing_else() {
     }
 }
 
+#[test]
+fn answers_that_do_not_end_are_judged_too() {
+    let (data, split) = rounds(20, 9..16);
+    let AnyBackbone::EncoderDecoder(backbone) = encoder_decoder() else { panic!("as it says") };
+    // Places have embeddings, and answers may take them all.
+    let backbone =
+        EncoderDecoder { positions: Positions::Learned, max_length: Some(24), ..backbone };
+    let mut model = model(AnyBackbone::EncoderDecoder(backbone));
+    // Nothing is learnt, not even to end.
+    (model.training.epochs, model.training.learning_rate) = (1, 1e-9);
+    let (folder, others) = (tempfile::tempdir().unwrap(), Others::default());
+    let context = context((&data, &split, &others), SeedTree::new(3), None);
+    model.fit(&FitContext { checkpoints: Some(folder.path()), ..context }).unwrap();
+    assert!(folder.path().join("tasks.json").exists());
+}
+
 /// Twenty users with ratings and reviews of seven items.
 fn reviewed() -> Dataset {
     let sequences: Vec<Vec<ItemId>> =

@@ -77,7 +77,8 @@ impl Generated {
         };
         let mut searches: Vec<Search<'_>> = queries.iter().map(search).collect();
         let n_tokens = self.codes.n_tokens() as usize;
-        search_all(&mut searches, (&self.model, None), n_tokens)?;
+        let scores = |states: &[f32]| self.model.scores(states, n_tokens);
+        search_all(&mut searches, (&self.model, None), scores)?;
         Ok(searches.into_iter().map(Search::found).collect())
     }
 }

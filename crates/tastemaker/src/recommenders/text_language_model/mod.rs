@@ -7,7 +7,7 @@ use tastemaker_core::recommender::RankOptions;
 use tastemaker_core::{ItemId, RankedList, RecQuery, Recommender, artifact};
 use tastemaker_endpoint::{Client, Endpoint};
 use tastemaker_nn::fused::Precision;
-use tastemaker_nn::text::{CausalModel, LanguageModel, T5, TextTokenizer};
+use tastemaker_nn::text::{CausalModel, T5, TextModel, TextTokenizer};
 
 use super::{FitContext, FitRecommender, Given, failed};
 use crate::error::setting;
@@ -15,7 +15,8 @@ use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
 use crate::train::{unexchangeable, unknown_attribute};
 use crate::verbalizers::{
-    AnyVerbalizer, Likelihood, Model, Named, Reader, Verbalize, unfit_for_endpoints, unfitting,
+    AnyVerbalizer, ConstrainedTitles, Likelihood, Model, Named, Reader, Verbalize,
+    unfit_for_endpoints, unfitting,
 };
 use crate::{Error, Result};
 
@@ -104,7 +105,7 @@ impl TextLanguageModel {
         let Some(endpoint) = &self.endpoint else {
             let verbalizer = self.verbalizer.as_dyn();
             let model = match &self.tuning {
-                None => LanguageModel::read(&self.model, self.precision)?,
+                None => TextModel::read(&self.model, self.precision)?,
                 Some(tuning) => {
                     Teaching { settings: self, tuning, prompter, verbalizer, context }.run()?.into()
                 }
@@ -153,7 +154,7 @@ impl FitRecommender for TextLanguageModel {
         let chat = wants.then(|| Chat::of_model(&self.model).err()).flatten();
         let chat = chat.map(|error| error.at("prompt"));
         let tuning = match &self.tuning {
-            Some(_) if T5::is_at(&self.model) => {
+            Some(_) if T5::is_at(&self.model) && self.endpoint.is_none() => {
                 let expected = "a causal language model beside tuning";
                 vec![setting("model", "a T5, which does not learn here", expected).at("model")]
             }
@@ -163,6 +164,18 @@ impl FitRecommender for TextLanguageModel {
             },
             _ => vec![],
         };
+        let ends = match &self.verbalizer {
+            AnyVerbalizer::ConstrainedTitles(titles)
+                if titles.after_title != ConstrainedTitles::default().after_title
+                    && self.endpoint.is_none()
+                    && T5::is_at(&self.model) =>
+            {
+                let expected = "nothing, since a T5 ends titles by its own token";
+                let found = format!("{:?}", titles.after_title);
+                Some(setting("after-title", found, expected).at("verbalizer"))
+            }
+            _ => None,
+        };
         let exchanged = self.tuning.iter().filter_map(|tuning| {
             let all = given.data.people.attributes().iter();
             let known: Vec<&str> = all.map(|known| &known.attribute.name[..]).collect();
@@ -171,7 +184,7 @@ impl FitRecommender for TextLanguageModel {
             let why = unknown.or_else(|| unexchangeable(names, given.data))?;
             Some(unsuitable(&format!("counterfactual: {why}")).at("tuning.counterfactual"))
         });
-        let all = titles.into_iter().chain(model).chain(chat).chain(exchanged);
+        let all = titles.into_iter().chain(model).chain(chat).chain(ends).chain(exchanged);
         all.chain(tuning).collect()
     }
 

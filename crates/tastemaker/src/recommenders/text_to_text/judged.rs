@@ -173,9 +173,8 @@ fn answer(
     let first = if memory.is_some() { vec![vec![begin]; questions.len()] } else { questions };
     let (mut reading, mut hidden) = Reading::new(model, first, memory)?;
     let n_tokens = begin as usize;
-    for _ in 0..LONGEST.min(reader.most.1) {
-        let mut scores = vec![0.0; going.len() * n_tokens];
-        model.score(&hidden, n_tokens, &mut scores);
+    for left in (0..LONGEST.min(reader.most.1)).rev() {
+        let scores = model.scores(&hidden, n_tokens);
         let mut steps = Vec::with_capacity(going.len());
         for (at, scores) in scores.chunks_exact(n_tokens).enumerate() {
             let best = (0..).zip(scores).max_by(|a: &(u32, _), b| a.1.total_cmp(b.1));
@@ -186,7 +185,9 @@ fn answer(
         for (&i, &(_, token)) in going.iter().zip(&steps) {
             written[i].push(token);
         }
-        hidden = reading.go_on(&steps)?;
+        if left > 0 {
+            hidden = reading.go_on(&steps)?;
+        }
     }
     written.iter().map(|tokens| Ok(reader.tokenizer.decode(tokens)?)).collect()
 }

@@ -92,7 +92,9 @@ impl Written {
             Search::new(names, (query, options), most, read)
         };
         let mut searches: Vec<Search<'_>> = queries.iter().zip(questions).map(search).collect();
-        search_all(&mut searches, (&self.model, memory), self.begin as usize)?;
+        let n_tokens = self.begin as usize;
+        let scores = |states: &[f32]| self.model.scores(states, n_tokens);
+        search_all(&mut searches, (&self.model, memory), scores)?;
         Ok(searches.into_iter().map(Search::found).collect())
     }
 }

@@ -8,21 +8,21 @@ use crate::fused::Precision;
 
 /// A pre-trained language model over text that is told something and goes on or answers.
 #[derive(Debug)]
-pub enum LanguageModel {
+pub enum TextModel {
     /// One that goes on with what it is told.
     Causal(Box<CausalModel>),
     /// One that reads what it is told and then writes.
     T5(Box<T5>),
 }
 
-impl From<CausalModel> for LanguageModel {
+impl From<CausalModel> for TextModel {
     fn from(model: CausalModel) -> Self {
         Self::Causal(Box::new(model))
     }
 }
 
-impl LanguageModel {
-    /// Reads the GGUF file or the folder at `path`, as [`CausalModel::read`] or [`T5::read`].
+impl TextModel {
+    /// Reads the GGUF file or the folder at `path`, with the errors of and as [`CausalModel::read`] or [`T5::read`].
     pub fn read(path: &Path, precision: Precision) -> Result<Self> {
         Ok(if T5::is_at(path) {
             Self::T5(Box::new(T5::read(path, precision)?))
@@ -32,15 +32,30 @@ impl LanguageModel {
     }
 
     /// The most tokens that the model at `path` reads, without reading its weights.
+    ///
+    /// # Errors
+    /// If what is there does not say what it is.
     pub fn longest_at(path: &Path) -> Result<usize> {
         if T5::is_at(path) { T5::longest_at(path) } else { CausalModel::longest_at(path) }
     }
 
+    /// How many tokens it knows.
+    pub fn n_tokens(&self) -> usize {
+        match self {
+            Self::Causal(model) => model.n_tokens(),
+            Self::T5(model) => model.n_tokens(),
+        }
+    }
+
     /// The logarithm of the probability of each token of answers, by softmax over all tokens; each is
-    /// the answer to the prompt of the given number. What prompts have in common is read once.
+    /// the answer to the prompt of the given number. With what prompts have in common a causal model reads
+    /// it once.
     ///
     /// # Errors
     /// If a prompt is empty or too long, or if there is a token that the model does not know.
+    ///
+    /// # Panics
+    /// If there is no prompt of such a number.
     pub fn log_probabilities(
         &self,
         prompts: &[Vec<u32>],
@@ -70,6 +85,9 @@ impl LanguageModel {
 
     /// The tokens that the model writes after `prompt`, the most likely one each time, until one of
     /// `stop`, what ends its answers, or `most` tokens; without the one that stops.
+    ///
+    /// # Errors
+    /// As [`TextModel::log_probabilities`].
     pub fn generate(&self, prompt: &[u32], most: usize, stop: &[u32]) -> Result<Vec<u32>> {
         match self {
             Self::Causal(model) => model.generate(prompt, most, stop),
