@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use self::cached::Past;
+use self::cached::ReadBefore;
 use self::cross::Crossed;
 use super::attention::{Bias, Heads};
 use super::intervals::{INTERVALS, Intervals};
@@ -29,7 +29,7 @@ use super::{norm, slice, tensor_like, with_slice};
 use crate::composite;
 
 pub(super) use backward::add_up;
-pub(crate) use cached::{BlockCache, Looks};
+pub(crate) use cached::{BlockCache, Seen};
 
 /// How many parameters a block can have.
 pub(crate) const PARAMETERS: usize = 22;
@@ -150,7 +150,7 @@ pub struct Block {
     /// The bucket of each interval, where they matter.
     intervals: Option<Arc<Intervals>>,
     /// What was read before, where each sequence is the next token of another.
-    past: Option<Past>,
+    past: Option<ReadBefore>,
     kept: Mutex<Vec<Vec<Kept>>>,
 }
 
@@ -486,7 +486,7 @@ impl Block {
             }
             FeedForward::GegluTanh => {
                 linear(&kept.forward_normal, weights.linear(2), t, &mut kept.slope);
-                gate(self.shape.inner, gelu_by_tanh, &mut kept.slope, &mut kept.active);
+                gate(self.shape.inner, gelu_times, &mut kept.slope, &mut kept.active);
             }
             FeedForward::Swiglu => {
                 linear(&kept.forward_normal, weights.linear(2), t, &mut kept.slope);
@@ -598,24 +598,31 @@ fn place_tables(shape: BlockShape, longest: usize) -> (Option<Rotation>, Vec<usi
 }
 
 /// From rows of a and b, each `inner` wide: `active` = f(a) b, and in the place of a and b the
-/// derivatives by them; `f` gives its value and its slope.
+/// derivatives by them; `f` gives f(a) and the derivative of f(a) b by a.
 #[inline(always)]
-fn gate(inner: usize, f: impl Fn(f32) -> (f32, f32), rows: &mut [f32], active: &mut [f32]) {
+fn gate(inner: usize, f: impl Fn(f32, f32) -> [f32; 2], rows: &mut [f32], active: &mut [f32]) {
     for (row, active) in rows.chunks_exact_mut(2 * inner).zip(active.chunks_exact_mut(inner)) {
         let (a, b) = row.split_at_mut(inner);
         for ((a, b), active) in a.iter_mut().zip(b).zip(active) {
-            let (value, slope) = f(*a);
+            let [value, slope] = f(*a, *b);
             *active = value * *b;
-            (*a, *b) = (*b * slope, value);
+            (*a, *b) = (slope, value);
         }
     }
 }
 
-/// x σ(x) and its slope.
+/// a σ(a), and its slope times b.
 #[inline(always)]
-fn silu(x: f32) -> (f32, f32) {
-    let sigmoid = 1.0 / (1.0 + exp(-x));
-    (x * sigmoid, sigmoid * (1.0 + x * (1.0 - sigmoid)))
+fn silu(a: f32, b: f32) -> [f32; 2] {
+    let sigmoid = 1.0 / (1.0 + exp(-a));
+    [a * sigmoid, b * sigmoid * (1.0 + a * (1.0 - sigmoid))]
+}
+
+/// gelu(a) by tanh, and its slope times b.
+#[inline(always)]
+fn gelu_times(a: f32, b: f32) -> [f32; 2] {
+    let (value, slope) = gelu_by_tanh(a);
+    [value, b * slope]
 }
 
 vectorised! {

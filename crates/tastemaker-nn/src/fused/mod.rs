@@ -48,7 +48,7 @@ mod style;
 mod vocabulary;
 
 pub use block::{Block, BlockShape, BlockWeights};
-pub(crate) use block::{BlockCache, Looks, PARAMETERS};
+pub(crate) use block::{BlockCache, PARAMETERS, Seen};
 pub use catalog_softmax::CatalogSoftmax;
 pub use counted::operations;
 pub use embedding::Embedding;

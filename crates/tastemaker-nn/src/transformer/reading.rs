@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::frozen::{Frozen, Memory};
 use super::{Input, Lanes};
-use crate::fused::{Block, BlockCache, BlockKind, BlockWeights, Looks};
+use crate::fused::{Block, BlockCache, BlockKind, BlockWeights, Seen};
 use crate::{Error, Result};
 
 /// What a model has read of some sequences, for it to go on from, a token at a time and in several
@@ -36,7 +36,7 @@ struct Sequence {
 pub(super) struct Cache {
     blocks: Vec<Arc<BlockCache>>,
     /// Nothing for whole sequences.
-    looks: Option<Arc<Looks>>,
+    seen: Option<Arc<Seen>>,
     n_rows: usize,
 }
 
@@ -52,8 +52,8 @@ impl Cache {
         if layer == self.blocks.len() {
             self.blocks.push(Arc::default());
         }
-        let block = match &self.looks {
-            Some(looks) => block.going_on(self.blocks[layer].clone(), looks.clone()),
+        let block = match &self.seen {
+            Some(seen) => block.going_on(self.blocks[layer].clone(), seen.clone()),
             None => block,
         };
         Ok(block.run_into(states, weights, &mut self.blocks[layer])?)
@@ -139,7 +139,7 @@ impl<'m> Reading<'m> {
         let before: Vec<Vec<u32>> = sequences.iter().map(|s| s.rows.clone()).collect();
         let place = |before: &Vec<u32>| u32::try_from(before.len()).unwrap_or(u32::MAX);
         let places = before.iter().map(place).collect();
-        cache.looks = Some(Arc::new(Looks { states: states.collect(), before }));
+        cache.seen = Some(Arc::new(Seen { states: states.collect(), before }));
         let rows = cache.rows(sequences.len())?;
         for (sequence, row) in sequences.iter_mut().zip(rows) {
             sequence.rows.push(row);

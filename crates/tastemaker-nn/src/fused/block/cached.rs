@@ -36,7 +36,7 @@ impl BlockCache {
 
 /// What each of some new tokens, every one the next of a sequence, looks at beside itself.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Looks {
+pub(crate) struct Seen {
     /// The rows of a [`BlockCache`] of the tokens before it, the first token's first.
     pub(crate) before: Vec<Vec<u32>>,
     /// The rows of the encoder's states, where there is an encoder.
@@ -44,15 +44,15 @@ pub(crate) struct Looks {
 }
 
 /// What was read before.
-pub(super) struct Past {
+pub(super) struct ReadBefore {
     cache: Arc<BlockCache>,
-    looks: Arc<Looks>,
+    seen: Arc<Seen>,
 }
 
-impl Past {
+impl ReadBefore {
     /// The most that a token of these looks at of an encoder's states.
     pub(super) fn most_states(&self, chunk: &Chunk) -> usize {
-        self.looks.states[chunk.tokens.clone()].iter().map(Range::len).max().unwrap_or(0)
+        self.seen.states[chunk.tokens.clone()].iter().map(Range::len).max().unwrap_or(0)
     }
 }
 
@@ -60,10 +60,10 @@ impl Block {
     /// Goes on: every sequence of the batch is one token, which comes after what it is said to look
     /// at in `cache`.
     #[must_use]
-    pub(crate) fn going_on(self, cache: Arc<BlockCache>, looks: Arc<Looks>) -> Self {
-        let longest = looks.before.iter().map(Vec::len).max().unwrap_or(0) + 1;
+    pub(crate) fn going_on(self, cache: Arc<BlockCache>, seen: Arc<Seen>) -> Self {
+        let longest = seen.before.iter().map(Vec::len).max().unwrap_or(0) + 1;
         let (rotation, buckets) = place_tables(self.shape, longest);
-        Self { rotation, buckets, past: Some(Past { cache, looks }), ..self }
+        Self { rotation, buckets, past: Some(ReadBefore { cache, seen }), ..self }
     }
 
     /// [`Block::run`], whose keys and values go to `cache`, after those that are there.
@@ -86,7 +86,7 @@ impl Block {
     #[inline(always)]
     pub(super) fn attend_past(
         &self,
-        past: &Past,
+        past: &ReadBefore,
         weights: &BlockWeights,
         chunk: &Chunk,
         kept: &mut Kept,
@@ -95,7 +95,7 @@ impl Block {
         let distances = relative::spread(&weights.part[super::DISTANCE], &self.buckets);
         let bias = Bias { mask: None, distances: &distances, buckets: &[], intervals: &[] };
         let heads = self.heads(weights);
-        let before = &past.looks.before[chunk.tokens.clone()];
+        let before = &past.seen.before[chunk.tokens.clone()];
         let most = before.iter().map(Vec::len).max().unwrap_or(0) + 1;
         let mut scores = Scratch::new(most);
         let rows = kept.qkv.chunks_exact_mut(row).zip(kept.attended.chunks_exact_mut(d));
@@ -111,16 +111,16 @@ impl Block {
     #[inline(always)]
     pub(super) fn cross_past(
         &self,
-        past: &Past,
+        past: &ReadBefore,
         weights: &BlockWeights,
         chunk: &Chunk,
         (query, scores, out): (&[f32], &mut [f32], &mut [f32]),
     ) {
         let (d, heads) = (self.shape.width, self.heads(weights));
-        let looks = &past.looks.states[chunk.tokens.clone()];
+        let seen = &past.seen.states[chunk.tokens.clone()];
         let mut first = 0;
         // Neighbours mostly look at the same states.
-        for same in looks.chunk_by(|a, b| a == b) {
+        for same in seen.chunk_by(|a, b| a == b) {
             let (n, m) = (same.len(), same[0].len());
             let kv = &past.cache.states[same[0].start * 2 * d..same[0].end * 2 * d];
             let rows = first * d..(first + n) * d;
