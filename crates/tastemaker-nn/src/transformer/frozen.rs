@@ -155,7 +155,7 @@ impl Frozen {
             None => None,
             Some(_) => self.memory(stack::encoded(input)?)?,
         };
-        self.last_hidden_reading(input, memory.as_ref())
+        self.last_hidden_reading(input, memory.as_ref(), None)
     }
 
     /// What the encoder, if there is one, finds in the sequences of `input`.
@@ -166,20 +166,11 @@ impl Frozen {
     }
 
     /// [`Frozen::last_hidden`] where the encoder has read before: a sequence of `memory` for each of
-    /// `input`.
+    /// `input`. Keys and values go to `cache`, if there is one.
     ///
     /// # Errors
     /// If there are not as many, or an encoder and no memory.
     pub(super) fn last_hidden_reading(
-        &self,
-        input: &Input,
-        memory: Option<&Memory>,
-    ) -> Result<Vec<f32>> {
-        self.last_hidden_into(input, memory, None)
-    }
-
-    /// [`Frozen::last_hidden_reading`], whose keys and values go to `cache`, if there is one.
-    pub(super) fn last_hidden_into(
         &self,
         input: &Input,
         memory: Option<&Memory>,

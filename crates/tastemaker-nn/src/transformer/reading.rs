@@ -92,7 +92,7 @@ impl<'m> Reading<'m> {
             None => Input::of(&sequences),
         };
         let mut cache = model.keeps_what_it_reads(&input)?.then(Cache::default);
-        let states = model.last_hidden_into(&input, memory.as_ref(), cache.as_mut())?;
+        let states = model.last_hidden_reading(&input, memory.as_ref(), cache.as_mut())?;
         let mut all = Vec::with_capacity(sequences.len());
         for (of, tokens) in sequences.into_iter().enumerate() {
             let rows = match &mut cache {
@@ -133,7 +133,7 @@ impl<'m> Reading<'m> {
             let of: Vec<usize> = sequences.iter().map(|sequence| sequence.of).collect();
             let memory = memory.as_ref().map(|memory| memory.chosen(&of));
             let input = memory.as_ref().map_or_else(|| Input::of(&all), |m| m.input(&all));
-            return model.last_hidden_reading(&input, memory.as_ref());
+            return model.last_hidden_reading(&input, memory.as_ref(), None);
         };
         let states = memory.iter().flat_map(|m| sequences.iter().map(|s| m.rows(s.of)));
         let before: Vec<Vec<u32>> = sequences.iter().map(|s| s.rows.clone()).collect();
@@ -147,7 +147,7 @@ impl<'m> Reading<'m> {
         let tokens: Vec<u32> = sequences.iter().filter_map(|s| s.tokens.last().copied()).collect();
         let lanes = Arc::new(Lanes::new(vec![1; tokens.len()]));
         let input = Input { places: Some(places), ..Input::new(tokens.into(), lanes) };
-        model.last_hidden_into(&input, None, Some(cache))
+        model.last_hidden_reading(&input, None, Some(cache))
     }
 }
 
