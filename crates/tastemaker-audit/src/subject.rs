@@ -14,7 +14,7 @@ use tastemaker_eval::{About, Candidates, Ground};
 pub type Remake<'a> = dyn Fn(&Dataset) -> Result<Box<dyn Recommender>> + 'a;
 
 /// Of whom and of what an audit is taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Scope<'a> {
     /// The data.
     pub data: &'a Dataset,
@@ -159,6 +159,7 @@ impl<'a> Subject<'a> {
         seeds: &SeedTree,
     ) -> Result<Self> {
         let mut cases = scope.split.cases(scope.data, scope.part);
+        cases.retain(|case| scope.candidates.are_for(case.user));
         if (1..cases.len()).contains(&n) {
             let draw = rand::seq::index::sample(&mut seeds.child("users").rng(), cases.len(), n);
             let mut drawn = draw.into_vec();
@@ -167,7 +168,7 @@ impl<'a> Subject<'a> {
         }
         let mut subject = Self::new(recommender.name(), scope, cases, seeds)?;
         subject.recommender = Some(recommender);
-        subject.lists = subject.ask(recommender, &subject.everybody(), scope.k)?;
+        subject.lists = subject.ask(recommender, &subject.everybody(), subject.scope.k)?;
         Ok(subject)
     }
 
@@ -284,7 +285,7 @@ impl<'a> Subject<'a> {
         let lists = self.ask(recommender, &self.everybody(), self.scope.k)?;
         Ok(Subject {
             name: recommender.name().to_owned(),
-            scope: self.scope,
+            scope: self.scope.clone(),
             cases: self.cases.clone(),
             candidates: self.candidates.clone(),
             lists,

@@ -11,10 +11,10 @@ use tastemaker_core::{
 
 use crate::metrics::{AnyMetric, Need};
 use crate::sums::{Block, Sums, USERS_A_BLOCK};
-use crate::{About, Embedded, Ground, sampled};
+use crate::{About, CandidateLists, Embedded, Ground, sampled};
 
 /// Among which items the targets are ranked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Candidates {
     /// The whole catalog.
     Full,
@@ -25,20 +25,43 @@ pub enum Candidates {
         /// Sampled items a user.
         n: usize,
     },
+    /// The targets and this many of a list that was made elsewhere, without what the user has met unless
+    /// that may be recommended again. Users without a list are not asked about. Metrics carry `listed-N` in
+    /// their names.
+    Listed {
+        /// Items a user.
+        n: usize,
+        /// The lists.
+        lists: Arc<CandidateLists>,
+    },
 }
 
 impl Candidates {
     /// The items among which a user's targets are ranked, of `n_items` in the catalog; `None` for all
     /// of them. They follow from `seeds` and the user alone.
     pub fn of(
-        self,
+        &self,
         case: &EvalCase<'_>,
         n_items: usize,
         allow_seen: bool,
         seeds: &SeedTree,
     ) -> Option<Vec<ItemId>> {
-        let Self::Sampled { n } = self else { return None };
-        Some(sampled::candidates(case, n, n_items, allow_seen, &seeds.child("sampled")))
+        let seeds = seeds.child("sampled");
+        match self {
+            Self::Full => None,
+            Self::Sampled { n } => Some(sampled::candidates(case, *n, n_items, allow_seen, &seeds)),
+            Self::Listed { n, lists } => {
+                Some(sampled::listed(case, *n, lists.of(case.user), allow_seen, &seeds))
+            }
+        }
+    }
+
+    /// Whether there are candidates for `user`.
+    pub fn are_for(&self, user: UserId) -> bool {
+        match self {
+            Self::Full | Self::Sampled { .. } => true,
+            Self::Listed { lists, .. } => !lists.of(user).is_empty(),
+        }
     }
 }
 
@@ -273,16 +296,22 @@ impl Evaluator {
         let all = split.cases(data, part);
         let n_all = all.len();
         let mut cases = self.targets.of(all, data, split);
+        let asked = cases.len();
+        cases.retain(|case| self.candidates.are_for(case.user));
         let among = cases.len();
         if among == 0 && n_all > 0 {
             let reason = match self.targets {
+                _ if asked > 0 => "nobody with targets has a list of candidates",
                 Targets::Unmet => "all of its targets were met in training",
                 _ => "none of its targets were met in training",
             };
             let (part, split) = (part.name(), split.name());
             return Err(Error::EmptySplit { part, split, reason: reason.to_owned() });
         }
-        let mut words = self.targets.words(among, n_all);
+        let mut words = self.targets.words(asked, n_all);
+        if among < asked {
+            words = format!("{words}, {among} of {asked} users: those with candidates");
+        }
         if (1..among).contains(&self.users) {
             cases = sampled::users(cases, self.users, &seeds.child("users"));
             words = format!("{words}, {} of {among} users drawn at random", cases.len());
@@ -351,16 +380,20 @@ impl Evaluator {
     }
 
     fn label(&self, metric: &AnyMetric) -> String {
-        match self.candidates {
+        match &self.candidates {
             Candidates::Full => metric.as_dyn().label(),
             Candidates::Sampled { n } => format!("{} sampled-{n}", metric.as_dyn().label()),
+            Candidates::Listed { n, .. } => format!("{} listed-{n}", metric.as_dyn().label()),
         }
     }
 
     fn protocol(&self, split: &SplitSets, part: Part) -> String {
-        let among = match self.candidates {
+        let among = match &self.candidates {
             Candidates::Full => "ranked over the whole catalog".to_owned(),
             Candidates::Sampled { n } => format!("ranked among {n} uniformly sampled items"),
+            Candidates::Listed { n, lists } => {
+                format!("ranked among the first {n} of the user's candidates in {lists}")
+            }
         };
         let seen = if self.allow_seen { "seen items included" } else { "seen items excluded" };
         format!(

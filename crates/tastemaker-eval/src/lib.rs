@@ -6,6 +6,7 @@
 mod evaluator;
 pub mod generation;
 mod ground;
+mod listed;
 pub mod metrics;
 pub mod predictions;
 mod sampled;
@@ -15,4 +16,5 @@ mod sums;
 
 pub use evaluator::{Candidates, Evaluation, Evaluator, PerUser, Summary, Targets, Value};
 pub use ground::{About, Embedded, Ground};
+pub use listed::CandidateLists;
 pub use sums::USERS_A_BLOCK;

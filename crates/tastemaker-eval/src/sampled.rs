@@ -27,7 +27,26 @@ pub(crate) fn candidates(
     allow_seen: bool,
     seeds: &SeedTree,
 ) -> Vec<ItemId> {
-    let mut candidates = drawn(case, n, n_items, allow_seen, seeds);
+    mixed(case, drawn(case, n, n_items, allow_seen, seeds), seeds)
+}
+
+/// As [`candidates`], but the first `n` of `list` instead of drawn ones.
+pub(crate) fn listed(
+    case: &EvalCase<'_>,
+    n: usize,
+    list: &[ItemId],
+    allow_seen: bool,
+    seeds: &SeedTree,
+) -> Vec<ItemId> {
+    let can_be = |item: &&ItemId| {
+        !case.targets.contains(item) && (allow_seen || !case.history.contains(item))
+    };
+    let listed = list.iter().filter(can_be).take(n).copied();
+    mixed(case, case.targets.iter().copied().chain(listed).collect(), seeds)
+}
+
+/// The candidates of `case` in a random order.
+fn mixed(case: &EvalCase<'_>, mut candidates: Vec<ItemId>, seeds: &SeedTree) -> Vec<ItemId> {
     candidates.shuffle(&mut seeds.child("order").index(u64::from(case.user.0)).rng());
     candidates
 }
@@ -122,5 +141,20 @@ mod tests {
         }
         assert_eq!(of(1, 20), of(1, 20));
         assert_ne!(of(1, 20), of(2, 20));
+    }
+
+    #[test]
+    fn of_lists_the_first_are_taken_that_are_new() {
+        let items = |numbers: &[u32]| numbers.iter().copied().map(ItemId).collect::<Vec<_>>();
+        let (history, list) = (items(&[1, 2]), items(&[7, 2, 9, 5, 8]));
+        let case = EvalCase { user: UserId(0), history: &history, targets: &[ItemId(9)] };
+        let of = |n, allow_seen| {
+            let mut listed = listed(&case, n, &list, allow_seen, &SeedTree::new(1));
+            listed.sort_unstable();
+            listed
+        };
+        assert_eq!(of(2, false), items(&[5, 7, 9]));
+        assert_eq!(of(2, true), items(&[2, 7, 9]));
+        assert_eq!(of(9, false), items(&[5, 7, 8, 9]), "all of them where there are fewer");
     }
 }

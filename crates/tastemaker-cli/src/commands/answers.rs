@@ -8,8 +8,18 @@ use tastemaker::{Measure, Measured};
 use crate::output;
 
 /// What is of runs and lists alone.
-const NOT_OF_THESE: [&str; 9] =
-    ["run", "runs", "qrels", "part", "metric", "targets", "sampled", "users", "allow_seen"];
+const NOT_OF_THESE: [&str; 10] = [
+    "run",
+    "runs",
+    "qrels",
+    "part",
+    "metric",
+    "targets",
+    "sampled",
+    "candidates",
+    "users",
+    "allow_seen",
+];
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Ratings, clicks and texts of other tools")]

@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// Rank the targets among this many sampled items; 0 for the whole catalog
     #[arg(long, value_name = "N")]
     sampled: Option<usize>,
+    /// Rank the targets among the first of each user's candidates in this file, as many as --sampled says
+    #[arg(long, value_name = "FILE")]
+    candidates: Option<PathBuf>,
     /// Ask for this many users alone, drawn at random; 0 for all
     #[arg(long, value_name = "N")]
     users: Option<usize>,
@@ -158,8 +161,9 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
 
 /// The settings of the run's study with what is said here instead; `None` where nothing is.
 fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
-    let Arguments { sampled, targets, users, allow_seen, .. } = *arguments;
-    let changed = sampled.is_some() || targets.is_some() || users.is_some() || allow_seen;
+    let Arguments { sampled, targets, users, allow_seen, ref candidates, .. } = *arguments;
+    let among = sampled.is_some() || candidates.is_some();
+    let changed = among || targets.is_some() || users.is_some() || allow_seen;
     if arguments.metric.is_empty() && !changed {
         return Ok(None);
     }
@@ -169,13 +173,16 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
     };
     // How lists from elsewhere were made, nothing here decides.
     if arguments.elsewhere.runs.is_some() {
-        (settings.sampled, settings.noise) = (0, 0.0);
+        (settings.sampled, settings.candidates, settings.noise) = (0, None, 0.0);
     }
     if !arguments.metric.is_empty() {
         settings.metrics =
             arguments.metric.iter().map(|metric| metric.parse()).collect::<Result<_, _>>()?;
     }
-    settings.sampled = sampled.unwrap_or(settings.sampled);
+    if among {
+        settings.sampled = sampled.unwrap_or(settings.sampled);
+        settings.candidates.clone_from(candidates);
+    }
     settings.targets = match targets {
         None => settings.targets,
         Some(Whose::All) => Targets::All,

@@ -5,6 +5,7 @@
 //!
 //! Ids are kept once, rows as numbers in columns; the rows of a user stand one after the other.
 
+mod candidates;
 mod read;
 mod rows;
 mod trec;
@@ -15,6 +16,7 @@ use std::ops::Range;
 use crate::ids::ItemId;
 use crate::ranked::{RankedList, TieOrder};
 
+pub use candidates::read_candidates;
 pub use read::{Columns, Items, Relevant, read_lists, read_relevant};
 pub use write::{ListedRow, write_lists, write_qrels};
 

@@ -122,7 +122,11 @@ pub fn read_relevant(path: &Path, columns: &Columns) -> Result<Relevant> {
 }
 
 impl Items<'_> {
-    fn number(&mut self, id: &str) -> std::result::Result<ItemId, String> {
+    /// The number of an item.
+    ///
+    /// # Errors
+    /// That it is not in the catalog.
+    pub(super) fn number(&mut self, id: &str) -> std::result::Result<ItemId, String> {
         match self {
             Self::Any(items) => Ok(ItemId(items.intern(id))),
             Self::Catalog(items) => items.get(id).map(ItemId).ok_or_else(|| {

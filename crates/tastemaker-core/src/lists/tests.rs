@@ -210,3 +210,35 @@ fn what_is_written_is_read_again_from_every_format() {
     assert!(blank.unwrap().contains("the id \"a b\" has blanks in it"));
     assert_eq!(fs_err::read_to_string(&qrels).unwrap(), "u 0 a 1\nv 0 b 1\n");
 }
+
+#[test]
+fn candidates_are_lines_or_tables_in_the_order_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let users: Vocabulary = ["u", "v"].into_iter().collect();
+    let items: Vocabulary = ["a", "b", "c", "d"].into_iter().collect();
+    let read = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs_err::write(&path, text).unwrap();
+        read_candidates(&path, &users, &items)
+    };
+    for (name, text) in [
+        ("x.random", "w\tz z\nv\td  a c\n"),
+        ("x.csv", "user,item,rank\nw,z,1\nv,d,3\nv,a,1\nv,c,2\n"),
+        ("x.run", "v Q0 d 3 1 t\nw Q0 z 1 1 t\nv Q0 a 1 1 t\nv Q0 c 2 1 t\n"),
+    ] {
+        let lists = read(name, text).unwrap();
+        assert_eq!(lists.items(0), [], "{name}");
+        assert_eq!(lists.items(1), [3, 0, 2].map(ItemId), "{name}");
+        assert_eq!(lists.unknown_users(), 1, "{name}");
+    }
+    for (text, expected) in [
+        ("u\ta b\nv\ta bb\n", "x, line 2: item is \"bb\", which is not in the catalog"),
+        ("u\ta b a\n", "x, line 1: has item \"a\" twice, expected once"),
+        ("u\ta b\n\nu\tc d\n", "x, line 3: user \"u\" has a list in line 1 already"),
+        ("u\ta b\nv a b\n", "x, line 2: is \"v a b\", expected a user, a tabulator and items with"),
+        ("w\ta b\nz\tc\n", "x: has no candidates of any of the 2 users, but lists of 2 others"),
+    ] {
+        let message = read("x", text).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}

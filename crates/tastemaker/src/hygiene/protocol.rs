@@ -17,8 +17,12 @@ pub(super) fn sampled(subject: &Subject<'_>) -> Found {
     Some(match subject.study.evaluate.sampled {
         0 => (Verdict::Fine, "targets are ranked over the whole catalog".to_owned()),
         n => {
+            let which = match &subject.study.evaluate.candidates {
+                Some(path) => format!("of a user's items in {}", path.display()),
+                None => "sampled items".to_owned(),
+            };
             let message = format!(
-                "targets are ranked among {n} sampled items; such metrics can put recommenders in another \
+                "targets are ranked among {n} {which}; such metrics can put recommenders in another \
                  order than the whole catalog does (Krichene and Rendle 2020)"
             );
             (Verdict::Warning, message)

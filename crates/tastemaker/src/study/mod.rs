@@ -1,7 +1,7 @@
 //! What is compared with what: one file that says everything that influences a number.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use tastemaker_core::prepare::PrepareOptions;
 use tastemaker_core::sources::AnySource;
 use tastemaker_core::splits::AnySplit;
 use tastemaker_eval::metrics::{AnyMetric, Need};
-use tastemaker_eval::{Candidates, Embedded, Evaluator, Targets};
+use tastemaker_eval::{CandidateLists, Candidates, Embedded, Evaluator, Targets};
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::SentenceEncoder;
 
@@ -125,6 +125,13 @@ pub struct Evaluate {
     /// Rank the targets among this many sampled items instead of the whole catalog; 0 is the
     /// whole catalog. Metrics then carry `sampled-N` in their names.
     pub sampled: usize,
+    /// A file with a list of candidates for each user: the first of these that the user has not met are what
+    /// targets are ranked among, as many as `sampled` says, and users without a list are not asked about.
+    /// Metrics then carry `listed-N` in their names. A line of it is a user, a tabulator and items with
+    /// blanks between them, as LLMRank publishes them, or it is a table or a TREC run, in the order of its
+    /// rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<PathBuf>,
     /// Whether items of the history may be recommended again.
     pub allow_seen: bool,
     /// Ask for these targets alone.
@@ -162,6 +169,7 @@ impl Default for Evaluate {
         Self {
             metrics: AnyMetric::usual(),
             sampled: 0,
+            candidates: None,
             allow_seen: false,
             targets: Targets::All,
             users: 0,
@@ -184,7 +192,12 @@ impl Evaluate {
             Some(format!("{metric}: {error}"))
         });
         let reasons = of_data.chain(of_texts);
-        reasons.map(|reason| Problem::new(format!("evaluate.metrics: {reason}"))).collect()
+        let mut problems: Vec<Problem> =
+            reasons.map(|reason| Problem::new(format!("evaluate.metrics: {reason}"))).collect();
+        if let Err(error) = self.candidates_of(data) {
+            problems.push(Problem::new(format!("evaluate.candidates: {error}")));
+        }
+        problems
     }
 
     /// The sentence encoders that metrics look through, each with the label of a metric.
@@ -218,26 +231,36 @@ impl Evaluate {
 
     /// The evaluator that these settings describe, over `data`: see [`Evaluate::embedded`].
     pub(crate) fn evaluator_over(&self, data: &Dataset, kept: Option<&Path>) -> Result<Evaluator> {
-        Ok(self.evaluator()?.embedded(self.embedded(data, kept)?))
+        let evaluator = self.evaluator(self.candidates_of(data)?)?;
+        Ok(evaluator.embedded(self.embedded(data, kept)?))
     }
 
     /// Among what targets are ranked.
-    pub fn candidates(&self) -> Candidates {
-        match self.sampled {
-            0 => Candidates::Full,
-            n => Candidates::Sampled { n },
-        }
+    pub fn candidates_of(&self, data: &Dataset) -> Result<Candidates> {
+        Ok(match (&self.candidates, self.sampled) {
+            (None, 0) => Candidates::Full,
+            (None, n) => Candidates::Sampled { n },
+            (Some(path), n) => {
+                Candidates::Listed { n, lists: Arc::new(CandidateLists::read(path, data)?) }
+            }
+        })
     }
 
-    /// The evaluator that these settings describe; metrics that look at texts need [`Evaluator::embedded`].
-    pub fn evaluator(&self) -> Result<Evaluator> {
+    /// The evaluator that these settings describe, among `candidates`; metrics that look at texts need
+    /// [`Evaluator::embedded`].
+    pub fn evaluator(&self, candidates: Candidates) -> Result<Evaluator> {
+        let wrong = |name: &str, found: String, expected: &str| -> Result<Evaluator> {
+            Err(tastemaker_core::Error::setting(name, found, expected).into())
+        };
         if !(0.0..=1.0).contains(&self.noise) {
-            let (name, found) = ("noise".to_owned(), self.noise.to_string());
-            let expected = "a share from 0 to 1".to_owned();
-            return Err(tastemaker_core::Error::Setting { name, found, expected }.into());
+            return wrong("noise", self.noise.to_string(), "a share from 0 to 1");
+        }
+        if self.candidates.is_some() && self.sampled == 0 {
+            let expected = "how many of a user's candidates targets are ranked among, such as 19";
+            return wrong("sampled", "0".to_owned(), expected);
         }
         let evaluator = Evaluator::new(self.metrics.clone())?;
-        let evaluator = evaluator.targets(self.targets).candidates(self.candidates());
+        let evaluator = evaluator.targets(self.targets).candidates(candidates);
         Ok(evaluator.allow_seen(self.allow_seen).users(self.users).noise(self.noise))
     }
 }

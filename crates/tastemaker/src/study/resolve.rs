@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use tastemaker_core::prepare::PrepareOptions;
 use tastemaker_core::splits::{AnySplit, LeaveLastOut};
 use tastemaker_core::suggest;
+use tastemaker_eval::Candidates;
 use tastemaker_eval::metrics::AnyMetric;
 use tastemaker_nn::backbones::AnyBackbone;
 use toml::Spanned;
@@ -103,7 +104,7 @@ fn resolve(document: &mut Document<'_>) -> Option<Study> {
     let split = optional(document, "split", || AnySplit::LeaveLastOut(LeaveLastOut::default()));
     let arm = arms(document);
     let evaluate = evaluate(document);
-    if let (Some(arms), Some(Evaluate { sampled: 0, .. })) = (&arm, &evaluate) {
+    if let (Some(arms), Some(Evaluate { sampled: 0, candidates: None, .. })) = (&arm, &evaluate) {
         check_candidates(document, arms);
     }
     let search = search(document, arm.as_deref().unwrap_or_default());
@@ -240,8 +241,13 @@ fn evaluate(document: &mut Document<'_>) -> Option<Evaluate> {
         return None;
     }
     let evaluate: Evaluate = document.read(value)?;
-    if let Err(error) = evaluate.evaluator() {
-        document.report_at("evaluate.metrics", error.to_string());
+    if let Err(error) = evaluate.evaluator(Candidates::Full) {
+        let key = match &*error.keys() {
+            "noise" => "noise",
+            "sampled" => "candidates",
+            _ => "metrics",
+        };
+        document.report_at(&format!("evaluate.{key}"), error.to_string());
         return None;
     }
     Some(evaluate)

@@ -9,7 +9,7 @@ use tastemaker_core::lists::{
 use tastemaker_core::splits::{EvalCase, Part};
 use tastemaker_core::{ItemId, RankOptions, RecQuery, SeedTree, TieOrder, UserId};
 use tastemaker_eval::metrics::AnyMetric;
-use tastemaker_eval::{Evaluator, Ground, Summary, Targets, USERS_A_BLOCK};
+use tastemaker_eval::{Candidates, Evaluator, Ground, Summary, Targets, USERS_A_BLOCK};
 
 use super::{Ended, Run};
 use crate::error::setting;
@@ -47,7 +47,8 @@ pub fn evaluate_lists(
         Relevance::Run(folder, part) => {
             let run = Run::read(&RunFolder::open(folder)?)?;
             let data = &run.data.dataset;
-            let usual = Evaluate { sampled: 0, noise: 0.0, ..run.study.evaluate.clone() };
+            let usual =
+                Evaluate { sampled: 0, candidates: None, noise: 0.0, ..run.study.evaluate.clone() };
             let asked = settings.unwrap_or(&usual);
             let problems = asked.unsuitable(data);
             if !problems.is_empty() {
@@ -137,13 +138,13 @@ fn evaluator(settings: Option<&Evaluate>, usual: &Evaluate, ground: &Ground) -> 
     let Some(settings) = settings else {
         let can = |metric: &AnyMetric| !invalid(metric) && ground.lacks(metric).is_none();
         let metrics = usual.metrics.iter().filter(|metric| can(metric)).cloned().collect();
-        return Evaluate { metrics, ..usual.clone() }.evaluator();
+        return Evaluate { metrics, ..usual.clone() }.evaluator(Candidates::Full);
     };
     if settings.metrics.iter().any(invalid) {
         let expected = "another metric: lists of items do not say what else was named";
         return Err(setting("a metric", "invalid-rate", expected));
     }
-    settings.evaluator()
+    settings.evaluator(Candidates::Full)
 }
 
 /// Refuses settings that ask for data.
@@ -176,7 +177,8 @@ pub fn export_lists(
         return Err(setting("noise or sampled of the run", "said", expected));
     }
     let seeds = SeedTree::new(run.seed);
-    let (cases, _) = evaluate.evaluator()?.cases(data, &run.split, part, &seeds)?;
+    let evaluator = evaluate.evaluator(Candidates::Full)?;
+    let (cases, _) = evaluator.cases(data, &run.split, part, &seeds)?;
     let most_targets = cases.iter().map(|case| case.targets.len()).max().unwrap_or(1);
     let depth = |metric: &AnyMetric| metric.as_dyn().depth(most_targets);
     let deepest = evaluate.metrics.iter().map(depth).max().unwrap_or(1);
@@ -209,7 +211,9 @@ pub fn export_qrels(folder: &Path, part: Part, path: &Path) -> Result<usize> {
     let run = Run::read(&RunFolder::open(folder)?)?;
     let data = &run.data.dataset;
     let seeds = SeedTree::new(run.seed);
-    let (cases, _) = run.study.evaluate.evaluator()?.cases(data, &run.split, part, &seeds)?;
+    let evaluate = &run.study.evaluate;
+    let evaluator = evaluate.evaluator(evaluate.candidates_of(data)?)?;
+    let (cases, _) = evaluator.cases(data, &run.split, part, &seeds)?;
     let pairs = cases.iter().flat_map(|case| {
         let user = data.users.id(case.user.index()).unwrap_or_default();
         let each_once: BTreeSet<ItemId> = case.targets.iter().copied().collect();

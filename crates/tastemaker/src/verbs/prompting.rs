@@ -39,8 +39,9 @@ pub fn prompt(folder: &Path, whose: &Whose) -> Result<PromptOf> {
             let cases = run.split.cases(data, Part::Test);
             match cases.iter().find(|case| case.user == user) {
                 Some(case) => {
-                    let evaluator = run.study.evaluate.evaluator()?;
-                    let candidates = evaluator.sample(case, data.n_items(), &seeds);
+                    let evaluate = &run.study.evaluate;
+                    let among = evaluate.candidates_of(data)?;
+                    let candidates = among.of(case, data.n_items(), evaluate.allow_seen, &seeds);
                     (Some(user), case.history.to_vec(), candidates)
                 }
                 None => (Some(user), data.interactions.sequence(user).to_vec(), None),

@@ -48,11 +48,11 @@ impl Ended {
 }
 
 impl Run {
-    pub(super) fn scope(&self, options: &AuditOptions) -> Scope<'_> {
+    pub(super) fn scope(&self, options: &AuditOptions) -> Result<Scope<'_>> {
         let (data, split) = (&self.data.dataset, &self.split);
-        let (k, candidates) = (options.k, self.study.evaluate.candidates());
+        let (k, candidates) = (options.k, self.study.evaluate.candidates_of(data)?);
         let allow_seen = self.study.evaluate.allow_seen;
-        Scope { data, split, part: options.part, k, candidates, allow_seen }
+        Ok(Scope { data, split, part: options.part, k, candidates, allow_seen })
     }
 
     pub(super) fn is_control(&self) -> bool {

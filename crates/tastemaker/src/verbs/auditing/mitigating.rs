@@ -25,7 +25,7 @@ pub(super) fn tried(
     seeds: &SeedTree,
 ) -> Result<Vec<Tried>> {
     let Some(recommender) = subject.recommender else { return Ok(vec![]) };
-    let scope = Scope { part: Part::Validation, ..subject.scope };
+    let scope = Scope { part: Part::Validation, ..subject.scope.clone() };
     let validates = scope.split.iter_cases(scope.data, scope.part).next().is_some();
     let part = if validates { scope.part } else { subject.scope.part };
     let choosing = Subject::of_users(Scope { part, ..scope }, recommender, options.users, seeds)?;

@@ -154,7 +154,7 @@ fn audit_run(ended: &Ended, options: &AuditOptions) -> Result<Audited> {
     let Ended { run, recommender, others } = ended;
     options.unknown_attribute(&run.data.dataset).map_or(Ok(()), Err)?;
     let seeds = SeedTree::new(run.seed);
-    let scope = run.scope(options);
+    let scope = run.scope(options)?;
     let subject = Subject::of_users(scope, &**recommender, options.users, &seeds)?;
     let snapshots = later::given(options, &subject, &seeds)?;
     let record = facts::record(run)?;
