@@ -11,11 +11,11 @@ use ureq::config::RedirectAuthHeaders;
 
 use crate::{Error, Result};
 
-/// The files of a model's folder that are read, if they are there.
+/// The files of a model's folder that are read, if they are there, beside its weights.
 const FILES: [&str; 9] = [
     "config.json",
-    "model.safetensors",
     "tokenizer.json",
+    "generation_config.json",
     "tokenizer_config.json",
     "chat_template.jinja",
     "modules.json",
@@ -25,7 +25,16 @@ const FILES: [&str; 9] = [
 ];
 
 /// Those without which a folder is no model.
-const NEEDED: usize = 3;
+const NEEDED: usize = 2;
+
+/// The weights in one file.
+const WEIGHTS: &str = "model.safetensors";
+
+/// What names the files of weights that are in several, …
+const INDEX: &str = "model.safetensors.index.json";
+
+/// … which are called as so.
+const PARTS: &str = "model-";
 
 /// The file that says where a model came from, and what the name of one that says it of a single file
 /// ends in.
@@ -158,11 +167,21 @@ impl Hub {
                 path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
             !inside || !there.contains(&wanted)
         };
-        let wanted: Vec<&str> = match &self.file {
-            Some(file) => vec![file],
-            None => FILES.into_iter().filter(|file| there.contains(file)).collect(),
+        let is_part = |file: &&str| file.starts_with(PARTS) && file.ends_with(".safetensors");
+        let several = !there.contains(&WEIGHTS) && there.contains(&INDEX);
+        let weights: Vec<&str> = if several {
+            std::iter::once(INDEX).chain(there.iter().copied().filter(is_part)).collect()
+        } else {
+            vec![WEIGHTS]
         };
-        let needed = if self.file.is_some() { &wanted[..] } else { &FILES[..NEEDED] };
+        let (wanted, needed): (Vec<&str>, Vec<&str>) = match &self.file {
+            Some(file) => (vec![file], vec![file]),
+            None => {
+                let others = FILES.into_iter().filter(|file| there.contains(file));
+                let needed = weights.iter().chain(&FILES[..NEEDED]).copied();
+                (others.chain(weights.iter().copied()).collect(), needed.collect())
+            }
+        };
         if let Some(missing) = needed.iter().find(|file| missing(file)) {
             let weights = |file: &&&str| {
                 let extension = Path::new(file).extension();

@@ -71,7 +71,8 @@ fn nearest(own: Embeddings<'_>, other: Embeddings<'_>) -> f64 {
     mean_of(own.iter().filter_map(of))
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+/// The cosine between two vectors; 0 where one is zeros.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let (mut product, mut of_a, mut of_b) = (0.0, 0.0, 0.0);
     for (a, b) in a.iter().zip(b) {
         let (a, b) = (f64::from(*a), f64::from(*b));

@@ -1,12 +1,17 @@
-//! Whether a language model over text knows a public data set by heart.
+//! Whether a pre-trained language model knows a public data set by heart.
+
+use std::path::Path;
 
 use rand::seq::index;
 use serde::Serialize;
 use tastemaker_core::catalog::words;
 use tastemaker_core::{Dataset, ItemId, SeedTree};
+use tastemaker_eval::similarity;
+use tastemaker_nn::fused::Precision;
+use tastemaker_nn::text::SentenceEncoder;
 
 use crate::error::setting;
-use crate::recommenders::check;
+use crate::recommenders::{FitContext, check};
 use crate::verbalizers::Reader;
 use crate::{Error, Result};
 
@@ -20,6 +25,9 @@ use crate::{Error, Result};
 /// * `exact`: the share of items whose title the model writes, word by word;
 /// * `association`: how often the item's own title is likelier (per token) than another item's, where
 ///   ½ is chance. It finds what is known too weakly to be written.
+///
+/// An encoder writes nothing: it is shown the id and the separator alone, and titles are compared by the
+/// cosine of their embeddings to that.
 ///
 /// # When not to use it
 /// As proof that nothing is known: a model can know a data set without its ids (what people met
@@ -52,10 +60,10 @@ impl Default for MemorisationProbe {
 pub struct Memorised {
     /// Items that were asked for.
     pub items: usize,
-    /// The share of them whose title was written, with its 95 % interval (Wilson's).
-    pub exact: Share,
-    /// The share of comparisons in which the own title was likelier, with its 95 % interval (normal,
-    /// over items); not known of a model that tells no probabilities.
+    /// The share of them whose title was written, with its 95 % interval (Wilson's); not known of an encoder.
+    pub exact: Option<Share>,
+    /// The share of comparisons in which the own title was likelier or nearer, with its 95 % interval
+    /// (normal, over items); not known of a model that tells no probabilities.
     pub association: Option<Share>,
     /// What was shown for the first item.
     pub prompt: String,
@@ -83,6 +91,15 @@ const Z: f64 = 1.959_964;
 /// The most tokens of a title that is written.
 const MOST_TOKENS: usize = 48;
 
+/// Who is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    /// A model that goes on with what it is shown.
+    Writes(&'a Reader),
+    /// One that embeds it.
+    Encodes(&'a SentenceEncoder),
+}
+
 impl MemorisationProbe {
     /// What of the settings cannot be used.
     pub fn problems(&self) -> Vec<Error> {
@@ -96,15 +113,14 @@ impl MemorisationProbe {
         counts.into_iter().flatten().chain(separator).collect()
     }
 
-    /// Asks the model of `reader` about the items of its data; which ones follows from `seeds`.
+    /// Asks `who` about the items of `data`; which ones follows from `seeds`.
     ///
     /// # Errors
     /// If a setting cannot be used or fewer items have titles than are needed.
-    pub fn run(&self, reader: &Reader, seeds: &SeedTree) -> Result<Memorised> {
+    pub fn run(&self, who: Who<'_>, data: &Dataset, seeds: &SeedTree) -> Result<Memorised> {
         if let Some(problem) = self.problems().into_iter().next() {
             return Err(problem);
         }
-        let data = reader.prompter.data();
         let titled: Vec<ItemId> =
             (0..).map(ItemId).take(data.n_items()).filter(|i| title(data, *i).is_some()).collect();
         let least = self.examples + self.others + 1;
@@ -114,8 +130,8 @@ impl MemorisationProbe {
         }
         let mut rng = seeds.rng();
         let asked = index::sample(&mut rng, titled.len(), self.items.min(titled.len()));
-        let (mut exact, mut likelier, mut first) = (0, Vec::new(), String::new());
-        let mut pairs = Vec::new();
+        let (mut exact, mut likelier, mut first) = (0, Vec::new(), None);
+        let (mut pairs, items) = (Vec::new(), asked.len());
         for at in asked {
             let item = titled[at];
             // The examples, then the others; one more is drawn in the place of the item itself.
@@ -124,8 +140,14 @@ impl MemorisationProbe {
                 drawn.into_iter().map(|i| titled[i]).filter(|i| *i != item).collect();
             let (examples, others) = drawn.split_at(self.examples);
             let others = &others[..self.others.min(others.len())];
-            let prompt = self.prompt(data, item, examples);
+            let shown = if matches!(who, Who::Encodes(_)) { &[] } else { examples };
+            let prompt = self.prompt(data, item, shown);
             let own = title(data, item).unwrap_or_default();
+            let others = others.iter().filter_map(|other| title(data, *other));
+            let titles: Vec<&str> = std::iter::once(own).chain(others).collect();
+            likelier.extend(who.scores(&prompt, &titles)?.and_then(|scores| won(&scores)));
+            first.get_or_insert_with(|| (prompt.clone(), own.to_owned()));
+            let Who::Writes(reader) = who else { continue };
             let answer = reader.complete(&prompt, MOST_TOKENS)?;
             let line = answer.lines().next().unwrap_or_default();
             // In some files, something else follows the title.
@@ -134,16 +156,19 @@ impl MemorisationProbe {
             let goes_on = line.find(&self.separator).filter(|_| !own.contains(&self.separator));
             let written = &line[..goes_on.unwrap_or(line.len())];
             exact += usize::from(words(written).eq(words(own)));
-            likelier.extend(compared(reader, &prompt, (own, others))?);
             pairs.push((own.to_owned(), line.to_owned()));
-            if pairs.len() == 1 {
-                first = prompt;
-            }
         }
-        let (title, answer) = pairs.first().cloned().unwrap_or_default();
+        let (prompt, title) = first.unwrap_or_default();
+        let answer = pairs.first().map(|(_, answer)| answer.clone()).unwrap_or_default();
         let association = (!likelier.is_empty()).then(|| mean(&likelier));
-        let (items, exact) = (pairs.len(), wilson(exact, pairs.len()));
-        Ok(Memorised { items, exact, association, prompt: first, answer, title, written: pairs })
+        let exact = (!pairs.is_empty()).then(|| wilson(exact, pairs.len()));
+        Ok(Memorised { items, exact, association, prompt, answer, title, written: pairs })
+    }
+
+    /// Asks the sentence encoder in the folder `model` about the data that is learnt from.
+    pub(crate) fn of_encoder(&self, model: &Path, context: &FitContext<'_>) -> Result<Memorised> {
+        let encoder = SentenceEncoder::read(model, Precision::F32)?;
+        self.run(Who::Encodes(&encoder), context.data, &context.seeds.child("memorisation"))
     }
 
     fn prompt(&self, data: &Dataset, item: ItemId, examples: &[ItemId]) -> String {
@@ -161,24 +186,30 @@ fn title(data: &Dataset, item: ItemId) -> Option<&str> {
     data.catalog.title(item).filter(|title| words(title).next().is_some())
 }
 
-/// The share of `others` whose titles are less likely after the prompt than `own`; ties count half.
-fn compared(
-    reader: &Reader,
-    prompt: &str,
-    (own, others): (&str, &[ItemId]),
-) -> Result<Option<f64>> {
-    let data = reader.prompter.data();
-    let titles = std::iter::once(own).chain(others.iter().filter_map(|other| title(data, *other)));
-    let Some(scores) = reader.likelihoods(prompt, &titles.collect::<Vec<_>>())? else {
-        return Ok(None);
-    };
-    let Some((own, others)) = scores.split_first() else { return Ok(None) };
+impl Who<'_> {
+    /// How well each title goes with the prompt; `None` of a model that does not tell.
+    fn scores(self, prompt: &str, titles: &[&str]) -> Result<Option<Vec<f32>>> {
+        let encoder = match self {
+            Self::Writes(reader) => return reader.likelihoods(prompt, titles),
+            Self::Encodes(encoder) => encoder,
+        };
+        let all: Vec<&str> = std::iter::once(prompt).chain(titles.iter().copied()).collect();
+        let embeddings = encoder.encode(&all)?;
+        let mut rows = embeddings.chunks_exact(encoder.width());
+        let Some(of_prompt) = rows.next() else { return Ok(None) };
+        Ok(Some(rows.map(|row| similarity::cosine(of_prompt, row) as f32).collect()))
+    }
+}
+
+/// The share of the scores after the first that are below it; ties count half.
+fn won(scores: &[f32]) -> Option<f64> {
+    let (own, others) = scores.split_first()?;
     let won = |other: &f32| match own.partial_cmp(other) {
         Some(std::cmp::Ordering::Greater) => 1.0,
         Some(std::cmp::Ordering::Equal) => 0.5,
         _ => 0.0,
     };
-    Ok((!others.is_empty()).then(|| others.iter().map(won).sum::<f64>() / others.len() as f64))
+    (!others.is_empty()).then(|| others.iter().map(won).sum::<f64>() / others.len() as f64)
 }
 
 /// `k` of `n`, with Wilson's interval (1927).

@@ -13,6 +13,7 @@ use tastemaker_nn::fused::{Precision, View, multiply};
 use tastemaker_nn::text::SentenceEncoder;
 
 use crate::Result;
+use crate::error::setting;
 
 /// Embeddings of the items of a catalog.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,16 @@ pub struct TextEmbeddings {
     pub values: Vec<f32>,
     /// SHA-256 of the encoder and of the texts.
     pub identity: String,
+}
+
+/// Whether there is anything at `model`, a pre-trained model's file or folder.
+pub(crate) fn is_there(model: &Path) -> Result<()> {
+    if model.exists() {
+        return Ok(());
+    }
+    let expected = "a file or folder that is there; scripts/fetch-models.sh fetches the models that are used \
+                    if nothing else is said, and tastemaker fetch others";
+    Err(setting("model", format!("{:?}", model.display().to_string()), expected))
 }
 
 /// The name of the tensor in the files that are kept.

@@ -1,4 +1,4 @@
-//! `tastemaker probe`: whether a language model over text knows the data by heart.
+//! `tastemaker probe`: whether a pre-trained language model knows the data by heart.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use crate::{Global, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder of a run of a text-language-model
+    /// The folder of a run of a text-language-model, or of what reads a sentence encoder's embeddings
     run: PathBuf,
     /// Items whose titles are asked for by their ids
     #[arg(long, default_value_t = MemorisationProbe::default().items)]
@@ -42,17 +42,20 @@ fn text(found: &Memorised) -> String {
     let percent = |Share { share, interval: [from, to] }: Share| {
         format!("{:.1} % (95 %: {:.1} to {:.1})", 100.0 * share, 100.0 * from, 100.0 * to)
     };
-    let association = found.association.map_or_else(
+    let Memorised { items, exact, association, prompt, answer, title, .. } = found;
+    let how = if exact.is_some() { "likelier" } else { "nearer" };
+    let association = association.map_or_else(
         || "its probabilities are not told".to_owned(),
-        |share| format!("likelier than another's title: {}; 50 is chance", percent(share)),
+        |share| format!("{how} than another's title: {}; 50 is chance", percent(share)),
     );
-    let Memorised { items, exact, prompt, answer, title, .. } = found;
+    let (written, answer) = match exact {
+        Some(exact) => {
+            (format!("own title written: {}\n", percent(*exact)), format!("The answer: {answer}\n"))
+        }
+        None => (String::new(), String::new()),
+    };
     format!(
-        "{items} items, asked for by their ids\n\
-         own title written: {}\n\
-         own title {association}\n\n\
-         The first prompt:\n{prompt}\n\
-         The answer: {answer}\nThe title: {title}",
-        percent(*exact)
+        "{items} items, asked for by their ids\n{written}own title {association}\n\n\
+         The first prompt:\n{prompt}\n{answer}The title: {title}"
     )
 }

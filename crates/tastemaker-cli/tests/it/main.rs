@@ -5,6 +5,8 @@
 mod architecture;
 // Audits of what is no run, and what people say.
 mod auditing;
+// Lists, answers and losses from and for other tools.
+mod exchange;
 // The program as its users run it.
 mod program;
 // The real data: counts that are known, numbers that were published.

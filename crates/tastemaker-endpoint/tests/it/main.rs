@@ -215,7 +215,7 @@ fn a_model_is_fetched_whole_or_not_at_all() {
     assert!(asked.recv().unwrap().0.starts_with("GET /someone/Small-LM/resolve/abc1/config.json "));
     let own = folder.path().join("small-lm");
     assert_eq!((&fetched.folder, fetched.files.len()), (&own, 3));
-    assert_eq!(fs_err::read_to_string(own.join("tokenizer.json")).unwrap(), "three");
+    assert_eq!(fs_err::read_to_string(own.join("tokenizer.json")).unwrap(), "two");
     let source = fs_err::read_to_string(own.join("source.json")).unwrap();
     assert!(source.contains("\"commit\": \"abc1\"") && !source.contains("secret"), "{source}");
     let problem = hub(&url, None).fetch(folder.path()).unwrap_err().to_string();
@@ -237,6 +237,20 @@ fn a_model_is_fetched_whole_or_not_at_all() {
     let problem = hub(&server(answers).0, None).fetch(other.path()).unwrap_err().to_string();
     assert!(problem.contains("403") && problem.contains("gated"), "{problem}");
     assert_eq!(fs_err::read_dir(other.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn weights_in_several_files_are_fetched_with_what_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let mut files = vec!["config.json", "tokenizer.json", "model.safetensors.index.json"];
+    files.extend(parts);
+    let answers = (0..5).map(|i| (200, "", i.to_string()));
+    let answers = std::iter::once((200, "", listing(&files))).chain(answers).collect();
+    let fetched = hub(&server(answers).0, None).fetch(folder.path()).unwrap();
+    let names: Vec<&str> = fetched.files.iter().map(|(name, _)| &name[..]).collect();
+    assert_eq!(names, files);
+    assert_eq!(fs_err::read_to_string(fetched.folder.join(parts[1])).unwrap(), "4");
 }
 
 #[test]

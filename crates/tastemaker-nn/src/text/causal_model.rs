@@ -1,10 +1,9 @@
 //! Language models that go on with a text.
 
-use std::path::{Path, PathBuf};
-
-use tastemaker_core::artifact;
+use std::path::Path;
 
 use super::family::{Config, Family};
+use super::folder::WeightFiles;
 use super::gguf::Gguf;
 use super::weights::{Folder, Weights};
 use crate::fused::{
@@ -15,7 +14,7 @@ use crate::{Error, Result};
 
 /// A pre-trained causal language model of the families of `LLaMA` (`SmolLM`, `TinyLlama`, Mistral,
 /// `LLaMA` 3), `Qwen2`, `Qwen3`, Gemma 3 (over texts) or GPT-2, from a GGUF file or from a folder as
-/// `transformers` leaves it (`config.json`, `model.safetensors`).
+/// `transformers` leaves it (`config.json`, and `model.safetensors` or the files that its index names).
 ///
 /// The numbers of a GGUF file are read as f32, whatever they are kept in.
 ///
@@ -88,27 +87,20 @@ impl Embedding {
 pub(super) struct Opened {
     config: Config,
     weights: Box<dyn Weights>,
-    /// The weights' file.
-    path: PathBuf,
+    files: WeightFiles,
 }
 
 impl Opened {
     pub(super) fn at(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            let config = Config::of_folder(path)?;
-            let path = path.join("model.safetensors");
-            let weights = Box::new(Folder::read(&path, config.family)?);
-            Ok(Self { config, weights, path })
+            let (config, files) = (Config::of_folder(path)?, WeightFiles::of(path)?);
+            let weights = Box::new(Folder::read(&files, config.family)?);
+            Ok(Self { config, weights, files })
         } else {
             let mut file = Gguf::open(path)?;
             let config = Config::of_gguf(&mut file)?;
-            Ok(Self { config, weights: Box::new(file), path: path.to_owned() })
+            Ok(Self { config, weights: Box::new(file), files: WeightFiles::one(path) })
         }
-    }
-
-    /// SHA-256 of the weights' file.
-    pub(super) fn hash(&self) -> Result<String> {
-        Ok(artifact::sha256_file(&self.path)?)
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -128,7 +120,7 @@ impl CausalModel {
         let mut opened = Opened::at(path)?;
         let config = opened.config().clone();
         let Config { shape, layers, n_tokens, longest, family, .. } = config;
-        let hash = format!("{}-{precision:?}", opened.hash()?);
+        let hash = format!("{}-{precision:?}", opened.files.hash()?);
         let from = opened.weights();
         let own = "output.weight";
         let head = from.has(own).then(|| from.of(own, &[n_tokens, shape.width])).transpose()?;

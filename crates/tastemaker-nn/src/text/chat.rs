@@ -1,12 +1,13 @@
 //! How a model was taught to hold a conversation.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::gguf::Gguf;
-use super::json;
+use super::{TextTokenizer, json};
 use crate::Result;
 
 /// The chat template of a model, in Jinja's language as `transformers` fills it, and the tokens that
@@ -30,6 +31,49 @@ struct TokenizerConfig {
     bos_token: Option<Value>,
     #[serde(default)]
     eos_token: Option<Value>,
+}
+
+/// `config.json` and `generation_config.json`, as far as they matter: a number, or several.
+#[derive(Default, Deserialize)]
+struct Ends {
+    #[serde(default)]
+    eos_token_id: Option<Value>,
+}
+
+/// The tokens with which the model at `path`, a GGUF file or a folder, ends what it writes: first the one
+/// after a text, then others that it names, as that after a turn. None where it names none.
+pub fn ends_of_model(path: &Path, tokenizer: &TextTokenizer) -> Result<Vec<u32>> {
+    let mut ends = Vec::new();
+    if path.is_dir() {
+        let read = |name: &str| -> Result<Ends> {
+            let path = path.join(name);
+            if path.exists() { json(&path) } else { Ok(Ends::default()) }
+        };
+        let config = path.join("tokenizer_config.json");
+        if config.exists() {
+            let token = json::<TokenizerConfig>(&config)?.eos_token;
+            let token = token.as_ref().and_then(content);
+            ends.extend(token.and_then(|token| tokenizer.token(&token)));
+        }
+        for Ends { eos_token_id } in [read("generation_config.json")?, read("config.json")?] {
+            ends.extend(eos_token_id.as_ref().map(numbers).unwrap_or_default());
+        }
+    } else {
+        let file = Gguf::open(path)?;
+        for name in ["eos", "eot", "eom"] {
+            let id = file.count_if_there(&format!("tokenizer.ggml.{name}_token_id"))?;
+            ends.extend(id.and_then(|id| u32::try_from(id).ok()));
+        }
+    }
+    let mut met = HashSet::new();
+    ends.retain(|end| met.insert(*end));
+    Ok(ends)
+}
+
+/// A number, or those of a list.
+fn numbers(written: &Value) -> Vec<u32> {
+    let all = written.as_array().map_or(std::slice::from_ref(written), Vec::as_slice);
+    all.iter().filter_map(|one| u32::try_from(one.as_u64()?).ok()).collect()
 }
 
 impl ChatFormat {

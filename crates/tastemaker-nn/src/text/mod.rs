@@ -4,6 +4,7 @@ mod blocks;
 mod causal_model;
 mod chat;
 mod family;
+mod folder;
 mod gguf;
 mod gguf_tokenizer;
 mod sentence_encoder;
@@ -20,7 +21,7 @@ use serde::de::DeserializeOwned;
 
 pub use crate::fused::Past;
 pub use causal_model::CausalModel;
-pub use chat::ChatFormat;
+pub use chat::{ChatFormat, ends_of_model};
 pub use sentence_encoder::SentenceEncoder;
 pub use t5::T5;
 pub use text_model::TextModel;

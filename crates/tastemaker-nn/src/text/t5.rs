@@ -7,9 +7,10 @@ use candle_core::Device;
 use serde::Deserialize;
 use tastemaker_core::SeedTree;
 
+use super::folder::WeightFiles;
 use super::json;
 use crate::backbones::{AnyBackbone, EncoderDecoder};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::fused::{BUCKETS, Epsilon, FAR, FeedForward, Norm, Positions, Precision, Vocabulary};
 use crate::transformer::{Frozen, Input, Memory, Reading, TABLE, Transformer};
 use crate::{Error, Result};
@@ -306,9 +307,8 @@ impl T5 {
         let backbone = config.backbone().map_err(failed)?;
         let (longest, n_tokens) = (config.longest(), config.vocab_size);
         let (begin, end) = (config.decoder_start_token_id, config.eos_token_id);
-        let path = path.join("model.safetensors");
-        let file = Checkpoint::foreign(&path, &checkpoint::read(&path)?)?;
-        let weights = Weights { config, path, file };
+        let files = WeightFiles::of(path)?;
+        let weights = Weights { config, file: files.read()?, path: files.path };
         let model = Transformer::on(Device::Cpu, &backbone, n_tokens, &SeedTree::new(0))?;
         let parameters = weights.parameters()?;
         let largest = model.parameters().iter().map(|(_, variable)| variable.elem_count()).max();

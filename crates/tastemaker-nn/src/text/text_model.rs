@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::folder::WeightFiles;
 use super::{CausalModel, T5};
 use crate::Result;
 use crate::fused::Precision;
@@ -39,6 +40,13 @@ impl TextModel {
         if T5::is_at(path) { T5::longest_at(path) } else { CausalModel::longest_at(path) }
     }
 
+    /// Looks at the model at `path` without reading its weights: what it says it is, and whether its weights
+    /// are there.
+    pub fn look_at(path: &Path) -> Result<()> {
+        Self::longest_at(path)?;
+        if path.is_dir() { WeightFiles::of(path)?.are_there() } else { Ok(()) }
+    }
+
     /// How many tokens it knows.
     pub fn n_tokens(&self) -> usize {
         match self {
@@ -48,8 +56,7 @@ impl TextModel {
     }
 
     /// The logarithm of the probability of each token of answers, by softmax over all tokens; each is
-    /// the answer to the prompt of the given number. With what prompts have in common a causal model reads
-    /// it once.
+    /// the answer to the prompt of the given number. A causal model reads what prompts have in common once.
     ///
     /// # Errors
     /// If a prompt is empty or too long, or if there is a token that the model does not know.

@@ -45,8 +45,8 @@ impl TextTokenizer {
     }
 
     /// Takes the tokenizer out of a GGUF file: byte-level BPE (`tokenizer.ggml.model` is `gpt2`) as
-    /// GPT-2 splits texts, or with every digit alone besides, as `SmolLM` does; or `SentencePiece`'s
-    /// pieces with scores (`llama`), as `LLaMA` 2 and Gemma. No text is cut off.
+    /// GPT-2, `SmolLM` (every digit alone), `LLaMA` 3 or Qwen2 split texts; or `SentencePiece`'s pieces
+    /// with scores (`llama`), as `LLaMA` 2 and Gemma. No text is cut off.
     pub fn read_gguf(path: &Path) -> Result<Self> {
         let file = Gguf::open(path)?;
         let inner = match file.text("tokenizer.ggml.model")? {

@@ -7,6 +7,7 @@ use tastemaker_core::{SeedTree, artifact};
 
 use super::causal_model::{CausalModel, Opened, Parts};
 use super::family::{Config, Family};
+use super::folder::{WEIGHTS, WeightFiles};
 use crate::adapters::AnyAdapter;
 use crate::backbones::{AnyBackbone, Decoder};
 use crate::fused::{
@@ -17,12 +18,13 @@ use crate::transformer::{PLACES, TABLE, Transformer};
 use crate::{Error, Result};
 
 /// The files of a folder from which answers follow.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "config.json",
-    "model.safetensors",
+    WEIGHTS,
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    "generation_config.json",
 ];
 
 impl CausalModel {
@@ -76,9 +78,12 @@ impl CausalModel {
         let mut all = String::new();
         for name in FILES {
             let file = path.join(name);
-            if file.exists() {
-                all = format!("{all}{name} {}\n", artifact::sha256_file(&file)?);
-            }
+            let hash = match name {
+                WEIGHTS => WeightFiles::of(path)?.hash()?,
+                _ if file.exists() => artifact::sha256_file(&file)?,
+                _ => continue,
+            };
+            all = format!("{all}{name} {hash}\n");
         }
         Ok(artifact::sha256(all.as_bytes()))
     }

@@ -1,11 +1,12 @@
 //! Weights of causal language models, by the names that GGUF files have for them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::family::{Config, Family};
+use super::folder::WeightFiles;
 use super::gguf::Gguf;
 use crate::Result;
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::fused::{Affine, Matrix, More, Norm, PreNormShape, PreNormWeights, WithBias};
 
 /// Where weights come from.
@@ -160,9 +161,8 @@ const PARTS_GPT2: [(&str, &str); 6] = [
 ];
 
 impl Folder {
-    pub(super) fn read(path: &Path, family: Family) -> Result<Self> {
-        let file = Checkpoint::foreign(path, &checkpoint::read(path)?)?;
-        Ok(Self { path: path.to_owned(), family, file })
+    pub(super) fn read(files: &WeightFiles, family: Family) -> Result<Self> {
+        Ok(Self { path: files.path.clone(), family, file: files.read()? })
     }
 
     /// The name that `transformers` has for what GGUF files call `name`.

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use safetensors::SafeTensors;
 use tastemaker_core::SeedTree;
 use tastemaker_nn::adapters::{AnyAdapter, Bottleneck, Lora, Place, SoftPrompt};
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::fused::{Lanes, Past, Precision};
 use tastemaker_nn::parameters::Group;
-use tastemaker_nn::text::{CausalModel, TextTokenizer};
+use tastemaker_nn::text::{CausalModel, ChatFormat, TextModel, TextTokenizer, ends_of_model};
 use tastemaker_nn::transformer::{Pass, Transformer};
 
 use crate::features::numbers;
@@ -73,6 +74,69 @@ fn logits_are_those_of_transformers() {
         let furthest = furthest(&found, logits.iter().flatten());
         assert!(furthest < 2e-4, "{name}: a logit is {furthest} away");
     }
+}
+
+/// As models of some billions of numbers come.
+#[test]
+fn weights_may_be_in_several_files_that_an_index_names() {
+    let (whole, parts) = (folder("llama-tiny"), tempfile::tempdir().unwrap());
+    fs_err::copy(whole.join("config.json"), parts.path().join("config.json")).unwrap();
+    let bytes = fs_err::read(whole.join("model.safetensors")).unwrap();
+    let all = SafeTensors::deserialize(&bytes).unwrap();
+    let mut index = serde_json::Map::new();
+    for part in 0..2 {
+        let name = format!("model-0000{part}-of-00002.safetensors");
+        let own = all.tensors().into_iter().enumerate().filter(|(i, _)| i % 2 == part);
+        let own: Vec<_> = own.map(|(_, tensor)| tensor).collect();
+        for (tensor, _) in &own {
+            index.insert(tensor.clone(), name.clone().into());
+        }
+        fs_err::write(parts.path().join(name), safetensors::serialize(own, None).unwrap()).unwrap();
+    }
+    let write = |index: &serde_json::Map<String, serde_json::Value>| {
+        let text = serde_json::json!({ "weight_map": index }).to_string();
+        fs_err::write(parts.path().join("model.safetensors.index.json"), text).unwrap();
+    };
+    write(&index);
+    TextModel::look_at(parts.path()).unwrap();
+    let read = |path: &Path| CausalModel::read(path, Precision::F32).unwrap();
+    let (one, several) = (read(&whole), read(parts.path()));
+    let logits = |model: &CausalModel| {
+        model.logits(&model.states(&[&[1, 2, 3]], &mut Past::default(), false).unwrap())
+    };
+    assert_eq!(logits(&one), logits(&several));
+    assert_ne!(one.hash(), several.hash());
+    // A file that is not there, and one that is elsewhere.
+    for (name, expected) in [
+        ("other.safetensors", "cannot read"),
+        ("../x.safetensors", "a tensor is in \"../x.safetensors\", expected a file of the folder"),
+    ] {
+        index.insert("lm_head.weight".to_owned(), name.into());
+        write(&index);
+        let problem = TextModel::look_at(parts.path()).unwrap_err().to_string();
+        assert!(problem.contains(expected), "{problem}");
+    }
+}
+
+#[test]
+fn a_folder_says_with_which_tokens_its_model_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs_err::write(folder.path().join(name), text).unwrap();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
+        "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": { "a": 0, "</s>": 1 }, "unk_token": "a" },
+    });
+    write("tokenizer.json", &tokenizer.to_string());
+    let tokenizer = TextTokenizer::of_model(folder.path(), usize::MAX).unwrap();
+    let ends = || ends_of_model(folder.path(), &tokenizer).unwrap();
+    assert!(ends().is_empty());
+    write("config.json", "{\"eos_token_id\": 7}");
+    write("generation_config.json", "{\"eos_token_id\": [5, 7]}");
+    assert_eq!(ends(), [5, 7]);
+    // What the tokenizer says comes first.
+    write("tokenizer_config.json", "{\"eos_token\": {\"content\": \"</s>\"}}");
+    assert_eq!(ends(), [1, 5, 7]);
 }
 
 /// In one piece, in pieces that go on from each other, or after a beginning that several share.
@@ -354,6 +418,10 @@ fn gemma_reads_as_llama_cpp_and_says_what_transformers_says() {
         assert_eq!(found, tokens, "{text:?}");
         assert_eq!(tokenizer.decode(&tokens).unwrap(), text);
     }
+    // It has learnt no conversations, and ends its texts all the same.
+    assert!(ChatFormat::of_model(&path).unwrap().is_none());
+    let ends = ends_of_model(&path, &tokenizer).unwrap();
+    assert_eq!(ends.first().copied(), tokenizer.token("<eos>"));
     let model = CausalModel::read(&path, Precision::F32).unwrap();
     let after = |tokens: &[u32]| {
         let states = model.states(&[tokens], &mut Past::default(), false).unwrap();

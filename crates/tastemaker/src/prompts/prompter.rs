@@ -6,8 +6,8 @@ use rand::seq::index;
 use serde::{Deserialize, Serialize};
 use tastemaker_core::people::UserAttributes;
 use tastemaker_core::splits::SplitSets;
-use tastemaker_core::{Dataset, ItemId, SeedTree, UserId};
-use tastemaker_nn::text::{ChatFormat, T5, TextModel, TextTokenizer};
+use tastemaker_core::{Dataset, Interactions, ItemId, SeedTree, UserId};
+use tastemaker_nn::text::{ChatFormat, T5, TextModel, TextTokenizer, ends_of_model};
 
 use super::{Chat, Template, Told};
 use crate::error::setting;
@@ -26,6 +26,9 @@ pub struct Prompting {
     pub system: String,
     /// The items of the history, counted from its end, that are told.
     pub last_items: usize,
+    /// The most tokens of a prompt, which leaves out the oldest items of the history for it; 0 where a model
+    /// that is here is told as much as it reads.
+    pub most_tokens: usize,
     /// Other users that are told as examples.
     pub examples: usize,
     /// Whether titles are cleaned of what is no part of a name, as in [`crate::clean_title`].
@@ -41,6 +44,7 @@ impl Default for Prompting {
             chat: false,
             system: String::new(),
             last_items: 10,
+            most_tokens: 0,
             examples: 0,
             clean_titles: false,
             tell_sensitive: true,
@@ -96,6 +100,10 @@ impl Prompting {
             let expected = "false: an endpoint makes a conversation of what it is told itself";
             problems.push(setting("chat", true, expected));
         }
+        if self.most_tokens > 0 && behind_endpoint {
+            let expected = "0: the tokens of a model behind an endpoint are not known";
+            problems.push(setting("most-tokens", self.most_tokens, expected));
+        }
         if !self.system.is_empty() && !self.chat && !behind_endpoint {
             problems.push(setting("system", "set", "nothing, or chat = true beside it"));
         }
@@ -129,26 +137,32 @@ impl Prompter {
             // No text is cut off by it: what is too long must be seen.
             let tokenizer = TextTokenizer::of_model(model, usize::MAX)?;
             let format = ChatFormat::of_model(model)?;
-            stop.extend(format.as_ref().and_then(|format| tokenizer.token(&format.eos)));
+            stop = ends_of_model(model, &tokenizer)?;
             tokens = Some((tokenizer, longest));
             chat = settings.chat.then(|| Chat::new(format)).transpose()?;
         }
+        let template = Template::parse(&settings.template)?;
         let people = data.people.attributes().iter();
         let told = people.filter(|known| settings.tell_sensitive || !known.sensitive);
         Ok(Self {
-            template: Template::parse(&settings.template)?,
             chat,
             tokens,
             apart: model.is_some_and(T5::is_at),
             stop,
             examples: settings.drawn(data, split, &seeds.child("examples")),
-            // Interactions are not told of.
             data: Dataset {
+                // Of interactions ratings alone are told.
+                interactions: if template.tells_ratings() {
+                    data.interactions.clone()
+                } else {
+                    Interactions::default()
+                },
                 items: data.items.clone(),
                 catalog: cleaning::catalog(&data.catalog, settings.clean_titles).into_owned(),
                 people: UserAttributes::new(told.cloned().collect()),
                 ..Dataset::default()
             },
+            template,
             settings: settings.clone(),
         })
     }
@@ -191,7 +205,9 @@ impl Prompter {
     /// where the model reads that too.
     ///
     /// Of the history, the last items are told as the settings say, and fewer of them, the oldest
-    /// left out first, where the prompt would be too long. Examples keep their place.
+    /// left out first, where the prompt would be longer than `most-tokens` or, with the answer, than the
+    /// model reads. Examples keep their place. A model behind an endpoint is told all of them: what it reads
+    /// is not known here.
     ///
     /// # Errors
     /// If it is too long or empty without any history.
@@ -201,32 +217,52 @@ impl Prompter {
         let examples: Vec<(Vec<ItemId>, ItemId)> =
             others.take(self.settings.examples).map(|(_, example)| example.clone()).collect();
         let room = if self.apart { 0 } else { room };
-        let most = self.tokens.as_ref().map_or(0, |(_, longest)| longest.saturating_sub(room));
-        for first in 0..=last.len() {
-            let told = Told { history: &last[first..], examples: &examples, ..*told };
-            let (items, left_out) = (last.len() - first, first);
-            let text = self.template.render(&self.data, &told)?;
-            let Some((tokenizer, _)) = &self.tokens else {
-                return Ok(Shown { text, tokens: vec![], items, left_out });
-            };
-            let (text, mut tokens) = match &self.chat {
-                Some(chat) => {
-                    let text = chat.render(&self.settings.system, &text)?;
-                    let tokens = tokenizer.encode_as_it_is(&[&text])?;
-                    (text, tokens)
-                }
-                None => {
-                    let tokens = tokenizer.encode(&[&text])?;
-                    (text, tokens)
-                }
-            };
-            let tokens = tokens.pop().unwrap_or_default();
-            if (1..=most).contains(&tokens.len()) {
-                return Ok(Shown { text, tokens, items, left_out });
-            }
+        let reads = self.tokens.as_ref().map_or(0, |(_, longest)| longest.saturating_sub(room));
+        let most = match self.settings.most_tokens {
+            0 => reads,
+            most => most.min(reads),
+        };
+        let with = |items: usize| {
+            let told = Told { history: &last[last.len() - items..], examples: &examples, ..*told };
+            self.shown(&told, last.len() - items)
+        };
+        let fits =
+            |shown: &Shown| self.tokens.is_none() || (1..=most).contains(&shown.tokens.len());
+        let whole = with(last.len())?;
+        if fits(&whole) {
+            return Ok(whole);
         }
-        let expected = format!("from 1 to {most} tokens where the history is left out");
-        Err(setting("the prompt", "empty or too long", expected))
+        // The most items with which it fits: fewer make it shorter.
+        let (mut best, mut too_many) = (with(0)?, last.len());
+        if !fits(&best) {
+            let expected = format!("from 1 to {most} tokens where the history is left out");
+            return Err(setting("the prompt", "empty or too long", expected));
+        }
+        while too_many - best.items > 1 {
+            let shown = with(best.items.midpoint(too_many))?;
+            if fits(&shown) { best = shown } else { too_many = shown.items }
+        }
+        Ok(best)
+    }
+
+    /// The prompt with this history, from which `left_out` items are left out.
+    fn shown(&self, told: &Told<'_>, left_out: usize) -> Result<Shown> {
+        let (items, text) = (told.history.len(), self.template.render(&self.data, told)?);
+        let Some((tokenizer, _)) = &self.tokens else {
+            return Ok(Shown { text, tokens: vec![], items, left_out });
+        };
+        let (text, mut tokens) = match &self.chat {
+            Some(chat) => {
+                let text = chat.render(&self.settings.system, &text)?;
+                let tokens = tokenizer.encode_as_it_is(&[&text])?;
+                (text, tokens)
+            }
+            None => {
+                let tokens = tokenizer.encode(&[&text])?;
+                (text, tokens)
+            }
+        };
+        Ok(Shown { text, tokens: tokens.pop().unwrap_or_default(), items, left_out })
     }
 }
 

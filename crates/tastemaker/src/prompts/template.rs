@@ -6,7 +6,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior, context};
 use tastemaker_core::catalog::Catalog;
-use tastemaker_core::{Dataset, ItemId, RecQuery, UserId, suggest};
+use tastemaker_core::{Dataset, Interactions, ItemId, RecQuery, UserId, suggest};
 
 use super::SHIPPED;
 use crate::error::setting;
@@ -29,11 +29,13 @@ const NAME: &str = "prompt";
 /// | `examples` | other users, each with `history` and the `next` item |
 ///
 /// An item has its `title` and each of its attributes by name, as a person would write them; one
-/// that is not known is empty.
+/// that is not known is empty. Where the data has ratings, an item of the history has the `rating` that the
+/// user gave it, the first if there are several, as a number.
 #[derive(Clone, Debug)]
 pub struct Template {
     environment: Environment<'static>,
     slots: Vec<String>,
+    tells_ratings: bool,
 }
 
 /// What a prompt tells.
@@ -85,7 +87,7 @@ impl Template {
             let expected = format!("one of {}{hint}", known.join(", "));
             return Err(setting("what the template speaks of", name, expected));
         }
-        Ok(Self { environment, slots })
+        Ok(Self { environment, slots, tells_ratings: source.contains("rating") })
     }
 
     /// Whether it speaks of this slot.
@@ -93,15 +95,25 @@ impl Template {
         self.slots.iter().any(|known| known == slot)
     }
 
+    /// Whether it may speak of ratings.
+    pub(super) fn tells_ratings(&self) -> bool {
+        self.tells_ratings
+    }
+
     /// The prompt that tells this about `data`.
     pub fn render(&self, data: &Dataset, told: &Told<'_>) -> Result<String> {
-        let item = |item: ItemId| of_item(&data.catalog, item, None);
+        let item = |item: ItemId| of_item(&data.catalog, item, (None, None));
+        let rated = |item: &ItemId| {
+            let rating = told.user.filter(|_| self.tells_ratings);
+            let rating = rating.and_then(|user| rating_of(&data.interactions, user, *item));
+            of_item(&data.catalog, *item, (None, rating))
+        };
         let items = |items: &[ItemId]| -> Vec<Value> { items.iter().map(|&i| item(i)).collect() };
         let example = |(history, next): &(Vec<ItemId>, ItemId)| {
             context! { history => items(history), next => item(*next) }
         };
         let slots = context! {
-            history => items(told.history),
+            history => told.history.iter().map(rated).collect::<Vec<_>>(),
             candidates => items(told.candidates),
             item => told.item.map(item),
             user => told.user.map(|user| of_user(data, user, None)),
@@ -134,16 +146,31 @@ fn broken(error: &minijinja::Error) -> Error {
     setting("template", error, "one in Jinja's language")
 }
 
-/// What is written about an item, and the `id` by which it is spoken of, if there is one.
-pub(crate) fn of_item(catalog: &Catalog, item: ItemId, id: Option<&str>) -> Value {
+/// The rating that a user gave an item first.
+fn rating_of(interactions: &Interactions, user: UserId, item: ItemId) -> Option<f32> {
+    if user.index() >= interactions.n_users() {
+        return None;
+    }
+    let place = interactions.sequence(user).iter().position(|met| *met == item)?;
+    interactions.values(user).map(|values| values[place])
+}
+
+/// What is written about an item, the `id` by which it is spoken of and the `rating` that it was given, where
+/// there is one.
+pub(crate) fn of_item(
+    catalog: &Catalog,
+    item: ItemId,
+    (id, rating): (Option<&str>, Option<f32>),
+) -> Value {
     let title = catalog.title(item).unwrap_or_default().to_owned();
     let others = catalog.attributes().iter().filter_map(|attribute| {
         let value = attribute.column.display(item.index())?;
-        Some((attribute.name.clone(), value))
+        Some((attribute.name.clone(), Value::from(value)))
     });
-    let id = id.map(|id| ("id".to_owned(), id.to_owned()));
-    let all = others.chain([("title".to_owned(), title)]).chain(id);
-    Value::from(all.collect::<BTreeMap<String, String>>())
+    let id = id.map(|id| ("id".to_owned(), Value::from(id)));
+    let rating = rating.map(|rating| ("rating".to_owned(), Value::from(rating)));
+    let all = others.chain([("title".to_owned(), Value::from(title))]).chain(id).chain(rating);
+    Value::from(all.collect::<BTreeMap<String, Value>>())
 }
 
 /// What is known about a user, and the `id` by which one is spoken of, if there is one.
@@ -205,6 +232,28 @@ mod tests {
         assert_eq!(of(0).unwrap(), "Amélie > Heat. 40: Alien");
         assert_eq!(of(1).unwrap(), "Amélie > Heat. : Alien");
         assert!(template.speaks_of("item") && !template.speaks_of("history"));
+    }
+
+    #[test]
+    fn what_users_gave_the_items_of_their_histories_is_told() {
+        let items = [0, 1, 0].map(ItemId);
+        let values = Some(vec![5.0, 2.5, 1.0, 3.0]);
+        let all = vec![ItemId(0), ItemId(1), ItemId(0), ItemId(1)];
+        let interactions = Interactions::from_columns(vec![0, 3, 4], all, None, values);
+        let data = Dataset { interactions, ..data() };
+        let of = |user: Option<UserId>, template: &str| {
+            let told = Told { user, history: &items, item: Some(ItemId(2)), ..Told::default() };
+            Template::parse(template).unwrap().render(&data, &told).unwrap()
+        };
+        let ratings = "{% for item in history %}{{ item.rating }};{% endfor %}{{ item.rating }}";
+        // Of an item that was met again the rating of before, which is no target's.
+        assert_eq!(of(Some(UserId(0)), ratings), "5.0;2.5;5.0;");
+        assert_eq!(of(None, ratings), ";;;");
+        let tallrec = of(Some(UserId(0)), "tallrec");
+        assert!(tallrec.contains("liked: \"Alien\", \"Alien\"\nThe user disliked: \"Heat\"\n"));
+        let tallrec = of(None, "tallrec");
+        assert!(tallrec.contains("liked: \"Alien\", \"Heat\", \"Alien\"\n"), "{tallrec}");
+        assert!(!tallrec.contains("disliked:"), "{tallrec}");
     }
 
     #[test]

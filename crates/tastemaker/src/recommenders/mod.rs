@@ -13,6 +13,7 @@ use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::prompts::Shown;
 use crate::study::costs;
 use crate::train::{Observer, StageCost};
+use crate::verbalizers::AnyVerbalizer;
 
 mod bm25;
 mod ease;
@@ -163,6 +164,16 @@ impl AnyRecommender {
         match self {
             Self::Sharded(sharded) => &mut sharded.recommender,
             learner => learner,
+        }
+    }
+
+    /// Whether it names items as it likes, so that it can name what does not exist.
+    pub(crate) fn writes_freely(&self) -> bool {
+        match self.learner() {
+            Self::TextLanguageModel(model) => {
+                matches!(model.verbalizer, AnyVerbalizer::WrittenTitles(_))
+            }
+            _ => false,
         }
     }
 

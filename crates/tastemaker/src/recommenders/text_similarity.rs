@@ -9,7 +9,8 @@ use tastemaker_nn::fused::{Precision, View, multiply};
 use tastemaker_nn::text::SentenceEncoder;
 
 use super::{FitContext, FitRecommender, Given, check, has_texts, without_texts};
-use crate::text::TextEmbeddings;
+use crate::memorisation::{MemorisationProbe, Memorised};
+use crate::text::{TextEmbeddings, is_there};
 use crate::{Error, Result, cleaning};
 
 /// Items whose texts a pre-trained sentence encoder finds like those of the history.
@@ -74,8 +75,17 @@ impl FitRecommender for TextSimilarity {
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
         let texts = (!has_texts(given.data)).then(|| without_texts(NAME));
-        let model = SentenceEncoder::read(&self.model, self.precision).err();
-        texts.into_iter().chain(model.map(|error| Error::from(error).at("model"))).collect()
+        let read = |()| Ok(SentenceEncoder::read(&self.model, self.precision)?);
+        let model = is_there(&self.model).and_then(read).err();
+        texts.into_iter().chain(model.map(|error| error.at("model"))).collect()
+    }
+
+    fn memorised(
+        &self,
+        context: &FitContext<'_>,
+        probe: &MemorisationProbe,
+    ) -> Result<Option<Memorised>> {
+        probe.of_encoder(&self.model, context).map(Some)
     }
 
     fn problems(&self) -> Vec<Error> {

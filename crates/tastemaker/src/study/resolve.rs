@@ -9,7 +9,7 @@ use tastemaker_core::prepare::PrepareOptions;
 use tastemaker_core::splits::{AnySplit, LeaveLastOut};
 use tastemaker_core::suggest;
 use tastemaker_eval::Candidates;
-use tastemaker_eval::metrics::AnyMetric;
+use tastemaker_eval::metrics::{AnyMetric, InvalidRate};
 use tastemaker_nn::backbones::AnyBackbone;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -103,7 +103,10 @@ fn resolve(document: &mut Document<'_>) -> Option<Study> {
     let prepare = optional(document, "prepare", PrepareOptions::default);
     let split = optional(document, "split", || AnySplit::LeaveLastOut(LeaveLastOut::default()));
     let arm = arms(document);
-    let evaluate = evaluate(document);
+    let mut evaluate = evaluate(document);
+    if let (Some(arms), Some(evaluate)) = (&arm, &mut evaluate) {
+        add_invalid_rate(evaluate, arms);
+    }
     if let (Some(arms), Some(Evaluate { sampled: 0, candidates: None, .. })) = (&arm, &evaluate) {
         check_candidates(document, arms);
     }
@@ -153,6 +156,14 @@ fn missing<T>(document: &mut Document<'_>, name: &str, expected: &str) -> Option
             .push(Problem::new(format!("there is no section `{name}`, expected {expected}")));
     }
     None
+}
+
+/// Measures how much of what is named does not exist, where an arm names items as it likes.
+fn add_invalid_rate(evaluate: &mut Evaluate, arms: &[Arm]) {
+    let is = |metric: &AnyMetric| matches!(metric, AnyMetric::InvalidRate(_));
+    if arms.iter().any(|arm| arm.recommender.writes_freely()) && !evaluate.metrics.iter().any(is) {
+        evaluate.metrics.push(AnyMetric::InvalidRate(InvalidRate {}));
+    }
 }
 
 /// Reports arms that cannot rank over the whole catalog.

@@ -8,7 +8,7 @@ use super::{Named, Reader, Verbalize, Verbalizer};
 use crate::error::setting;
 use crate::prompts::Told;
 use crate::recommenders::check;
-use crate::trie::{Beam, Search, Trie, search_all};
+use crate::trie::{Beam, MOST_BEAMS, Search, Trie, search_all};
 use crate::{Error, Result};
 
 /// Titles that the model writes itself, where at each token only those are allowed with which some
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// # Formula
 /// s(i) = Σₜ log p(tokenₜ | prompt, tokens before t) over the title's tokens and what ends it, by
 /// softmax over all tokens, not only those that are allowed. Beam search keeps the best `beams`
-/// beginnings of each length, and ends when none of them can still become one of the best; since
+/// beginnings of each length, or as many as a longer list asks for up to 100, and ends when none of them can still become one of the best; since
 /// every token makes a title less likely, that is certain. With as many beams as titles it is the
 /// likelihood of every title, exactly.
 ///
@@ -95,12 +95,12 @@ impl Verbalize for Prepared {
     ) -> Result<Named> {
         let prompt = reader.prompter.prompt(&Told::of(query), self.longest)?.tokens;
         let of = |item: ItemId| &self.titles[item.index()][..];
+        let beams = self.beams.max(options.n.min(MOST_BEAMS));
         let model = match reader.here()? {
             TextModel::Causal(model) => model,
             TextModel::T5(model) => {
                 let begin = vec![model.begin()];
-                let mut searches =
-                    [Search::new((&self.all, of), (query, options), self.beams, begin)];
+                let mut searches = [Search::new((&self.all, of), (query, options), beams, begin)];
                 let memory = model.memory(&[prompt])?;
                 search_all(&mut searches, (model.model(), memory), |states| model.logits(states))?;
                 let [search] = searches;
@@ -110,7 +110,7 @@ impl Verbalize for Prepared {
         let (&last, before) = prompt
             .split_last()
             .ok_or_else(|| setting("the prompt", "empty", "one token at least"))?;
-        let mut search = Search::new((&self.all, of), (query, options), self.beams, vec![last]);
+        let mut search = Search::new((&self.all, of), (query, options), beams, vec![last]);
         let mut past = Past::default();
         if !before.is_empty() {
             model.states(&[before], &mut past, true)?;

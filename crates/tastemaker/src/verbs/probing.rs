@@ -1,4 +1,4 @@
-//! Ask whether a language model knows the data by heart.
+//! Ask whether a pre-trained language model knows the data by heart.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub fn probe(folder: &Path, probe: &MemorisationProbe) -> Result<Memorised> {
     let run = Run::read(&folder)?;
     let (others, recommender) = (Others::default(), &run.arm().recommender);
     recommender.as_dyn().memorised(&run.context(&others), probe)?.ok_or_else(|| {
-        let problem = format!("{} is no language model over text", recommender.name());
+        let problem = format!("{} reads no pre-trained language model", recommender.name());
         Error::Run { path: folder.path().to_owned(), problem }
     })
 }

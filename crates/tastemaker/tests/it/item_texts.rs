@@ -153,7 +153,7 @@ fn texts_that_cannot_be_used_are_refused() {
     let nowhere = Path::new("nowhere");
     let (data, _) = colours();
     let found = problems(&model(adaptor(nowhere, true)), &data);
-    assert!(found.len() == 1 && found[0].contains("nowhere/config.json"), "{found:?}");
+    assert!(found.len() == 1 && found[0].contains("model is \"nowhere\", expected"), "{found:?}");
     let bare = Dataset { catalog: Catalog::default(), ..colours().0 };
     let found = problems(&model(adaptor(nowhere, true)), &bare);
     assert!(found.len() == 1 && found[0].contains("texts: the items have none"), "{found:?}");

@@ -6,6 +6,7 @@ use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, SeedTree, TieOrder,
 };
 use tastemaker::endpoint::Endpoint;
+use tastemaker::memorisation::MemorisationProbe;
 use tastemaker::nn::fused::Precision;
 use tastemaker::nn::text::{CausalModel, SentenceEncoder, TextTokenizer};
 use tastemaker::prompts::{Prompting, Shown};
@@ -124,7 +125,7 @@ fn a_model_that_is_not_there_and_items_without_texts_are_refused_before_anything
         recommender.unsuitable(&given).iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].contains("text-similarity cannot be used here: the items have no texts"));
-    assert!(found[1].contains("nowhere/config.json"), "{found:?}");
+    assert!(found[1].contains("model is \"nowhere\", expected a file"), "{found:?}");
     let none = TextSimilarity { last_items: 0, ..TextSimilarity::default() };
     assert_eq!(none.problems().len(), 1);
 }
@@ -255,14 +256,57 @@ fn titles_that_may_be_written_are_ranked_by_their_likelihood_and_no_others_come_
     for (score, (_, expected)) in list.scores.iter().zip(&expected) {
         assert!((score - expected).abs() < 1e-2, "{score} and not {expected}");
     }
-    // Among candidates, and with a single beam, still what exists only.
+    // Where a longer list is asked for than there are beams, there are as many as it is long.
+    let few = ConstrainedTitles { beams: 1, ..ConstrainedTitles::default() };
+    let few = told("chosen-in-order", AnyVerbalizer::ConstrainedTitles(few), &path);
+    assert_eq!(asked(&few, (&[0, 3], None), false).0.items, list.items);
+    // Among candidates what exists only, too.
     let (list, _) = asked(&recommender, (&[0, 3], Some(&[5, 1])), false);
     assert_eq!(list.items.len(), 2);
-    let verbalizer = ConstrainedTitles { beams: 1, ..ConstrainedTitles::default() };
-    let greedy = told("chosen-in-order", AnyVerbalizer::ConstrainedTitles(verbalizer), &path);
-    let (list, _) = asked(&greedy, (&[0, 3], None), true);
-    assert_eq!(list.items.len(), 1);
-    assert!(TITLES[list.items[0].index()].is_some());
+}
+
+#[test]
+fn an_encoder_that_finds_titles_near_their_ids_is_told_from_one_that_does_not() {
+    let Some(model) = model("all-minilm-l6-v2") else { return };
+    let games = [
+        "Tetris",
+        "Chess",
+        "Doom",
+        "Portal",
+        "Myst",
+        "Pong",
+        "Zork",
+        "Snake",
+        "Halo",
+        "Risk",
+        "Go",
+        "Frogger",
+        "Asteroids",
+        "Worms",
+    ];
+    let column = Column::Text(games.map(|title| Some(title.to_owned())).into());
+    let title = Attribute { name: "title".to_owned(), column };
+    let of = |ids: Vec<String>| Dataset {
+        items: ids.into_iter().collect(),
+        catalog: Catalog::new(vec![title.clone()], Some("title")),
+        ..data()
+    };
+    let probe = MemorisationProbe { items: 14, others: 8, ..MemorisationProbe::default() };
+    let (seeds, others) = (SeedTree::new(1), Others::default());
+    let association = |data: &Dataset| {
+        let split = SplitSets::for_learning(data, false);
+        let context = context((data, &split, &others), seeds, None);
+        let similar = TextSimilarity { model: model.clone(), ..TextSimilarity::default() };
+        let found = similar.memorised(&context, &probe).unwrap().unwrap();
+        assert_eq!((found.items, found.exact, found.written.len()), (14, None, 0));
+        assert!(found.prompt.ends_with('|') && !found.prompt.contains('\n'), "{found:?}");
+        found.association.unwrap()
+    };
+    // Ids that say what the title says stand for what is known by heart.
+    let known = association(&of(games.map(str::to_lowercase).into()));
+    assert!(known.interval[0] > 0.9, "{known:?}");
+    let unknown = association(&of((1..=14).map(|id| id.to_string()).collect()));
+    assert!(unknown.interval[0] < 0.5 && unknown.interval[1] < 0.9, "{unknown:?}");
 }
 
 #[test]
@@ -317,6 +361,50 @@ fn a_conversation_is_held_as_the_model_was_taught() {
 }
 
 #[test]
+fn the_oldest_items_are_left_out_where_a_prompt_would_be_too_long() {
+    let Some(path) = smollm() else { return };
+    let template = "Met:\n{% for item in history %}{{ item.title }}\n{% endfor %}";
+    let mut recommender = told(template, AnyVerbalizer::Likelihood(Likelihood::default()), &path);
+    let history = [0, 3, 4, 1, 5];
+    let whole = asked(&recommender, (&history, Some(&[0])), true).1;
+    assert_eq!((whole.items, whole.left_out), (5, 0));
+    let mut before = whole.tokens.len();
+    for items in (0..5).rev() {
+        // One token too few for what was told before.
+        recommender.prompt.most_tokens = before - 1;
+        let shown = asked(&recommender, (&history, Some(&[0])), true).1;
+        let told = &history[5 - items..];
+        let titles: String =
+            told.iter().map(|&item| format!("{}\n", TITLES[item as usize].unwrap())).collect();
+        let expected = (format!("Met:\n{titles}"), items, 5 - items);
+        assert_eq!((shown.text, shown.items, shown.left_out), expected);
+        before = shown.tokens.len();
+    }
+    recommender.prompt.most_tokens = before - 1;
+    let (data, seeds, others) = (data(), SeedTree::new(1), Others::default());
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let context = context((&data, &split, &others), seeds, None);
+    let query = RecQuery { user: None, history: &[ItemId(0)], candidates: None };
+    let problem = recommender.prompt(&context, &query).unwrap_err().to_string();
+    assert!(problem.contains("the prompt is empty or too long"), "{problem}");
+}
+
+#[test]
+fn a_model_that_is_not_there_is_told_with_what_fetches_one() {
+    let (data, seeds, others) = (data(), SeedTree::new(1), Others::default());
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let given = Given { data: &data, split: &split, others: &others };
+    let model = Path::new("models/none").to_owned();
+    let similar = TextSimilarity { model: model.clone(), ..TextSimilarity::default() };
+    let text = TextLanguageModel { model, ..TextLanguageModel::default() };
+    for problems in [similar.unsuitable(&given), text.unsuitable(&given)] {
+        let problem = problems[0].to_string();
+        assert!(problem.contains("\"models/none\", expected a file or folder"), "{problem}");
+        assert!(problem.contains("scripts/fetch-models.sh"), "{problem}");
+    }
+}
+
+#[test]
 fn other_users_are_told_as_examples() {
     let Some(path) = smollm() else { return };
     let likelihood = AnyVerbalizer::Likelihood(Likelihood::default());
@@ -357,6 +445,11 @@ fn what_a_text_model_cannot_be_told_is_refused_in_the_study() {
     assert!(problem.contains("expected one that does not speak of item"), "{problem}");
     let problem = study("", "{{ history }}").unwrap_err();
     assert!(problem.contains("cannot rank over the whole catalog; set sampled"), "{problem}");
+    // What can name what does not exist is measured by it.
+    let text = "[study]\nname = \"s\"\nseeds = [1]\n[dataset.demo]\n[[arm]]\nname = \"a\"\n\
+                [arm.recommender.text-language-model]\nverbalizer = { written-titles = {} }";
+    let free = tastemaker::study::parse("s.toml", text, &[]).unwrap();
+    assert_eq!(free.evaluate.metrics.last().unwrap().as_dyn().label(), "invalid-rate");
     let problem = study("[evaluate]\nsampled = 19", "{{ histories }}").unwrap_err();
     assert!(problem.contains("did you mean \"history\"?"), "{problem}");
 }

@@ -180,6 +180,11 @@ fn families_are_asked_that_the_data_has_everything_for() {
     assert!(of("explanation")[0]["n"].as_u64().unwrap() < 20);
     assert!(of("explanation")[0]["text"]["bleu"].is_number());
     assert!(of("direct")[0].get("text").is_none());
+    // Answers that are names are looked at for names that there are not, and no others.
+    assert!((0.0..=1.0).contains(&of("sequential")[0]["invalid"].as_f64().unwrap()));
+    assert!(
+        of("rating").iter().chain(&of("direct")[..1]).all(|task| task.get("invalid").is_none())
+    );
     let ties = TieOrder::new(7, &seeds);
     let history = [ItemId(0), ItemId(1)];
     let query = RecQuery { user: Some(UserId(0)), history: &history, candidates: None };

@@ -10,7 +10,7 @@ use tastemaker::core::splits::{LeaveLastOut, Split};
 use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder,
 };
-use tastemaker::memorisation::{MemorisationProbe, Memorised};
+use tastemaker::memorisation::{MemorisationProbe, Memorised, Who};
 use tastemaker::nn::adamw::AdamW;
 use tastemaker::nn::adapters::{AnyAdapter, Bottleneck, Lora, SoftPrompt};
 use tastemaker::nn::checkpoint::Checkpoint;
@@ -320,14 +320,18 @@ fn what_is_known_by_heart_is_told_from_what_is_not() {
         let about = (&data, &split, &seeds);
         let prompter = Prompter::new(&Prompting::default(), Some(folder.path()), about).unwrap();
         let reader = Reader { model: Model::Here(model.into()), prompter };
-        probe.run(&reader, &SeedTree::new(seed)).unwrap()
+        probe.run(Who::Writes(&reader), &data, &SeedTree::new(seed)).unwrap()
     };
     for seed in 1..4 {
         let known = of(memorise(folder.path()), seed);
-        let Memorised { exact, association: Some(association), .. } = &known else { panic!() };
+        let Memorised { exact: Some(exact), association: Some(association), .. } = &known else {
+            panic!()
+        };
         assert!(exact.share > 0.7 && association.interval[0] > 0.7, "{known:?}");
         let unknown = of(CausalModel::read(folder.path(), Precision::F32).unwrap(), seed);
-        let Memorised { exact, association: Some(association), .. } = &unknown else { panic!() };
+        let Memorised { exact: Some(exact), association: Some(association), .. } = &unknown else {
+            panic!()
+        };
         assert!(exact.share < 0.3 && association.interval[0] < 0.5, "{unknown:?}");
     }
     let few = MemorisationProbe { others: 30, ..probe.clone() };
@@ -335,6 +339,6 @@ fn what_is_known_by_heart_is_told_from_what_is_not() {
     let prompter = Prompter::new(&Prompting::default(), Some(folder.path()), about).unwrap();
     let model = CausalModel::read(folder.path(), Precision::F32).unwrap();
     let reader = Reader { model: Model::Here(model.into()), prompter };
-    let error = few.run(&reader, &seeds).unwrap_err().to_string();
+    let error = few.run(Who::Writes(&reader), &data, &seeds).unwrap_err().to_string();
     assert_eq!(error, "the data is 10 items with titles, expected 33 or more");
 }

@@ -26,6 +26,7 @@ use self::fitting::Fitting;
 use self::generated::{Generated, Tokenised};
 use self::trained::{Told, Trained};
 use super::{FitContext, FitRecommender, Given, unchosen};
+use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::objectives::{AnyObjective, Softmax};
 use crate::paradigms::{AnyParadigm, Pretrain, TrainPlan};
 use crate::text::TextEmbeddings;
@@ -385,6 +386,16 @@ fn identity(
 }
 
 impl FitRecommender for LanguageModel {
+    /// The sentence encoder's by which items are known, where they are.
+    fn memorised(
+        &self,
+        context: &FitContext<'_>,
+        probe: &MemorisationProbe,
+    ) -> Result<Option<Memorised>> {
+        let encoder = self.texts.as_ref().map(|texts| probe.of_encoder(texts.model(), context));
+        encoder.transpose()
+    }
+
     fn problems(&self) -> Vec<Error> {
         let mut problems = self.problems_of_parts();
         problems.extend(self.objective_problems());

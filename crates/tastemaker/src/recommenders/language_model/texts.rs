@@ -11,7 +11,7 @@ use tastemaker_nn::transformer::Transformer;
 use super::FitContext;
 use crate::error::setting;
 use crate::recommenders::{check, has_texts};
-use crate::text::TextEmbeddings;
+use crate::text::{TextEmbeddings, is_there};
 use crate::tokenisations::ProductQuantiser;
 use crate::{Error, Result};
 
@@ -123,7 +123,7 @@ impl Default for TextInitialise {
 }
 
 impl ItemTexts {
-    fn model(&self) -> &Path {
+    pub(super) fn model(&self) -> &Path {
         match self {
             Self::Adaptor(TextAdaptor { model, .. })
             | Self::Codes(TextCodes { model, .. })
@@ -156,9 +156,10 @@ impl ItemTexts {
             let reason = "texts: the items have none".to_owned();
             return Some(super::unsuitable("texts", reason));
         }
-        let encoder = match SentenceEncoder::read(self.model(), Precision::F32) {
+        let read = |()| Ok(SentenceEncoder::read(self.model(), Precision::F32)?);
+        let encoder = match is_there(self.model()).and_then(read) {
             Ok(encoder) => encoder,
-            Err(error) => return Some(Error::from(error).at("texts.model")),
+            Err(error) => return Some(error.at("texts.model")),
         };
         if let Self::Codes(TextCodes { groups, .. }) = self
             && !encoder.width().is_multiple_of(*groups)

@@ -11,8 +11,9 @@ use tastemaker_nn::text::{CausalModel, T5, TextModel, TextTokenizer};
 
 use super::{FitContext, FitRecommender, Given, failed};
 use crate::error::setting;
-use crate::memorisation::{MemorisationProbe, Memorised};
+use crate::memorisation::{MemorisationProbe, Memorised, Who};
 use crate::prompts::{Chat, Prompter, Prompting, Shown, Told, usual_model};
+use crate::text::is_there;
 use crate::train::{unexchangeable, unknown_attribute};
 use crate::verbalizers::{
     AnyVerbalizer, ConstrainedTitles, Likelihood, Model, Named, Reader, Verbalize,
@@ -32,7 +33,7 @@ pub use self::tuning::Tuning;
 /// Fills the template with the last items of the history, and with fewer of them, the oldest left
 /// out first, where the prompt would be longer than the model reads; reads it; and takes items out
 /// of what the model would say by the verbalizer. Without `tuning` nothing learns: prompt-free
-/// tuning (tuning-free prompting), as `PLM-Rec`'s and `LLMRank`'s zero-shot rankers.
+/// tuning (tuning-free prompting), as `LLMRank`'s and Chat-REC's zero-shot rankers.
 ///
 /// # When not to use it
 /// Where titles say little, and on public data without asking whether the model knows it by heart.
@@ -146,8 +147,11 @@ impl FitRecommender for TextLanguageModel {
                 client.map(|error| Error::from(error).at("endpoint"))
             }
             None => {
-                let tokenizer = TextTokenizer::of_model(&self.model, usize::MAX).err();
-                tokenizer.map(|error| Error::from(error).at("model"))
+                let look = |()| {
+                    TextModel::look_at(&self.model)?;
+                    Ok(TextTokenizer::of_model(&self.model, usize::MAX)?)
+                };
+                is_there(&self.model).and_then(look).err().map(|error| error.at("model"))
             }
         };
         let wants = self.prompt.chat && self.endpoint.is_none() && model.is_none();
@@ -237,7 +241,8 @@ impl FitRecommender for TextLanguageModel {
         context: &FitContext<'_>,
         probe: &MemorisationProbe,
     ) -> Result<Option<Memorised>> {
-        probe.run(&self.reader(context)?, &context.seeds.child("memorisation")).map(Some)
+        let (reader, seeds) = (self.reader(context)?, context.seeds.child("memorisation"));
+        probe.run(Who::Writes(&reader), reader.prompter.data(), &seeds).map(Some)
     }
 
     /// As the template `explanation` asks for it, in a conversation where the model has learnt to hold one.

@@ -279,7 +279,7 @@ impl Teaching<'_> {
         let mut candidates = Vec::new();
         if self.prompter.speaks_of("candidates") {
             candidates.push(item);
-            let wanted = self.tuning.candidates.min(data.n_items() - history.len());
+            let wanted = self.tuning.candidates.min(data.n_items() - distinct(history).len());
             while candidates.len() < wanted {
                 let other = any_item(data.n_items(), rng);
                 if !candidates.contains(&other) && !history.contains(&other) {

@@ -1,15 +1,16 @@
 //! How well a model answers each of its tasks.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
 use tastemaker_core::splits::Part;
-use tastemaker_core::{SeedTree, UserId, artifact};
+use tastemaker_core::{ItemId, SeedTree, UserId, artifact};
 use tastemaker_eval::{generation, predictions};
 use tastemaker_nn::transformer::{Frozen, Reading};
 
-use super::questions::{Reader, Teacher};
+use super::questions::{Case, Reader, Teacher};
 use super::tasks::Asked;
 use super::written::read;
 use crate::{Error, Result};
@@ -39,6 +40,10 @@ struct Judged<'a> {
     /// The share that is answered as the tokenizer writes what is right, writing the likeliest token
     /// each time.
     exact: f64,
+    /// Where right answers are names of items: the share of answers that are no item's name. Nothing keeps
+    /// the model from them here, as beam search does where it recommends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalid: Option<f64>,
     /// Where right answers are numbers: the root of the mean squared and the mean absolute error over
     /// those that are answered by a number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,11 +109,7 @@ fn judge<'t>(
         let Some(case) = teacher.case_at(task, at, &mut rng) else { continue };
         let question = reader.question(teacher.speech, &task.question, &case)?;
         cut += usize::from(question.left_out > 0 || question.ends_early);
-        // As the tokenizer writes it, which may know no capitals and no spaces.
-        let mut right = reader.answer(&teacher.speech.fill(&task.answer, &case)?)?;
-        right.pop();
-        right.truncate(LONGEST);
-        asked.push((question.tokens, reader.tokenizer.decode(&right)?));
+        asked.push((question.tokens, right(reader, &teacher.speech.fill(&task.answer, &case)?)?));
         if asked.len() == MOST_CASES {
             break;
         }
@@ -128,9 +129,38 @@ fn judge<'t>(
         n,
         cut: cut as f64 / n.max(1) as f64,
         exact: exact as f64 / n.max(1) as f64,
+        invalid: invalid(&pairs, &names(teacher, reader, task)?),
         error: numbers(&pairs),
         text: written.then(|| texts(&pairs)),
     })
+}
+
+/// What is right, as the tokenizer writes it, which may know no capitals and no spaces.
+fn right(reader: &Reader, text: &str) -> Result<String> {
+    let mut tokens = reader.answer(text)?;
+    tokens.pop();
+    tokens.truncate(LONGEST);
+    Ok(reader.tokenizer.decode(&tokens)?)
+}
+
+/// All names of items that can be right, where answers are nothing else.
+fn names(teacher: &Teacher<'_>, reader: &Reader, task: &Asked) -> Result<HashSet<String>> {
+    let others = ["user", "rating", "verdict", "review", "summary", "explanation"];
+    if !task.answer.speaks_of("item") || others.iter().any(|slot| task.answer.speaks_of(slot)) {
+        return Ok(HashSet::new());
+    }
+    let name = |item| {
+        let case = Case { item: Some(item), ..Case::default() };
+        let name = right(reader, &teacher.speech.fill(&task.answer, &case)?)?;
+        Ok(name.trim().to_owned())
+    };
+    (0..).map(ItemId).take(teacher.data.n_items()).map(name).collect()
+}
+
+/// The share of answers that are none of `names`, if there are any.
+fn invalid(pairs: &[(String, &str)], names: &HashSet<String>) -> Option<f64> {
+    let invalid = pairs.iter().filter(|(answer, _)| !names.contains(answer.trim())).count();
+    (!names.is_empty()).then(|| invalid as f64 / pairs.len().max(1) as f64)
 }
 
 fn texts(pairs: &[(String, &str)]) -> Texts {
@@ -190,4 +220,18 @@ fn answer(
         }
     }
     written.iter().map(|tokens| Ok(reader.tokenizer.decode(tokens)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_are_no_name_are_counted_where_there_are_names() {
+        let pairs = [("a ", "a"), ("ab", "b"), ("b", "a"), ("", "a")];
+        let pairs = pairs.map(|(answer, right)| (answer.to_owned(), right));
+        let names = ["a", "b"].map(str::to_owned).into();
+        assert_eq!(invalid(&pairs, &names), Some(0.5));
+        assert_eq!(invalid(&pairs, &HashSet::new()), None);
+    }
 }

@@ -45,7 +45,8 @@ pub(super) struct Case<'a> {
 impl Speech {
     /// Where items are called by `names`, and users by numbers in a random order.
     pub(super) fn new(data: &Dataset, names: &[String], seeds: &SeedTree) -> Self {
-        let item = |(item, name): (u32, &String)| of_item(&data.catalog, ItemId(item), Some(name));
+        let item =
+            |(item, name): (u32, &String)| of_item(&data.catalog, ItemId(item), (Some(name), None));
         let users = numbers("user", data.n_users(), &seeds.child("users"));
         let user = |(user, name): (u32, &String)| of_user(data, UserId(user), Some(name));
         Self {
