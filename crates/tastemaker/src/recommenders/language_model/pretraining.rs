@@ -53,7 +53,8 @@ pub struct Pretraining {
 
 /// Other data than the study's. Its items are others: of what was learnt there the blocks, norms,
 /// places, views and special tokens go over, an adaptor of texts, codes of texts, and features by their attributes
-/// and values; the items' own embeddings begin anew, and so do features that are unknown there.
+/// and values; the items' own embeddings begin anew, and so do features that are unknown there. Items that are
+/// known by their texts and have embeddings of their own beside have none there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Elsewhere {
@@ -188,7 +189,7 @@ impl Fitting<'_> {
         self.context.observer.observe(&Event::Stage { stage: stage.name.clone() });
         let Some(elsewhere) = &pretraining.elsewhere else {
             let texts = self.settings.read_texts(self.context)?;
-            let on = (self.context, texts.as_ref());
+            let on = (self.context, self.settings.texts.as_ref(), texts.as_ref());
             return self.pretrain_on(on, pretraining, model, stage).map(Some);
         };
         let other = self.context.others.read(elsewhere)?;
@@ -202,8 +203,11 @@ impl Fitting<'_> {
         }
         let features = self.settings.shared_features(&data.dataset, self.context.data)?;
         let texts = self.settings.read_texts(&context)?;
-        let mut other = self.settings.fresh(&context, texts.clone())?;
-        let on = (&context, texts.as_ref());
+        // What items have of their own does not go over, so that nothing is left to it there.
+        let own = self.settings.texts.as_ref().map(ItemTexts::alone);
+        let alone = LanguageModel { texts: own, ..self.settings.clone() };
+        let mut other = alone.fresh(&context, texts.clone())?;
+        let on = (&context, alone.texts.as_ref(), texts.as_ref());
         let ended = self.pretrain_on(on, pretraining, &mut other, stage)?;
         transfer(&other, model, &features)?;
         Ok(Some(ended))
@@ -211,7 +215,7 @@ impl Fitting<'_> {
 
     fn pretrain_on(
         &self,
-        (context, texts): (&FitContext<'_>, Option<&TextEmbeddings>),
+        (context, known, texts): (&FitContext<'_>, Option<&ItemTexts>, Option<&TextEmbeddings>),
         pretraining: &Pretraining,
         model: &mut Transformer,
         stage: &Stage,
@@ -222,14 +226,7 @@ impl Fitting<'_> {
         let training = pretraining.training(self.settings);
         let auxiliary = &pretraining.auxiliary[..];
         let features = self.settings.features.as_ref();
-        let of = Pretrained {
-            backbone,
-            features,
-            texts: self.settings.texts.as_ref(),
-            objective,
-            auxiliary,
-            training,
-        };
+        let of = Pretrained { backbone, features, texts: known, objective, auxiliary, training };
         let run = identity(&of, context, texts)?;
         let folder = context.pretrained.map(|folder| folder.join(&run[..16]));
         // Other processes that run arms of the same study wait, and find it.

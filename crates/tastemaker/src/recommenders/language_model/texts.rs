@@ -140,6 +140,15 @@ impl ItemTexts {
         }
     }
 
+    /// The same of items that have nothing of their own.
+    pub(super) fn alone(&self) -> Self {
+        match self {
+            Self::Adaptor(adaptor) => Self::Adaptor(TextAdaptor { own: false, ..adaptor.clone() }),
+            Self::Codes(codes) => Self::Codes(TextCodes { own: false, ..codes.clone() }),
+            Self::Initialise(_) => self.clone(),
+        }
+    }
+
     pub(super) fn problem(&self) -> Option<Error> {
         match self {
             Self::Adaptor(adaptor) => check("experts", adaptor.experts, 1..=256),
