@@ -159,7 +159,7 @@ impl<'a> Subject<'a> {
         seeds: &SeedTree,
     ) -> Result<Self> {
         let mut cases = scope.split.cases(scope.data, scope.part);
-        cases.retain(|case| scope.candidates.are_for(case.user));
+        cases.retain(|case| scope.candidates.are_for(case, scope.allow_seen));
         if (1..cases.len()).contains(&n) {
             let draw = rand::seq::index::sample(&mut seeds.child("users").rng(), cases.len(), n);
             let mut drawn = draw.into_vec();

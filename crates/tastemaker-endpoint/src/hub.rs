@@ -1,5 +1,6 @@
 //! Fetches models from a hub.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,11 +31,8 @@ const NEEDED: usize = 2;
 /// The weights in one file.
 const WEIGHTS: &str = "model.safetensors";
 
-/// What names the files of weights that are in several, …
+/// What names the files of weights that are in several.
 const INDEX: &str = "model.safetensors.index.json";
-
-/// … which are called as so.
-const PARTS: &str = "model-";
 
 /// The file that says where a model came from, and what the name of one that says it of a single file
 /// ends in.
@@ -77,6 +75,12 @@ pub struct Fetched {
 struct Listing {
     sha: String,
     siblings: Vec<Sibling>,
+}
+
+/// Which file has which tensor.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -122,7 +126,13 @@ impl Hub {
             url: about.clone(),
             problem: format!("this is no list of files: {error}"),
         })?;
-        let wanted = self.wanted(&listing)?;
+        let there: Vec<&str> = listing.siblings.iter().map(|file| &file.rfilename[..]).collect();
+        let mut weights = vec![WEIGHTS.to_owned()];
+        if self.file.is_none() && !there.contains(&WEIGHTS) && there.contains(&INDEX) {
+            let index = format!("{url}/{model}/resolve/{}/{INDEX}", listing.sha);
+            weights = self.parts(&agent, &index)?;
+        }
+        let wanted = self.wanted(&there, &weights)?;
         fs_err::create_dir_all(folder).map_err(|source| write_failed(folder, source))?;
         let work = tempfile::Builder::new().prefix(".fetching-").tempdir_in(folder);
         let work = work.map_err(|source| write_failed(folder, source))?;
@@ -158,28 +168,33 @@ impl Hub {
         Ok(fetched)
     }
 
-    /// The files that are fetched.
-    fn wanted(&self, listing: &Listing) -> Result<Vec<String>> {
-        let there: Vec<&str> = listing.siblings.iter().map(|file| &file.rfilename[..]).collect();
+    /// An index of weights in several files, and the files that it names.
+    fn parts(&self, agent: &Agent, index: &str) -> Result<Vec<String>> {
+        let body = self.answer(agent, index)?.body_mut().read_to_string();
+        let body = body.map_err(|error| unreachable(index, &error))?;
+        let parts: Index = serde_json::from_str(&body).map_err(|error| Error::Unreadable {
+            url: index.to_owned(),
+            problem: format!("this is no index of weights: {error}"),
+        })?;
+        let names: BTreeSet<String> = parts.weight_map.into_values().collect();
+        Ok(std::iter::once(INDEX.to_owned()).chain(names).collect())
+    }
+
+    /// The files that are fetched, with these `weights`, of those that are `there`.
+    fn wanted(&self, there: &[&str], weights: &[String]) -> Result<Vec<String>> {
         let missing = |wanted: &str| {
             let path = Path::new(wanted);
             let inside =
                 path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
             !inside || !there.contains(&wanted)
         };
-        let is_part = |file: &&str| file.starts_with(PARTS) && file.ends_with(".safetensors");
-        let several = !there.contains(&WEIGHTS) && there.contains(&INDEX);
-        let weights: Vec<&str> = if several {
-            std::iter::once(INDEX).chain(there.iter().copied().filter(is_part)).collect()
-        } else {
-            vec![WEIGHTS]
-        };
+        let weights = weights.iter().map(String::as_str);
         let (wanted, needed): (Vec<&str>, Vec<&str>) = match &self.file {
             Some(file) => (vec![file], vec![file]),
             None => {
                 let others = FILES.into_iter().filter(|file| there.contains(file));
-                let needed = weights.iter().chain(&FILES[..NEEDED]).copied();
-                (others.chain(weights.iter().copied()).collect(), needed.collect())
+                let needed = weights.clone().chain(FILES[..NEEDED].iter().copied());
+                (others.chain(weights).collect(), needed.collect())
             }
         };
         if let Some(missing) = needed.iter().find(|file| missing(file)) {

@@ -25,9 +25,9 @@ pub enum Candidates {
         /// Sampled items a user.
         n: usize,
     },
-    /// The targets and this many of a list that was made elsewhere, without what the user has met unless
-    /// that may be recommended again. Users without a list are not asked about. Metrics carry `listed-N` in
-    /// their names.
+    /// The targets and the first of a list that was made elsewhere, this many, without what the user has met
+    /// unless that may be recommended again. Users of whose list nothing is left are not asked about. Metrics
+    /// carry `listed-N` in their names.
     Listed {
         /// Items a user.
         n: usize,
@@ -56,12 +56,15 @@ impl Candidates {
         }
     }
 
-    /// Whether there are candidates for `user`.
-    pub fn are_for(&self, user: UserId) -> bool {
-        match self {
-            Self::Full | Self::Sampled { .. } => true,
-            Self::Listed { lists, .. } => !lists.of(user).is_empty(),
-        }
+    /// Whether a user's targets have anything beside them to be ranked among, as far as lists say.
+    pub fn are_for(&self, case: &EvalCase<'_>, allow_seen: bool) -> bool {
+        self.of_list(case, allow_seen).is_none_or(|n| n > 0)
+    }
+
+    /// How many of a user's list can stand beside the targets, where there are lists.
+    fn of_list(&self, case: &EvalCase<'_>, allow_seen: bool) -> Option<usize> {
+        let Self::Listed { n, lists } = self else { return None };
+        Some(sampled::new_items(case, lists.of(case.user), allow_seen).take(*n).count())
     }
 }
 
@@ -297,7 +300,7 @@ impl Evaluator {
         let n_all = all.len();
         let mut cases = self.targets.of(all, data, split);
         let asked = cases.len();
-        cases.retain(|case| self.candidates.are_for(case.user));
+        cases.retain(|case| self.candidates.are_for(case, self.allow_seen));
         let among = cases.len();
         if among == 0 && n_all > 0 {
             let reason = match self.targets {
@@ -311,6 +314,13 @@ impl Evaluator {
         let mut words = self.targets.words(asked, n_all);
         if among < asked {
             words = format!("{words}, {among} of {asked} users: those with candidates");
+        }
+        if let Candidates::Listed { n, .. } = self.candidates {
+            let own = |case| self.candidates.of_list(case, self.allow_seen);
+            match cases.iter().filter_map(own).filter(|own| *own < n).count() {
+                0 => {}
+                few => words = format!("{words}, {few} of them with fewer than {n}"),
+            }
         }
         if (1..among).contains(&self.users) {
             cases = sampled::users(cases, self.users, &seeds.child("users"));

@@ -29,9 +29,14 @@ impl CandidateLists {
     }
 }
 
-/// The name of the file and the beginning of its hash.
+/// The name of the file, the beginning of its hash, and how many of its lists are of users whom the data does
+/// not know.
 impl fmt::Display for CandidateLists {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.file, &self.hash[..12])
+        write!(f, "{} ({})", self.file, &self.hash[..12])?;
+        match self.lists.unknown_users() {
+            0 => Ok(()),
+            n => write!(f, " but for lists of {n} users who are not in the data"),
+        }
     }
 }

@@ -38,11 +38,21 @@ pub(crate) fn listed(
     allow_seen: bool,
     seeds: &SeedTree,
 ) -> Vec<ItemId> {
-    let can_be = |item: &&ItemId| {
+    let listed = new_items(case, list, allow_seen).take(n);
+    mixed(case, case.targets.iter().copied().chain(listed).collect(), seeds)
+}
+
+/// Those of `list` that are neither targets of `case` nor, unless they may be recommended again, in the
+/// history.
+pub(crate) fn new_items<'a>(
+    case: &'a EvalCase<'a>,
+    list: &'a [ItemId],
+    allow_seen: bool,
+) -> impl Iterator<Item = ItemId> + 'a {
+    let can_be = move |item: &ItemId| {
         !case.targets.contains(item) && (allow_seen || !case.history.contains(item))
     };
-    let listed = list.iter().filter(can_be).take(n).copied();
-    mixed(case, case.targets.iter().copied().chain(listed).collect(), seeds)
+    list.iter().copied().filter(can_be)
 }
 
 /// The candidates of `case` in a random order.

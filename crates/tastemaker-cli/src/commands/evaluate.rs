@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tastemaker::Relevance;
 use tastemaker::core::lists::Columns;
 use tastemaker::core::splits::Part;
+use tastemaker::eval::metrics::AnyMetric;
 use tastemaker::eval::{Summary, Targets, Value};
 use tastemaker::study::{Evaluate, RunFolder};
 
@@ -30,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     sampled: Option<usize>,
     /// Rank the targets among the first of each user's candidates in this file, as many as --sampled says
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "runs")]
     candidates: Option<PathBuf>,
     /// Ask for this many users alone, drawn at random; 0 for all
     #[arg(long, value_name = "N")]
@@ -162,8 +163,11 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<Exit
 /// The settings of the run's study with what is said here instead; `None` where nothing is.
 fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
     let Arguments { sampled, targets, users, allow_seen, ref candidates, .. } = *arguments;
-    let among = sampled.is_some() || candidates.is_some();
-    let changed = among || targets.is_some() || users.is_some() || allow_seen;
+    let changed = sampled.is_some()
+        || candidates.is_some()
+        || targets.is_some()
+        || users.is_some()
+        || allow_seen;
     if arguments.metric.is_empty() && !changed {
         return Ok(None);
     }
@@ -171,18 +175,20 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Evaluate>> {
         Some(run) => RunFolder::open(run)?.study()?.evaluate,
         None => Evaluate::default(),
     };
-    // How lists from elsewhere were made, nothing here decides.
+    // How lists from elsewhere were made, nothing here decides, nor what else was named.
     if arguments.elsewhere.runs.is_some() {
         (settings.sampled, settings.candidates, settings.noise) = (0, None, 0.0);
+        settings.metrics.retain(|metric| !matches!(metric, AnyMetric::InvalidRate(_)));
     }
     if !arguments.metric.is_empty() {
         settings.metrics =
             arguments.metric.iter().map(|metric| metric.parse()).collect::<Result<_, _>>()?;
     }
-    if among {
-        settings.sampled = sampled.unwrap_or(settings.sampled);
-        settings.candidates.clone_from(candidates);
-    }
+    settings.sampled = sampled.unwrap_or(settings.sampled);
+    settings.candidates = match sampled {
+        Some(0) => None,
+        _ => candidates.clone().or(settings.candidates),
+    };
     settings.targets = match targets {
         None => settings.targets,
         Some(Whose::All) => Targets::All,

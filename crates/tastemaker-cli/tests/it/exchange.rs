@@ -167,3 +167,45 @@ fn losses_and_metrics_are_told_to_tensorboard_and_mlflow() {
     // Controls have metrics and no losses.
     ran(&["export", "runs/small/most-popular/seed-1", "--tensorboard", "logs"]);
 }
+
+#[test]
+fn a_study_ranks_among_the_candidates_of_a_file_and_says_which() {
+    let here = Here::new();
+    let study = fs_err::read_to_string(here.path("study.toml")).unwrap();
+    let with = |evaluate: &str| {
+        fs_err::write(here.path("study.toml"), format!("{study}\n[evaluate]\n{evaluate}")).unwrap();
+    };
+    with("candidates = \"lists.tsv\"");
+    let train = ["train", "study.toml", "--recommender", "most-popular"];
+    let text = here.error(&train);
+    assert!(text.contains("sampled is 0, expected how many of a user's candidates"), "{text}");
+    with("candidates = \"lists.tsv\"\nsampled = 30");
+    assert!(here.error(&train).contains("evaluate.candidates: cannot read lists.tsv"));
+    // Everything for the first fifty users; what they have met is passed over.
+    let all: Vec<String> = (1..=100).map(|item| format!("i{item}")).collect();
+    let lists = |items: &[String]| {
+        let line = |user: u32| format!("u{user}\t{}\n", items.join(" "));
+        fs_err::write(here.path("lists.tsv"), (1..=50).map(line).collect::<String>()).unwrap();
+    };
+    lists(&all);
+    let report = here.json(&train);
+    let cell = &report["arms"][0]["test"][0];
+    assert!(cell["metric"].as_str().unwrap().ends_with(" listed-30"), "{cell}");
+    // Lists of other tools are of the same users.
+    let run = "runs/small/most-popular/seed-1";
+    fs_err::write(here.path("own.csv"), "user,item\nu1,i1\n").unwrap();
+    let own = here.json(&["evaluate", run, "--runs", "own.csv", "--metric", "hr@10"]);
+    assert_eq!(own["metrics"][0]["n-users"], 50);
+    // Among fewer, and among all.
+    let among = |more: &[&str]| {
+        let found = here.json(&[&["evaluate", run, "--metric", "hr@10"], more].concat());
+        (found["metrics"][0]["metric"].to_string(), found["metrics"][0]["n-users"].clone())
+    };
+    assert_eq!(among(&["--sampled", "9"]), ("\"HR@10 listed-9\"".to_owned(), 50.into()));
+    assert_eq!(among(&["--sampled", "0"]), ("\"HR@10\"".to_owned(), 200.into()));
+    // A run that has ended is not taken for one among other candidates.
+    here.json(&train);
+    lists(&all[..60]);
+    let text = here.error(&train);
+    assert!(text.contains("was made with other candidates than those in lists.tsv ("), "{text}");
+}

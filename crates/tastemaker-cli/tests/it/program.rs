@@ -113,19 +113,6 @@ fn a_study_is_trained_evaluated_and_recommends() {
     assert_eq!(sampled["metrics"][0]["metric"], "HR@10 sampled-20");
     assert!(sampled["metrics"][0]["mean"].as_f64().unwrap() > decoder);
 
-    // Of two users alone there are candidates, of which one is not in their histories.
-    fs_err::write(here.path("few.candidates"), "u1\ti1 i2 i3\nu2\ti4 i5 i6\nx\ti1\n").unwrap();
-    let among = ["--candidates", "few.candidates", "--sampled", "2", "--metric", "hr@2"];
-    let listed = here.json(&[&["evaluate", DECODER][..], &among].concat());
-    assert_eq!(listed["metrics"][0]["metric"], "HR@2 listed-2");
-    assert_eq!(listed["metrics"][0]["n-users"], 2);
-    let protocol = listed["protocol"].as_str().unwrap();
-    assert!(
-        protocol.contains("first 2 of the user's candidates in few.candidates ("),
-        "{protocol}"
-    );
-    assert!(protocol.ends_with("2 of 200 users: those with candidates"), "{protocol}");
-
     let user = here.json(&["recommend", DECODER, "--user", "u1", "-n", "3"]);
     assert_eq!(user["items"].as_array().unwrap().len(), 3);
     let title = user["history"][0]["title"].as_str().unwrap();

@@ -1,7 +1,7 @@
 //! Lists of other tools, and what they should have held: files that are read and written.
 //!
 //! Formats are tables (CSV, TSV, JSON lines, Parquet) and the files of TREC: runs
-//! (`user Q0 item rank score tag`) and qrels (`user 0 item relevance`).
+//! (`user Q0 item rank score tag`) and qrels (`user 0 item relevance`); candidates can be a list a line, too.
 //!
 //! Ids are kept once, rows as numbers in columns; the rows of a user stand one after the other.
 

@@ -245,12 +245,19 @@ fn weights_in_several_files_are_fetched_with_what_names_them() {
     let parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
     let mut files = vec!["config.json", "tokenizer.json", "model.safetensors.index.json"];
     files.extend(parts);
+    let index = format!("{{\"weight_map\": {{\"a\": {:?}, \"b\": {:?}}}}}", parts[0], parts[1]);
+    let before = [(200, "", listing(&files)), (200, "", index.clone())];
     let answers = (0..5).map(|i| (200, "", i.to_string()));
-    let answers = std::iter::once((200, "", listing(&files))).chain(answers).collect();
+    let answers = before.clone().into_iter().chain(answers).collect();
     let fetched = hub(&server(answers).0, None).fetch(folder.path()).unwrap();
     let names: Vec<&str> = fetched.files.iter().map(|(name, _)| &name[..]).collect();
     assert_eq!(names, files);
     assert_eq!(fs_err::read_to_string(fetched.folder.join(parts[1])).unwrap(), "4");
+    // One that the index names and the hub does not have.
+    let answers = vec![(200, "", listing(&files[..4])), (200, "", index)];
+    let other = tempfile::tempdir().unwrap();
+    let problem = hub(&server(answers).0, None).fetch(other.path()).unwrap_err().to_string();
+    assert!(problem.contains(parts[1]), "{problem}");
 }
 
 #[test]

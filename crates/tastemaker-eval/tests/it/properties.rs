@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use tastemaker_core::splits::{EvalCase, LeaveLastOut, Part, Split};
 use tastemaker_core::{
@@ -6,7 +8,7 @@ use tastemaker_core::{
 use tastemaker_eval::metrics::{
     AnyMetric, Coverage, Gini, HitRate, InvalidRate, Map, Mrr, Ndcg, Precision, Recall,
 };
-use tastemaker_eval::{Candidates, Evaluation, Evaluator, Ground, Targets};
+use tastemaker_eval::{CandidateLists, Candidates, Evaluation, Evaluator, Ground, Targets};
 
 fn of_lists(k: usize) -> [AnyMetric; 6] {
     [
@@ -120,6 +122,47 @@ fn equal_scores_find_what_chance_finds_over_the_catalog_and_over_samples() {
     let (label, sampled) = of(&evaluator.candidates(Candidates::Sampled { n: 19 }));
     assert_eq!(label, "HR@10 sampled-19");
     assert!((sampled - 0.5).abs() < 0.03, "{sampled}");
+}
+
+#[test]
+fn targets_are_ranked_among_the_first_of_a_list_that_are_new() {
+    let (data, seeds) = (data(), SeedTree::new(4));
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.candidates");
+    // Lists of a thousand users with what they have met and the target among 40 others; one with nothing that
+    // is new, one with a single such item, and one of somebody else.
+    let mut lines = String::from("nobody\t1 2\n3\t3 10\n5\t5 12 150\n");
+    for user in 1000..2000 {
+        let items = (0..42).map(|i| (user + i * 7 / (1 + i / 5)) % 200);
+        let each_once: std::collections::BTreeSet<u32> = items.chain([(user + 28) % 200]).collect();
+        let items: Vec<String> = each_once.iter().map(ToString::to_string).collect();
+        lines.push_str(&format!("{user}\t{}\n", items.join(" ")));
+    }
+    fs_err::write(&path, lines).unwrap();
+    let lists = Arc::new(CandidateLists::read(&path, &data).unwrap());
+    let candidates = Candidates::Listed { n: 19, lists: Arc::clone(&lists) };
+    for case in split.cases(&data, Part::Test).iter().filter(|case| case.user.0 >= 1000).take(1000)
+    {
+        let among = candidates.of(case, 200, false, &seeds).unwrap();
+        assert_eq!(among.len(), 20);
+        assert!(among.contains(&case.targets[0]));
+        assert!(!among.iter().any(|item| case.history.contains(item)));
+        assert_eq!(among, candidates.of(case, 200, false, &seeds).unwrap());
+    }
+    let evaluator = Evaluator::new(vec![AnyMetric::HitRate(HitRate { k: 10 })]).unwrap();
+    let evaluator = evaluator.candidates(candidates);
+    let found = evaluator.evaluate(&Indifferent, &data, &split, Part::Test, &seeds).unwrap();
+    let value = &found.summary.metrics[0];
+    assert_eq!((&value.metric[..], value.n_users), ("HR@10 listed-19", 1001));
+    assert!((value.mean - 0.5).abs() < 0.05, "{value:?}");
+    let said = &found.summary.protocol;
+    assert!(said.contains("first 19 of the user's candidates in x.candidates ("), "{said}");
+    assert!(said.contains("but for lists of 1 users who are not in the data"), "{said}");
+    assert!(
+        said.ends_with("1001 of 3000 users: those with candidates, 1 of them with fewer than 19"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -41,7 +41,8 @@ struct Ends {
 }
 
 /// The tokens with which the model at `path`, a GGUF file or a folder, ends what it writes: first the one
-/// after a text, then others that it names, as that after a turn. None where it names none.
+/// after a text, then others that it names, as that after a turn. None where it names none that the tokenizer
+/// knows.
 pub fn ends_of_model(path: &Path, tokenizer: &TextTokenizer) -> Result<Vec<u32>> {
     let mut ends = Vec::new();
     if path.is_dir() {
@@ -66,7 +67,7 @@ pub fn ends_of_model(path: &Path, tokenizer: &TextTokenizer) -> Result<Vec<u32>>
         }
     }
     let mut met = HashSet::new();
-    ends.retain(|end| met.insert(*end));
+    ends.retain(|end| tokenizer.knows(*end) && met.insert(*end));
     Ok(ends)
 }
 

@@ -23,7 +23,7 @@ const USUAL_LENGTH: usize = 512;
 
 /// A pre-trained T5, of the first kind (`ReLU`, one table for what is read and written) or 1.1 and FLAN
 /// (gated GELU, a head of its own), whose heads are together no wider than its states, from a folder as
-/// `transformers` leaves it (`config.json`, `model.safetensors`).
+/// `transformers` leaves it (`config.json`, and `model.safetensors` or the files that its index names).
 ///
 /// # What it does
 /// Its encoder reads the prompt; its decoder begins with a token of its own and writes.

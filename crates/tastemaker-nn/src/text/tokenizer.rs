@@ -68,6 +68,11 @@ impl TextTokenizer {
         &self.inner
     }
 
+    /// Whether there is a token of this number.
+    pub fn knows(&self, token: u32) -> bool {
+        self.inner.id_to_token(token).is_some()
+    }
+
     /// How many tokens there are.
     pub fn n_tokens(&self) -> usize {
         self.inner.get_vocab_size(true)

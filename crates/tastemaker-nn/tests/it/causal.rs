@@ -125,14 +125,14 @@ fn a_folder_says_with_which_tokens_its_model_ends() {
     let tokenizer = serde_json::json!({
         "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null,
         "post_processor": null, "decoder": null,
-        "model": { "type": "WordLevel", "vocab": { "a": 0, "</s>": 1 }, "unk_token": "a" },
+        "model": { "type": "WordLevel", "vocab": { "a": 0, "</s>": 1, "b": 5, "c": 7 }, "unk_token": "a" },
     });
     write("tokenizer.json", &tokenizer.to_string());
     let tokenizer = TextTokenizer::of_model(folder.path(), usize::MAX).unwrap();
     let ends = || ends_of_model(folder.path(), &tokenizer).unwrap();
     assert!(ends().is_empty());
     write("config.json", "{\"eos_token_id\": 7}");
-    write("generation_config.json", "{\"eos_token_id\": [5, 7]}");
+    write("generation_config.json", "{\"eos_token_id\": [5, 7, 8]}");
     assert_eq!(ends(), [5, 7]);
     // What the tokenizer says comes first.
     write("tokenizer_config.json", "{\"eos_token\": {\"content\": \"</s>\"}}");

@@ -11,7 +11,7 @@ pub use template::{Template, Told};
 pub(crate) use template::{of_item, of_user};
 
 /// The templates that can be named, each a file in `prompts/`, which says whose it is.
-pub const SHIPPED: [(&str, &str); 15] = [
+pub const SHIPPED: [(&str, &str); 16] = [
     ("chosen-as-data", include_str!("../../prompts/chosen-as-data.jinja")),
     ("chosen-in-order", include_str!("../../prompts/chosen-in-order.jinja")),
     ("conversational", include_str!("../../prompts/conversational.jinja")),
@@ -27,4 +27,5 @@ pub const SHIPPED: [(&str, &str); 15] = [
     ("prompt4nr-action", include_str!("../../prompts/prompt4nr-action.jinja")),
     ("prompt4nr-utility", include_str!("../../prompts/prompt4nr-utility.jinja")),
     ("tallrec", include_str!("../../prompts/tallrec.jinja")),
+    ("tallrec-rated", include_str!("../../prompts/tallrec-rated.jinja")),
 ];

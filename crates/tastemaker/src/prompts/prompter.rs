@@ -28,6 +28,7 @@ pub struct Prompting {
     pub last_items: usize,
     /// The most tokens of a prompt, which leaves out the oldest items of the history for it; 0 where a model
     /// that is here is told as much as it reads.
+    #[serde(skip_serializing_if = "is_zero")]
     pub most_tokens: usize,
     /// Other users that are told as examples.
     pub examples: usize,
@@ -35,6 +36,12 @@ pub struct Prompting {
     pub clean_titles: bool,
     /// Whether sensitive attributes of users are told.
     pub tell_sensitive: bool,
+}
+
+// Left out where nothing is said, so that studies and runs from before it was there stay the same.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Default for Prompting {
@@ -226,21 +233,20 @@ impl Prompter {
             let told = Told { history: &last[last.len() - items..], examples: &examples, ..*told };
             self.shown(&told, last.len() - items)
         };
-        let fits =
-            |shown: &Shown| self.tokens.is_none() || (1..=most).contains(&shown.tokens.len());
-        let whole = with(last.len())?;
-        if fits(&whole) {
-            return Ok(whole);
-        }
-        // The most items with which it fits: fewer make it shorter.
-        let (mut best, mut too_many) = (with(0)?, last.len());
+        let fits = |shown: &Shown| self.tokens.is_none() || shown.tokens.len() <= most;
+        let mut best = with(last.len())?;
         if !fits(&best) {
+            // The most items with which it fits: fewer make it shorter.
+            let mut too_many = last.len();
+            best = with(0)?;
+            while fits(&best) && too_many - best.items > 1 {
+                let shown = with(best.items.midpoint(too_many))?;
+                if fits(&shown) { best = shown } else { too_many = shown.items }
+            }
+        }
+        if !fits(&best) || (self.tokens.is_some() && best.tokens.is_empty()) {
             let expected = format!("from 1 to {most} tokens where the history is left out");
             return Err(setting("the prompt", "empty or too long", expected));
-        }
-        while too_many - best.items > 1 {
-            let shown = with(best.items.midpoint(too_many))?;
-            if fits(&shown) { best = shown } else { too_many = shown.items }
         }
         Ok(best)
     }

@@ -168,7 +168,12 @@ pub(crate) fn of_item(
         Some((attribute.name.clone(), Value::from(value)))
     });
     let id = id.map(|id| ("id".to_owned(), Value::from(id)));
-    let rating = rating.map(|rating| ("rating".to_owned(), Value::from(rating)));
+    // Five stars are 5 and not 5.0.
+    let number = |rating: f32| match rating {
+        whole if whole.fract() == 0.0 => Value::from(whole as i64),
+        other => Value::from(other),
+    };
+    let rating = rating.map(|rating| ("rating".to_owned(), number(rating)));
     let all = others.chain([("title".to_owned(), Value::from(title))]).chain(id).chain(rating);
     Value::from(all.collect::<BTreeMap<String, Value>>())
 }
@@ -247,13 +252,17 @@ mod tests {
         };
         let ratings = "{% for item in history %}{{ item.rating }};{% endfor %}{{ item.rating }}";
         // Of an item that was met again the rating of before, which is no target's.
-        assert_eq!(of(Some(UserId(0)), ratings), "5.0;2.5;5.0;");
+        assert_eq!(of(Some(UserId(0)), ratings), "5;2.5;5;");
         assert_eq!(of(None, ratings), ";;;");
-        let tallrec = of(Some(UserId(0)), "tallrec");
+        let tallrec = of(Some(UserId(0)), "tallrec-rated");
         assert!(tallrec.contains("liked: \"Alien\", \"Alien\"\nThe user disliked: \"Heat\"\n"));
-        let tallrec = of(None, "tallrec");
+        let tallrec = of(None, "tallrec-rated");
         assert!(tallrec.contains("liked: \"Alien\", \"Heat\", \"Alien\"\n"), "{tallrec}");
         assert!(!tallrec.contains("disliked:"), "{tallrec}");
+        // Nothing is liked, and nothing said of it.
+        let told = Told { user: Some(UserId(1)), history: &items[1..2], ..Told::default() };
+        let tallrec = Template::parse("tallrec-rated").unwrap().render(&data, &told).unwrap();
+        assert!(tallrec.contains(".\nThe user disliked: \"Heat\"\n"), "{tallrec}");
     }
 
     #[test]

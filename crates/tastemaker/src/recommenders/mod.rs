@@ -100,8 +100,8 @@ pub trait FitRecommender {
         Ok(None)
     }
 
-    /// Whether the model that is asked knows the data by heart; `None` for what is no language model
-    /// over text.
+    /// Whether the pre-trained model that is asked, or whose embeddings are read, knows the data by heart;
+    /// `None` where there is none.
     fn memorised(
         &self,
         _context: &FitContext<'_>,

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::Dataset;
 use tastemaker_core::prepare::PrepareOptions;
 use tastemaker_core::sources::AnySource;
-use tastemaker_core::splits::AnySplit;
+use tastemaker_core::splits::{AnySplit, Part, SplitSets};
 use tastemaker_eval::metrics::{AnyMetric, Need};
 use tastemaker_eval::{CandidateLists, Candidates, Embedded, Evaluator, Targets};
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::SentenceEncoder;
 
+use crate::error::setting;
 use crate::recommenders::{AnyRecommender, has_texts};
 use crate::text::TextEmbeddings;
 use crate::{Error, Result};
@@ -122,11 +123,11 @@ impl Arm {
 pub struct Evaluate {
     /// The metrics, in the order of the table.
     pub metrics: Vec<AnyMetric>,
-    /// Rank the targets among this many sampled items instead of the whole catalog; 0 is the
-    /// whole catalog. Metrics then carry `sampled-N` in their names.
+    /// Rank the targets among this many sampled items, or of the user's `candidates`, instead of the whole
+    /// catalog; 0 is the whole catalog. Metrics then carry `sampled-N` in their names.
     pub sampled: usize,
     /// A file with a list of candidates for each user: the first of these that the user has not met are what
-    /// targets are ranked among, as many as `sampled` says, and users without a list are not asked about.
+    /// targets are ranked among, as many as `sampled` says, and users without any are not asked about.
     /// Metrics then carry `listed-N` in their names. A line of it is a user, a tabulator and items with
     /// blanks between them, as LLMRank publishes them, or it is a table or a TREC run, in the order of its
     /// rows.
@@ -200,6 +201,21 @@ impl Evaluate {
         problems
     }
 
+    /// That a part has nobody who could be asked among candidates.
+    pub(crate) fn unasked(&self, data: &Dataset, split: &SplitSets) -> Result<Option<Problem>> {
+        let candidates = self.candidates_of(data)?;
+        let asks = |part: &Part| {
+            split.iter_cases(data, *part).any(|case| candidates.are_for(&case, self.allow_seen))
+        };
+        let nobody = [Part::Validation, Part::Test].into_iter().find(|part| !asks(part));
+        Ok(nobody.filter(|_| self.candidates.is_some()).map(|part| {
+            let part = part.name();
+            Problem::new(format!(
+                "evaluate.candidates: nobody with {part} targets has candidates that are new to them"
+            ))
+        }))
+    }
+
     /// The sentence encoders that metrics look through, each with the label of a metric.
     fn encoders(&self) -> BTreeMap<&Path, String> {
         let mut encoders = BTreeMap::new();
@@ -249,15 +265,12 @@ impl Evaluate {
     /// The evaluator that these settings describe, among `candidates`; metrics that look at texts need
     /// [`Evaluator::embedded`].
     pub fn evaluator(&self, candidates: Candidates) -> Result<Evaluator> {
-        let wrong = |name: &str, found: String, expected: &str| -> Result<Evaluator> {
-            Err(tastemaker_core::Error::setting(name, found, expected).into())
-        };
         if !(0.0..=1.0).contains(&self.noise) {
-            return wrong("noise", self.noise.to_string(), "a share from 0 to 1");
+            return Err(setting("noise", self.noise, "a share from 0 to 1"));
         }
         if self.candidates.is_some() && self.sampled == 0 {
             let expected = "how many of a user's candidates targets are ranked among, such as 19";
-            return wrong("sampled", "0".to_owned(), expected);
+            return Err(setting("sampled", 0, expected));
         }
         let evaluator = Evaluator::new(self.metrics.clone())?;
         let evaluator = evaluator.targets(self.targets).candidates(candidates);

@@ -38,7 +38,7 @@ pub fn evaluate_lists(
     relevance: Relevance<'_>,
     settings: Option<&Evaluate>,
 ) -> Result<Summary> {
-    if settings.is_some_and(|settings| settings.sampled > 0) {
+    if settings.is_some_and(|settings| settings.sampled > 0 || settings.candidates.is_some()) {
         let found = settings.map_or(0, |settings| settings.sampled);
         return Err(setting("sampled", found, "0: lists from elsewhere are as they are"));
     }
@@ -59,7 +59,11 @@ pub fn evaluate_lists(
             let evaluator = evaluator(settings, &usual, &ground)?;
             let seeds = SeedTree::new(run.seed);
             let lists = read_lists(lists, columns, &data.users, Items::Catalog(&data.items))?;
-            let (cases, whose) = evaluator.cases(data, &run.split, part, &seeds)?;
+            // Those are asked about whom the run was: who has candidates, where it was told some.
+            let Evaluate { sampled, candidates, .. } = run.study.evaluate.clone();
+            let of_run = Evaluate { sampled, candidates, ..asked.clone() };
+            let of_run = of_run.evaluator(of_run.candidates_of(data)?)?;
+            let (cases, whose) = of_run.cases(data, &run.split, part, &seeds)?;
             let (part, split, hash) = (part.name(), run.split.name(), run.split.hash());
             let of = format!("{part} targets of the {split} split ({hash}){whose}");
             let given = Given { name: &name, of, lists, ground, cases };

@@ -6,6 +6,7 @@ use tastemaker_core::prepare::{Prepared, prepare};
 use tastemaker_core::splits::{Part, SplitSets};
 use tastemaker_core::{SeedTree, artifact};
 use tastemaker_endpoint::Spent;
+use tastemaker_eval::Candidates;
 
 use crate::hygiene::Subject;
 use crate::recommenders::{AnyRecommender, FitContext, Given, Others, measured};
@@ -118,7 +119,10 @@ pub(super) fn suits(study: &Study, (data, split, others): Read<'_>) -> Result<()
         }
         reasons.iter().map(|reason| arm.problem(reason)).collect()
     };
-    let of_metrics = study.evaluate.unsuitable(&data.dataset);
+    let mut of_metrics = study.evaluate.unsuitable(&data.dataset);
+    if of_metrics.is_empty() {
+        of_metrics.extend(study.evaluate.unasked(&data.dataset, split)?);
+    }
     let problems: Vec<Problem> = study.arm.iter().flat_map(of_arm).chain(of_metrics).collect();
     if problems.is_empty() { Ok(()) } else { Err(Error::Study(problems)) }
 }
@@ -141,6 +145,15 @@ pub(super) fn run(
         if result.data_hash != data.dataset.hash {
             let problem = "its result was made with other data; give the study another name or delete the folder";
             return Err(Error::Run { path: folder.path().to_owned(), problem: problem.to_owned() });
+        }
+        if let Candidates::Listed { lists, .. } = study.evaluate.candidates_of(&data.dataset)?
+            && !result.test.protocol.contains(&lists.to_string())
+        {
+            let problem = format!(
+                "its result was made with other candidates than those in {lists}; give the study another \
+                 name or delete the folder"
+            );
+            return Err(Error::Run { path: folder.path().to_owned(), problem });
         }
         observer.run(&arm.name, seed, folder.path(), true);
         return Ok(result);

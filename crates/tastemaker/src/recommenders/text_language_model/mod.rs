@@ -254,7 +254,8 @@ impl FitRecommender for TextLanguageModel {
         let Reader { model, .. } = self.reader(context)?;
         let chat = self.endpoint.is_none() && Chat::of_model(&self.model).is_ok();
         let template = "explanation".to_owned();
-        let prompt = Prompting { template, chat, examples: 0, ..self.prompt.clone() };
+        let prompt =
+            Prompting { template, chat, examples: 0, most_tokens: 0, ..self.prompt.clone() };
         let prompter = Self { prompt, ..self.clone() }.prompter(context)?;
         let reader = Reader { model, prompter };
         let texts = asked.iter().map(|(query, item)| {

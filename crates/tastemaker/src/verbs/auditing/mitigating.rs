@@ -26,7 +26,8 @@ pub(super) fn tried(
 ) -> Result<Vec<Tried>> {
     let Some(recommender) = subject.recommender else { return Ok(vec![]) };
     let scope = Scope { part: Part::Validation, ..subject.scope.clone() };
-    let validates = scope.split.iter_cases(scope.data, scope.part).next().is_some();
+    let can = |case| scope.candidates.are_for(&case, scope.allow_seen);
+    let validates = scope.split.iter_cases(scope.data, scope.part).any(can);
     let part = if validates { scope.part } else { subject.scope.part };
     let choosing = Subject::of_users(Scope { part, ..scope }, recommender, options.users, seeds)?;
     let stronger = at_strengths(&AnyMitigation::all(0.0), &STRENGTHS)?;

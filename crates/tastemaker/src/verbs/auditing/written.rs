@@ -9,7 +9,7 @@ use super::super::Run;
 use super::AuditOptions;
 use crate::Result;
 use crate::memorisation::MemorisationProbe;
-use crate::recommenders::Others;
+use crate::recommenders::{AnyRecommender, Others};
 
 /// Users to whom what comes first is explained, drawn at random.
 const EXPLAINED: usize = 100;
@@ -52,8 +52,11 @@ impl Run {
         if titled <= probe.examples + probe.others {
             return Ok(vec![]);
         }
-        let recommender = self.arm().recommender.as_dyn();
-        let found = recommender.memorised(&self.context(others), &probe)?;
+        let recommender = &self.arm().recommender;
+        if !matches!(recommender.learner(), AnyRecommender::TextLanguageModel(_)) {
+            return Ok(vec![]);
+        }
+        let found = recommender.as_dyn().memorised(&self.context(others), &probe)?;
         let written = found.map(|found| found.written).unwrap_or_default();
         let extraction = |(truth, continued)| Extraction { truth, continued };
         Ok(written.into_iter().map(extraction).collect())
