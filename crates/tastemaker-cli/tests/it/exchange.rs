@@ -182,7 +182,7 @@ fn a_study_ranks_among_the_candidates_of_a_file_and_says_which() {
     with("candidates = \"lists.tsv\"\nsampled = 30");
     assert!(here.error(&train).contains("evaluate.candidates: cannot read lists.tsv"));
     // Everything for the first fifty users; what they have met is passed over.
-    let all: Vec<String> = (1..=100).map(|item| format!("i{item}")).collect();
+    let all: Vec<String> = (0..100).map(|item| format!("i{item}")).collect();
     let lists = |items: &[String]| {
         let line = |user: u32| format!("u{user}\t{}\n", items.join(" "));
         fs_err::write(here.path("lists.tsv"), (1..=50).map(line).collect::<String>()).unwrap();

@@ -130,11 +130,11 @@ fn targets_are_ranked_among_the_first_of_a_list_that_are_new() {
     let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.candidates");
-    // Lists of a thousand users with what they have met and the target among 40 others; one with nothing that
+    // Lists of a thousand users with what they have met and the target among others; one with nothing that
     // is new, one with a single such item, and one of somebody else.
     let mut lines = String::from("nobody\t1 2\n3\t3 10\n5\t5 12 150\n");
     for user in 1000..2000 {
-        let items = (0..42).map(|i| (user + i * 7 / (1 + i / 5)) % 200);
+        let items = (0..60).map(|i| (user + i * 3) % 200);
         let each_once: std::collections::BTreeSet<u32> = items.chain([(user + 28) % 200]).collect();
         let items: Vec<String> = each_once.iter().map(ToString::to_string).collect();
         lines.push_str(&format!("{user}\t{}\n", items.join(" ")));
