@@ -188,23 +188,26 @@ fn title(data: &Dataset, item: ItemId) -> Option<&str> {
 
 impl Who<'_> {
     /// How well each title goes with the prompt; `None` of a model that does not tell.
-    fn scores(self, prompt: &str, titles: &[&str]) -> Result<Option<Vec<f32>>> {
+    fn scores(self, prompt: &str, titles: &[&str]) -> Result<Option<Vec<f64>>> {
         let encoder = match self {
-            Self::Writes(reader) => return reader.likelihoods(prompt, titles),
+            Self::Writes(reader) => {
+                let scores = reader.likelihoods(prompt, titles)?;
+                return Ok(scores.map(|all| all.into_iter().map(f64::from).collect()));
+            }
             Self::Encodes(encoder) => encoder,
         };
         let all: Vec<&str> = std::iter::once(prompt).chain(titles.iter().copied()).collect();
         let embeddings = encoder.encode(&all)?;
         let mut rows = embeddings.chunks_exact(encoder.width());
         let Some(of_prompt) = rows.next() else { return Ok(None) };
-        Ok(Some(rows.map(|row| similarity::cosine(of_prompt, row) as f32).collect()))
+        Ok(Some(rows.map(|row| similarity::cosine(of_prompt, row)).collect()))
     }
 }
 
 /// The share of the scores after the first that are below it; ties count half.
-fn won(scores: &[f32]) -> Option<f64> {
+fn won(scores: &[f64]) -> Option<f64> {
     let (own, others) = scores.split_first()?;
-    let won = |other: &f32| match own.partial_cmp(other) {
+    let won = |other: &f64| match own.partial_cmp(other) {
         Some(std::cmp::Ordering::Greater) => 1.0,
         Some(std::cmp::Ordering::Equal) => 0.5,
         _ => 0.0,

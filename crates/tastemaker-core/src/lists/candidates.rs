@@ -11,7 +11,7 @@ use crate::reading::lines::{Encoding, Lines, quoted};
 
 /// The candidates in the file at `path` of those who are among `users`; those of others are left out.
 ///
-/// A line is a user, a tabulator and the items with blanks between them, as LLMRank publishes them, or the
+/// A line is a user, a tabulator and the items with blanks between them, as `LLMRank` publishes them, or the
 /// file is any that [`read_lists`] reads. Candidates are in the order of the file.
 ///
 /// # Errors

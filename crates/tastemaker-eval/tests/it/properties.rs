@@ -132,13 +132,14 @@ fn targets_are_ranked_among_the_first_of_a_list_that_are_new() {
     let path = folder.path().join("x.candidates");
     // Lists of a thousand users with what they have met and the target among others; one with nothing that
     // is new, one with a single such item, and one of somebody else.
-    let mut lines = String::from("nobody\t1 2\n3\t3 10\n5\t5 12 150\n");
-    for user in 1000..2000 {
+    let first = ["nobody\t1 2\n", "3\t3 10\n", "5\t5 12 150\n"].map(str::to_owned);
+    let line = |user: u32| {
         let items = (0..60).map(|i| (user + i * 3) % 200);
         let each_once: std::collections::BTreeSet<u32> = items.chain([(user + 28) % 200]).collect();
         let items: Vec<String> = each_once.iter().map(ToString::to_string).collect();
-        lines.push_str(&format!("{user}\t{}\n", items.join(" ")));
-    }
+        format!("{user}\t{}\n", items.join(" "))
+    };
+    let lines: String = first.into_iter().chain((1000..2000).map(line)).collect();
     fs_err::write(&path, lines).unwrap();
     let lists = Arc::new(CandidateLists::read(&path, &data).unwrap());
     let candidates = Candidates::Listed { n: 19, lists: Arc::clone(&lists) };

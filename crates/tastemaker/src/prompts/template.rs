@@ -169,9 +169,9 @@ pub(crate) fn of_item(
     });
     let id = id.map(|id| ("id".to_owned(), Value::from(id)));
     // Five stars are 5 and not 5.0.
-    let number = |rating: f32| match rating {
-        whole if whole.fract() == 0.0 => Value::from(whole as i64),
-        other => Value::from(other),
+    let number = |rating: f32| {
+        let whole = rating.to_string().parse::<i64>();
+        whole.map_or_else(|_| Value::from(rating), Value::from)
     };
     let rating = rating.map(|rating| ("rating".to_owned(), number(rating)));
     let all = others.chain([("title".to_owned(), Value::from(title))]).chain(id).chain(rating);

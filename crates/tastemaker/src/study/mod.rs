@@ -129,7 +129,7 @@ pub struct Evaluate {
     /// A file with a list of candidates for each user: the first of these that the user has not met are what
     /// targets are ranked among, as many as `sampled` says, and users without any are not asked about.
     /// Metrics then carry `listed-N` in their names. A line of it is a user, a tabulator and items with
-    /// blanks between them, as LLMRank publishes them, or it is a table or a TREC run, in the order of its
+    /// blanks between them, as `LLMRank` publishes them, or it is a table or a TREC run, in the order of its
     /// rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidates: Option<PathBuf>,
