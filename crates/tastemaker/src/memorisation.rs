@@ -8,7 +8,7 @@ use tastemaker_core::catalog::words;
 use tastemaker_core::{Dataset, ItemId, SeedTree};
 use tastemaker_eval::similarity;
 use tastemaker_nn::fused::Precision;
-use tastemaker_nn::text::SentenceEncoder;
+use tastemaker_nn::text::TextEncoder;
 
 use crate::error::setting;
 use crate::recommenders::{FitContext, check};
@@ -97,7 +97,7 @@ pub enum Who<'a> {
     /// A model that goes on with what it is shown.
     Writes(&'a Reader),
     /// One that embeds it.
-    Encodes(&'a SentenceEncoder),
+    Encodes(&'a TextEncoder),
 }
 
 impl MemorisationProbe {
@@ -165,9 +165,9 @@ impl MemorisationProbe {
         Ok(Memorised { items, exact, association, prompt, answer, title, written: pairs })
     }
 
-    /// Asks the sentence encoder in the folder `model` about the data that is learnt from.
+    /// Asks the encoder at `model` about the data that is learnt from.
     pub(crate) fn of_encoder(&self, model: &Path, context: &FitContext<'_>) -> Result<Memorised> {
-        let encoder = SentenceEncoder::read(model, Precision::F32)?;
+        let encoder = TextEncoder::read(model, Precision::F32)?;
         self.run(Who::Encodes(&encoder), context.data, &context.seeds.child("memorisation"))
     }
 

@@ -10,7 +10,7 @@ use tastemaker_core::catalog::Catalog;
 use tastemaker_core::{Error, ItemId, artifact};
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::fused::{Precision, View, multiply};
-use tastemaker_nn::text::SentenceEncoder;
+use tastemaker_nn::text::TextEncoder;
 
 use crate::Result;
 use crate::error::setting;
@@ -40,7 +40,7 @@ pub(crate) fn is_there(model: &Path) -> Result<()> {
 const TENSOR: &str = "embeddings";
 
 impl TextEmbeddings {
-    /// What the sentence encoder in the folder `model` makes of everything that is written about the
+    /// What the language model at `model` makes of everything that is written about the
     /// `n_items` of `catalog` ([`Catalog::text`]), with the factors of its products rounded to
     /// `precision`.
     ///
@@ -52,7 +52,7 @@ impl TextEmbeddings {
         (model, precision): (&Path, Precision),
         kept: Option<&Path>,
     ) -> Result<Self> {
-        let encoder = SentenceEncoder::read(model, precision)?;
+        let encoder = TextEncoder::read(model, precision)?;
         let items = (0..).map(ItemId).take(n_items);
         let texts: Vec<String> = items.map(|item| catalog.text(item)).collect();
         let identity = identity(&encoder, &texts);
@@ -107,7 +107,7 @@ impl TextEmbeddings {
 }
 
 /// What `encoder` makes of texts: [texts, width]; zeros for an empty one, which is near nothing.
-pub(crate) fn embedded(encoder: &SentenceEncoder, texts: &[String]) -> Result<Vec<f32>> {
+pub(crate) fn embedded(encoder: &TextEncoder, texts: &[String]) -> Result<Vec<f32>> {
     let mut values = encoder.encode(texts)?;
     for (row, text) in values.chunks_exact_mut(encoder.width()).zip(texts) {
         if text.is_empty() {
@@ -160,7 +160,7 @@ pub(crate) fn eigenvectors(
 }
 
 /// SHA-256 of everything that embeddings follow from.
-fn identity(encoder: &SentenceEncoder, texts: &[String]) -> String {
+fn identity(encoder: &TextEncoder, texts: &[String]) -> String {
     // With their lengths, so that texts cannot run into each other.
     let texts = texts.iter().map(|text| format!("{} {text}", text.len()));
     let all: Vec<String> = std::iter::once(encoder.hash().to_owned()).chain(texts).collect();

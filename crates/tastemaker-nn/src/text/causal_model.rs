@@ -182,6 +182,11 @@ impl CausalModel {
         self.longest
     }
 
+    /// Width of a state.
+    pub fn width(&self) -> usize {
+        self.shape.width
+    }
+
     /// Tells its answers from those of every other model.
     pub fn hash(&self) -> &str {
         &self.hash

@@ -43,7 +43,7 @@ const FAMILIES: [(&str, Family); 7] = [
 ];
 
 impl Family {
-    fn of(name: &str) -> std::result::Result<Self, String> {
+    pub(super) fn of(name: &str) -> std::result::Result<Self, String> {
         let found = FAMILIES.iter().find(|(known, _)| *known == name).map(|(_, family)| *family);
         found.ok_or_else(|| {
             let known: Vec<&str> = FAMILIES.iter().map(|(known, _)| *known).collect();

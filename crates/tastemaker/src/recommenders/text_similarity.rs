@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
 use tastemaker_core::{RankedList, RecQuery, Recommender};
 use tastemaker_nn::fused::{Precision, View, multiply};
-use tastemaker_nn::text::SentenceEncoder;
+use tastemaker_nn::text::TextEncoder;
 
 use super::{FitContext, FitRecommender, Given, check, has_texts, without_texts};
 use crate::memorisation::{MemorisationProbe, Memorised};
 use crate::text::{TextEmbeddings, is_there};
 use crate::{Error, Result, cleaning};
 
-/// Items whose texts a pre-trained sentence encoder finds like those of the history.
+/// Items whose texts a pre-trained language model finds like those of the history.
 ///
 /// # What it does
 /// Embeds everything that is written about each item and ranks the catalog by the mean similarity
@@ -33,7 +33,8 @@ use crate::{Error, Result, cleaning};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TextSimilarity {
-    /// The folder of the encoder.
+    /// The encoder: the folder of a sentence encoder, or a causal language model's GGUF file or folder, whose mean
+    /// states are read.
     pub model: PathBuf,
     /// What the factors of the encoder's products are rounded to.
     pub precision: Precision,
@@ -75,7 +76,7 @@ impl FitRecommender for TextSimilarity {
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
         let texts = (!has_texts(given.data)).then(|| without_texts(NAME));
-        let read = |()| Ok(SentenceEncoder::read(&self.model, self.precision)?);
+        let read = |()| Ok(TextEncoder::read(&self.model, self.precision)?);
         let model = is_there(&self.model).and_then(read).err();
         texts.into_iter().chain(model.map(|error| error.at("model"))).collect()
     }

@@ -12,7 +12,7 @@ use tastemaker_core::splits::{AnySplit, Part, SplitSets};
 use tastemaker_eval::metrics::{AnyMetric, Need};
 use tastemaker_eval::{CandidateLists, Candidates, Embedded, Evaluator, Targets};
 use tastemaker_nn::fused::Precision;
-use tastemaker_nn::text::SentenceEncoder;
+use tastemaker_nn::text::TextEncoder;
 
 use crate::error::setting;
 use crate::recommenders::{AnyRecommender, has_texts};
@@ -189,7 +189,7 @@ impl Evaluate {
                     "{metric} looks at texts of items, of which the data has none"
                 ));
             }
-            let error = SentenceEncoder::read(model, Precision::F32).err()?;
+            let error = TextEncoder::read(model, Precision::F32).err()?;
             Some(format!("{metric}: {error}"))
         });
         let reasons = of_data.chain(of_texts);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, SeedTree};
 use tastemaker_nn::fused::Precision;
-use tastemaker_nn::text::SentenceEncoder;
+use tastemaker_nn::text::TextEncoder;
 
 use crate::error::setting;
 use crate::recommenders::{check, has_texts};
@@ -53,7 +53,8 @@ pub enum Tokenisation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SemanticIds {
-    /// The folder of the encoder.
+    /// The encoder: the folder of a sentence encoder, or a causal language model's GGUF file or folder, whose mean
+    /// states are read.
     pub model: PathBuf,
     /// What finds the centroids.
     pub quantiser: Quantiser,
@@ -185,7 +186,7 @@ impl Tokenisation {
             let expected = format!("at most {}, the number of items", data.n_items());
             return Some(setting("codes", codes, expected));
         }
-        let encoder = SentenceEncoder::read(model, Precision::F32).err();
+        let encoder = TextEncoder::read(model, Precision::F32).err();
         encoder.map(|error| Error::from(error).at("model"))
     }
 

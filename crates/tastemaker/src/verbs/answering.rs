@@ -11,7 +11,7 @@ use tastemaker_eval::generation::{self, Pair};
 use tastemaker_eval::predictions::{self, Click};
 use tastemaker_eval::similarity::text_similarity;
 use tastemaker_nn::fused::Precision;
-use tastemaker_nn::text::SentenceEncoder;
+use tastemaker_nn::text::TextEncoder;
 
 use crate::Result;
 use crate::text::embedded;
@@ -110,7 +110,7 @@ pub fn evaluate_texts(
     let mut told = vec![format!("{} texts; METEOR without synonyms", written.len())];
     values.extend(features(&written, &mut told));
     if let Some(model) = model {
-        let encoder = SentenceEncoder::read(model, Precision::F32)?;
+        let encoder = TextEncoder::read(model, Precision::F32)?;
         let width = encoder.width();
         let embed = |of: fn(&Written) -> &String| -> Result<Vec<f32>> {
             embedded(&encoder, &written.iter().map(|w| of(w).clone()).collect::<Vec<_>>())

@@ -8,7 +8,7 @@ use tastemaker::core::{
 use tastemaker::endpoint::Endpoint;
 use tastemaker::memorisation::MemorisationProbe;
 use tastemaker::nn::fused::Precision;
-use tastemaker::nn::text::{CausalModel, SentenceEncoder, TextTokenizer};
+use tastemaker::nn::text::{CausalModel, Past, SentenceEncoder, TextTokenizer};
 use tastemaker::prompts::{Prompting, Shown};
 use tastemaker::recommenders::{
     FitContext, FitRecommender, Given, Others, TextLanguageModel, TextSimilarity,
@@ -128,6 +128,48 @@ fn a_model_that_is_not_there_and_items_without_texts_are_refused_before_anything
     assert!(found[1].contains("model is \"nowhere\", expected a file"), "{found:?}");
     let none = TextSimilarity { last_items: 0, ..TextSimilarity::default() };
     assert_eq!(none.problems().len(), 1);
+}
+
+#[test]
+fn a_causal_language_model_embeds_texts_by_its_mean_states() {
+    let Some(path) = smollm() else { return };
+    let data = data();
+    let folder = tempfile::tempdir().unwrap();
+    let of = || {
+        let kept = Some(folder.path());
+        TextEmbeddings::of_items(&data.catalog, 6, (&path, Precision::F32), kept).unwrap()
+    };
+    let embeddings = of();
+    let language_model = CausalModel::read(&path, Precision::F32).unwrap();
+    let tokenizer = TextTokenizer::read_gguf(&path).unwrap();
+    assert_eq!((embeddings.width, embeddings.values.len()), (576, 6 * 576));
+    for (item, title) in TITLES.iter().enumerate() {
+        let found = embeddings.of(ItemId(item as u32));
+        let Some(title) = title else {
+            assert!(found.iter().all(|value| *value == 0.0));
+            continue;
+        };
+        let tokens = tokenizer.encode(&[title]).unwrap().concat();
+        let states = language_model.states(&[&tokens], &mut Past::default(), false).unwrap();
+        let mut expected = vec![0.0; 576];
+        for state in states.chunks_exact(576) {
+            expected.iter_mut().zip(state).for_each(|(sum, value)| *sum += value);
+        }
+        let length = expected.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let furthest = found.iter().zip(&expected).map(|(a, b)| (a - b / length).abs());
+        assert!(furthest.fold(0.0, f32::max) < 1e-5, "{title}");
+    }
+    // They are kept, as a sentence encoder's are, and apart from those.
+    assert_eq!(of(), embeddings);
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
+    // Embeddings of items can begin with them.
+    let begin = tastemaker::recommenders::TextInitialise { model: path };
+    let texts = Some(tastemaker::recommenders::ItemTexts::Initialise(begin));
+    let model = tastemaker::recommenders::LanguageModel { texts, ..Default::default() };
+    let split = SplitSets::for_learning(&data, false);
+    let given = Given { data: &data, split: &split, others: &Others::default() };
+    let problems: Vec<String> = model.unsuitable(&given).iter().map(ToString::to_string).collect();
+    assert!(problems.iter().all(|problem| !problem.contains("texts")), "{problems:?}");
 }
 
 #[test]

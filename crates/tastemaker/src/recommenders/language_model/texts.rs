@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Dataset, SeedTree};
 use tastemaker_nn::fused::{Features, Mixture, Precision};
-use tastemaker_nn::text::SentenceEncoder;
+use tastemaker_nn::text::TextEncoder;
 use tastemaker_nn::transformer::Transformer;
 
 use super::FitContext;
@@ -15,7 +15,7 @@ use crate::text::{TextEmbeddings, is_there};
 use crate::tokenisations::ProductQuantiser;
 use crate::{Error, Result};
 
-/// What a pre-trained sentence encoder makes of items' texts, and what becomes of it. The encoder
+/// What a pre-trained language model makes of items' texts, and what becomes of it. The encoder
 /// does not learn; its embeddings of a catalog are kept with the study's pre-trained models.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -30,7 +30,7 @@ pub enum ItemTexts {
     Initialise(TextInitialise),
 }
 
-/// A mixture of linear maps from a sentence encoder's embeddings to those of items.
+/// A mixture of linear maps from an encoder's embeddings to those of items.
 ///
 /// # Formula
 /// The row of item i in the embedding table is `Eᵢ = Iᵢ + Σₖ gᵢₖ (xᵢ Wₖ + cₖ)` with
@@ -47,7 +47,8 @@ pub enum ItemTexts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TextAdaptor {
-    /// The folder of the encoder.
+    /// The encoder: the folder of a sentence encoder, or a causal language model's GGUF file or folder, whose mean
+    /// states are read.
     pub model: PathBuf,
     /// Linear maps that are mixed.
     pub experts: usize,
@@ -55,7 +56,7 @@ pub struct TextAdaptor {
     pub own: bool,
 }
 
-/// Codes of a sentence encoder's embeddings, whose own embeddings an item's is made of.
+/// Codes of an encoder's embeddings, whose own embeddings an item's is made of.
 ///
 /// # Formula
 /// The row of item i in the embedding table is `Eᵢ = Iᵢ + (1/√G) Σ_g F_{g, c_g(i)}` over G groups:
@@ -74,7 +75,8 @@ pub struct TextAdaptor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TextCodes {
-    /// The folder of the encoder.
+    /// The encoder: the folder of a sentence encoder, or a causal language model's GGUF file or folder, whose mean
+    /// states are read.
     pub model: PathBuf,
     /// Parts into which an embedding is cut.
     pub groups: usize,
@@ -84,7 +86,7 @@ pub struct TextCodes {
     pub own: bool,
 }
 
-/// First embeddings of items: the principal components of a sentence encoder's.
+/// First embeddings of items: the principal components of an encoder's.
 ///
 /// # Formula
 /// Of the items that have a text, x − x̄ on the first axes of their covariance, as many as an
@@ -97,7 +99,8 @@ pub struct TextCodes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TextInitialise {
-    /// The folder of the encoder.
+    /// The encoder: the folder of a sentence encoder, or a causal language model's GGUF file or folder, whose mean
+    /// states are read.
     pub model: PathBuf,
 }
 
@@ -165,7 +168,7 @@ impl ItemTexts {
             let reason = "texts: the items have none".to_owned();
             return Some(super::unsuitable("texts", reason));
         }
-        let read = |()| Ok(SentenceEncoder::read(self.model(), Precision::F32)?);
+        let read = |()| Ok(TextEncoder::read(self.model(), Precision::F32)?);
         let encoder = match is_there(self.model()).and_then(read) {
             Ok(encoder) => encoder,
             Err(error) => return Some(error.at("texts.model")),
