@@ -121,5 +121,7 @@ fn mean(states: &[f32], to: &mut [f32]) {
         to.iter_mut().zip(state).for_each(|(sum, value)| *sum += value);
     }
     let length = to.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-    to.iter_mut().for_each(|value| *value /= length);
+    for value in to {
+        *value /= length;
+    }
 }

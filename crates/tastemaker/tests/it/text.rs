@@ -143,8 +143,8 @@ fn a_causal_language_model_embeds_texts_by_its_mean_states() {
     let language_model = CausalModel::read(&path, Precision::F32).unwrap();
     let tokenizer = TextTokenizer::read_gguf(&path).unwrap();
     assert_eq!((embeddings.width, embeddings.values.len()), (576, 6 * 576));
-    for (item, title) in TITLES.iter().enumerate() {
-        let found = embeddings.of(ItemId(item as u32));
+    for (item, title) in (0..).map(ItemId).zip(&TITLES) {
+        let found = embeddings.of(item);
         let Some(title) = title else {
             assert!(found.iter().all(|value| *value == 0.0));
             continue;
