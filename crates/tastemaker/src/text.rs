@@ -36,6 +36,12 @@ pub(crate) fn is_there(model: &Path) -> Result<()> {
     Err(setting("model", format!("{:?}", model.display().to_string()), expected))
 }
 
+/// The encoder at `model`, with the error of [`is_there`] where there is nothing.
+pub(crate) fn encoder(model: &Path, precision: Precision) -> Result<TextEncoder> {
+    is_there(model)?;
+    Ok(TextEncoder::read(model, precision)?)
+}
+
 /// The name of the tensor in the files that are kept.
 const TENSOR: &str = "embeddings";
 

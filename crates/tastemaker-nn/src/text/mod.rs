@@ -18,6 +18,7 @@ mod weights;
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use crate::fused::Past;
@@ -32,6 +33,9 @@ pub use tokenizer_training::Division;
 
 use crate::{Error, Result};
 
+/// Texts that are embedded together.
+const BATCH: usize = 64;
+
 /// The token of the largest logit, the first of equal ones.
 fn most_likely(logits: &[f32]) -> Option<u32> {
     let mut best: Option<(u32, f32)> = None;
@@ -41,6 +45,36 @@ fn most_likely(logits: &[f32]) -> Option<u32> {
         }
     }
     best.map(|(token, _)| token)
+}
+
+/// What the folder at `path` says it holds; `None` of what is no folder or says nothing.
+fn model_type(path: &Path) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        model_type: String,
+    }
+    json::<Kind>(&path.join("config.json")).ok().map(|kind| kind.model_type)
+}
+
+/// What `embed` makes of texts with these tokens, some at a time: [texts, width].
+fn embedded(
+    tokens: &[Vec<u32>],
+    width: usize,
+    embed: impl Fn(&[&[u32]]) -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
+    // Texts of like length together, so that the lanes of a batch have as much to do.
+    let mut order: Vec<usize> = (0..tokens.len()).collect();
+    order.sort_by_key(|&text| std::cmp::Reverse(tokens[text].len()));
+    let mut all = vec![0.0; tokens.len() * width];
+    for batch in order.chunks(BATCH) {
+        // Nothing at all, where a tokenizer adds nothing to it, is read as the first token.
+        let of = |&text: &usize| if tokens[text].is_empty() { &[0][..] } else { &tokens[text] };
+        let embeddings = embed(&batch.iter().map(of).collect::<Vec<_>>())?;
+        for (&text, embedding) in batch.iter().zip(embeddings.chunks_exact(width)) {
+            all[text * width..][..width].copy_from_slice(embedding);
+        }
+    }
+    Ok(all)
 }
 
 /// What a model's folder says of it.

@@ -6,16 +6,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tastemaker_core::artifact;
 
-use super::{TextTokenizer, json};
+use super::{TextTokenizer, embedded, json};
 use crate::checkpoint::{self, Checkpoint};
 use crate::fused::{
     Dropout, Embedding, Lanes, Norm, Norms, PostNormBlock, PostNormShape, PostNormWeights,
     Precision, post_norm_blocks,
 };
 use crate::{Error, Result};
-
-/// Texts that go through the model together.
-const BATCH: usize = 64;
 
 /// A pre-trained encoder of texts from the family of BERT, from a folder as `sentence-transformers`
 /// or `transformers` leave it: `config.json`, `model.safetensors`, `tokenizer.json` and, if they are
@@ -160,24 +157,10 @@ impl SentenceEncoder {
     /// The embeddings of `texts`: [texts, width].
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<f32>> {
         let tokens = self.tokenizer.encode(texts)?;
-        // Texts of like length together, so that the lanes of a batch have as much to do.
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&text| std::cmp::Reverse(tokens[text].len()));
-        let mut all = vec![0.0; texts.len() * self.width];
-        for batch in order.chunks(BATCH) {
-            let of_batch: Vec<&[u32]> = batch.iter().map(|&text| &tokens[text][..]).collect();
-            let embeddings = self.encode_tokens(&of_batch)?;
-            for (&text, embedding) in batch.iter().zip(embeddings.chunks_exact(self.width)) {
-                all[text * self.width..][..self.width].copy_from_slice(embedding);
-            }
-        }
-        Ok(all)
+        embedded(&tokens, self.width, |tokens| self.encode_tokens(tokens))
     }
 
     fn encode_tokens(&self, tokens: &[&[u32]]) -> Result<Vec<f32>> {
-        // Nothing at all, where a tokenizer adds nothing to it, is read as the first token.
-        let tokens: Vec<&[u32]> =
-            tokens.iter().map(|tokens| if tokens.is_empty() { &[0][..] } else { tokens }).collect();
         let lanes = Lanes::new(tokens.iter().map(|tokens| tokens.len()).collect());
         let packed: Arc<[u32]> = tokens.concat().into();
         let embedding = Embedding::new(packed, &lanes, Dropout::none());

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tastemaker_core::SeedTree;
 
 use super::folder::WeightFiles;
-use super::json;
+use super::{json, model_type};
 use crate::backbones::{AnyBackbone, EncoderDecoder};
 use crate::checkpoint::Checkpoint;
 use crate::fused::{BUCKETS, Epsilon, FAR, FeedForward, Norm, Positions, Precision, Vocabulary};
@@ -284,12 +284,7 @@ impl Weights {
 impl T5 {
     /// Whether the folder at `path` says that it holds one.
     pub fn is_at(path: &Path) -> bool {
-        #[derive(Deserialize)]
-        struct Kind {
-            model_type: String,
-        }
-        path.is_dir()
-            && json::<Kind>(&path.join("config.json")).is_ok_and(|kind| kind.model_type == "t5")
+        model_type(path).is_some_and(|kind| kind == "t5")
     }
 
     /// The most tokens that the model at `path` reads, without reading its weights.

@@ -2,15 +2,10 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::family::Family;
-use super::{CausalModel, SentenceEncoder, TextTokenizer, json};
+use super::{CausalModel, SentenceEncoder, TextTokenizer, embedded, model_type};
 use crate::Result;
 use crate::fused::{Past, Precision};
-
-/// Texts that are read together.
-const BATCH: usize = 32;
 
 /// The most tokens of a text that a causal model reads.
 const LONGEST: usize = 512;
@@ -77,41 +72,27 @@ impl TextEncoder {
 
 /// Whether what is at `path` says that it is a causal language model.
 fn is_causal(path: &Path) -> bool {
-    #[derive(Deserialize)]
-    struct Kind {
-        model_type: String,
-    }
-    path.is_file()
-        || json::<Kind>(&path.join("config.json"))
-            .is_ok_and(|kind| Family::of(&kind.model_type).is_ok())
+    path.is_file() || model_type(path).is_some_and(|kind| Family::of(&kind).is_ok())
 }
 
 impl CausalEncoder {
     fn encode<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<f32>> {
-        let most = LONGEST.min(self.model.longest());
         let mut tokens = self.tokenizer.encode(texts)?;
+        let most = LONGEST.min(self.model.longest());
         for tokens in &mut tokens {
             tokens.truncate(most);
-            if tokens.is_empty() {
-                // Nothing at all, where a tokenizer adds nothing to it, is read as the first token.
-                tokens.push(0);
-            }
         }
-        // Texts of like length together, so that those that are read together take as long.
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&text| std::cmp::Reverse(tokens[text].len()));
-        let mut all = vec![0.0; texts.len() * self.width];
-        for batch in order.chunks(BATCH) {
-            let read: Vec<&[u32]> = batch.iter().map(|&text| &tokens[text][..]).collect();
-            let states = self.model.states(&read, &mut Past::default(), false)?;
+        embedded(&tokens, self.width, |tokens| {
+            let states = self.model.states(tokens, &mut Past::default(), false)?;
+            let mut all = vec![0.0; tokens.len() * self.width];
             let mut rest = &states[..];
-            for &text in batch {
-                let (own, others) = rest.split_at(tokens[text].len() * self.width);
-                mean(own, &mut all[text * self.width..][..self.width]);
+            for (tokens, embedding) in tokens.iter().zip(all.chunks_exact_mut(self.width)) {
+                let (own, others) = rest.split_at(tokens.len() * self.width);
+                mean(own, embedding);
                 rest = others;
             }
-        }
-        Ok(all)
+            Ok(all)
+        })
     }
 }
 

@@ -257,7 +257,7 @@ impl Prompter {
         let Some((tokenizer, _)) = &self.tokens else {
             return Ok(Shown { text, tokens: vec![], items, left_out });
         };
-        let (text, mut tokens) = match &self.chat {
+        let (text, tokens) = match &self.chat {
             Some(chat) => {
                 let text = chat.render(&self.settings.system, &text)?;
                 let tokens = tokenizer.encode_as_it_is(&[&text])?;
@@ -268,7 +268,7 @@ impl Prompter {
                 (text, tokens)
             }
         };
-        Ok(Shown { text, tokens: tokens.pop().unwrap_or_default(), items, left_out })
+        Ok(Shown { text, tokens: tokens.concat(), items, left_out })
     }
 }
 

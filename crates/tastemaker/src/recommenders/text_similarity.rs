@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 use tastemaker_core::recommender::{RankOptions, rank_by_scores};
 use tastemaker_core::{RankedList, RecQuery, Recommender};
 use tastemaker_nn::fused::{Precision, View, multiply};
-use tastemaker_nn::text::TextEncoder;
 
 use super::{FitContext, FitRecommender, Given, check, has_texts, without_texts};
 use crate::memorisation::{MemorisationProbe, Memorised};
-use crate::text::{TextEmbeddings, is_there};
+use crate::text::{TextEmbeddings, encoder};
 use crate::{Error, Result, cleaning};
 
 /// Items whose texts a pre-trained language model finds like those of the history.
@@ -76,8 +75,7 @@ impl FitRecommender for TextSimilarity {
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
         let texts = (!has_texts(given.data)).then(|| without_texts(NAME));
-        let read = |()| Ok(TextEncoder::read(&self.model, self.precision)?);
-        let model = is_there(&self.model).and_then(read).err();
+        let model = encoder(&self.model, self.precision).err();
         texts.into_iter().chain(model.map(|error| error.at("model"))).collect()
     }
 

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tastemaker_core::{Dataset, SeedTree};
 use tastemaker_nn::fused::{Features, Mixture, Precision};
-use tastemaker_nn::text::TextEncoder;
 use tastemaker_nn::transformer::Transformer;
 
 use super::FitContext;
 use crate::error::setting;
 use crate::recommenders::{check, has_texts};
-use crate::text::{TextEmbeddings, is_there};
+use crate::text::{TextEmbeddings, encoder};
 use crate::tokenisations::ProductQuantiser;
 use crate::{Error, Result};
 
@@ -168,8 +167,7 @@ impl ItemTexts {
             let reason = "texts: the items have none".to_owned();
             return Some(super::unsuitable("texts", reason));
         }
-        let read = |()| Ok(TextEncoder::read(self.model(), Precision::F32)?);
-        let encoder = match is_there(self.model()).and_then(read) {
+        let encoder = match encoder(self.model(), Precision::F32) {
             Ok(encoder) => encoder,
             Err(error) => return Some(error.at("texts.model")),
         };
