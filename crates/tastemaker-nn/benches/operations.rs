@@ -56,6 +56,7 @@ fn shape(reads: bool) -> BlockShape {
     BlockShape {
         width: WIDTH,
         heads: 2,
+        size: WIDTH / 2,
         inner: 4 * WIDTH,
         causal: true,
         reads,

@@ -149,15 +149,20 @@ pub fn reading_block(
         Norm::Rms => rms_norm(x, &part[i], shape.style.norm_epsilon),
     };
     let linear = |x: &Tensor, i: usize| x.matmul(&part[i].t()?)?.broadcast_add(&part[i + 1]);
-    let size = shape.width / shape.heads;
+    let size = shape.size;
     let spread = Padded::new(lanes, x.device())?;
     let mut qkv = linear(&norm(x, 0)?, 2)?;
     let hstu = matches!(shape.style.kind, BlockKind::Hstu { .. });
     if hstu {
         qkv = qkv.silu()?;
     }
-    let each = spread.heads(&qkv, (qkv.dim(1)? / shape.width, shape.heads))?;
+    let each = spread.heads(&qkv, (shape.style.kind.projections(), shape.heads))?;
     let (mut q, mut k, v) = (each[0].clone(), each[1].clone(), &each[2]);
+    let scaled = |x: &Tensor, i: usize| rms_norm(x, &part[i], shape.style.norm_epsilon);
+    if shape.style.head_norms {
+        (q, k) = (scaled(&q, 22)?, scaled(&k, 23)?);
+    }
+    let found = |x: Tensor, i: usize| if shape.style.after_norms { scaled(&x, i) } else { Ok(x) };
     if shape.style.positions == Positions::Rotary {
         let base = shape.style.rotary_base;
         (q, k) = (spread.turned(&q, base)?, spread.turned(&k, base)?);
@@ -184,7 +189,7 @@ pub fn reading_block(
         let active = norm(&attended, 6)?.mul(&gates)?;
         return x.add(&drop(&linear(&active, 4)?, dropout.at(0))?);
     }
-    let middle = x.add(&drop(&linear(&attended, 4)?, dropout.at(0))?)?;
+    let middle = x.add(&drop(&found(linear(&attended, 4)?, 24)?, dropout.at(0))?)?;
     let middle = match memory {
         None => middle,
         Some((memory, of_memory)) => {
@@ -206,7 +211,7 @@ pub fn reading_block(
         FeedForward::GegluTanh => half(0)?.gelu()?.mul(&half(1)?)?,
         FeedForward::Swiglu => half(0)?.silu()?.mul(&half(1)?)?,
     };
-    middle.add(&drop(&linear(&inner, 10)?, dropout.at(1))?)
+    middle.add(&drop(&found(linear(&inner, 10)?, 25)?, dropout.at(1))?)
 }
 
 /// Mean of −log softmax(h · Eᵀ) at the target over the first `classes` rows of the table, each row

@@ -1,6 +1,7 @@
 //! A transformer over tokens with one table for embedding and output.
 
 mod frozen;
+mod pretrained;
 mod reading;
 mod stack;
 mod table;
@@ -14,11 +15,12 @@ use tastemaker_core::SeedTree;
 
 use self::frozen::FrozenStack;
 pub use self::frozen::{Frozen, Memory};
+pub(crate) use self::pretrained::Pretrained;
 pub use self::reading::Reading;
 use self::stack::Stack;
 pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};
-pub use self::table::{FEATURES, TABLE, TEXTS, Table};
+pub use self::table::{FEATURES, OUTPUT, TABLE, TEXTS, Table};
 use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH, Prompted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
@@ -129,6 +131,8 @@ pub struct Transformer {
     sinks: Sinks,
     /// What the rows of the embedding table are made of beside their own, if anything.
     composed: Option<Composed>,
+    /// What it has beside its shape, if it was pre-trained over text.
+    pretrained: Option<Pretrained>,
 }
 
 impl Transformer {
@@ -147,7 +151,13 @@ impl Transformer {
         let backbone = backbone.as_dyn();
         let shape = backbone.shape()?;
         let sides = if backbone.is_bidirectional() { Sides::Both } else { Sides::Causal };
-        let mut model = Self {
+        let mut model = Self::without_weights(device, shape, sides);
+        model.add_all(dimensions(shape, vocabulary), seeds)?;
+        Ok(model)
+    }
+
+    fn without_weights(device: Device, shape: Shape, sides: Sides) -> Self {
+        Self {
             shape,
             sides,
             parameters: Parameters::on(device),
@@ -158,9 +168,8 @@ impl Transformer {
             generator: None,
             sinks: Sinks::default(),
             composed: None,
-        };
-        model.add_all(dimensions(shape, vocabulary), seeds)?;
-        Ok(model)
+            pretrained: None,
+        }
     }
 
     /// The same before sequences whose profiles have this many values, at least one.
@@ -338,6 +347,9 @@ impl Transformer {
                 embedding.places(vec![0; input.tokens.len()]).apply(&table, &nowhere)?
             }
         };
+        if let Some(scale) = self.pretrained().map(|own| f64::from(own.scale)) {
+            x = (x * scale)?;
+        }
         for (i, view) in self.shape.views.iter().enumerate() {
             x = (x + rows(
                 get(view.parameter()),
@@ -369,6 +381,11 @@ impl Transformer {
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
         let intervals = intervals(self.shape.style, input, prompted.as_ref())?;
         let shape = stack.block_shape(self.shape, sides);
+        let pretrained = self.pretrained().filter(|_| stack.is_backbone());
+        let window = pretrained.and_then(|own| own.mask(lanes));
+        if window.is_some() && input.mask.is_some() {
+            return Err(Error::setting("a window", "beside an attention mask", "one of them"));
+        }
         for (layer, site) in (0..stack.layers).zip((1..).step_by(stack.sites_a_block())) {
             if let Some(prompted) = &prompted {
                 x = inserted.prompts(own, prompted, layer, x)?;
@@ -376,7 +393,12 @@ impl Transformer {
             let learns = self.learning(stack, layer);
             let (weights, sink) = self.packed(stack, layer, learns.contains(&true))?;
             let block = Block::new(shape, lanes.clone(), dropout.at(site));
-            let block = block.learning(learns).sink(sink).masked(input.mask.clone());
+            let block = block.turning(pretrained.and_then(|own| own.rotation(layer)));
+            let hidden = window.as_ref().filter(|(window, _)| {
+                pretrained.is_some_and(|own| own.blocks[layer].1 == Some(*window))
+            });
+            let mask = hidden.map(|(_, mask)| mask.clone()).or_else(|| input.mask.clone());
+            let block = block.learning(learns).sink(sink).masked(mask);
             let block = block.timed(intervals.clone());
             let block = block.recomputing(pass.recompute).precision(pass.precision);
             x = match memory {
@@ -408,7 +430,14 @@ impl Transformer {
     }
 
     /// [`Transformer::frozen`], whose tokens see what `sides` says.
+    ///
+    /// # Errors
+    /// If it is a language model over text, which [`crate::text::CausalModel::of`] reads.
     pub fn frozen_seeing(&self, sides: Sides, precision: Precision) -> Result<Frozen> {
+        if self.pretrained.is_some() {
+            let expected = "to be read as a causal model";
+            return Err(Error::setting("a language model over text", "frozen", expected));
+        }
         let encoder = self.encoder.as_ref();
         let encoder = encoder.map(|stack| self.frozen_stack(stack, Sides::Both, precision));
         Ok(Frozen {

@@ -82,6 +82,7 @@ impl Backbone for Decoder {
                 intervals: self.intervals,
                 kind: BlockKind::Transformer,
                 rotary_base: self.rotary_base.unwrap_or(Style::default().rotary_base),
+                ..Style::default()
             },
         })
     }

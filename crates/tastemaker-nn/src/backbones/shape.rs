@@ -29,6 +29,8 @@ pub struct Shape {
     pub encoder_layers: usize,
     /// Attention heads a block.
     pub heads: usize,
+    /// Numbers of a head.
+    pub head_size: usize,
     /// Width of the residual stream, and of the embeddings.
     pub embedding_size: usize,
     /// Width of the feed-forward layer; 0 where there is none.
@@ -71,10 +73,12 @@ impl Size {
             Self::Base => (4, 4, 256),
         };
         let embedding_size = overrides.embedding_size.unwrap_or(width);
+        let heads = overrides.heads.unwrap_or(heads);
         let shape = Shape {
             layers: overrides.layers.unwrap_or(layers),
             encoder_layers: 0,
-            heads: overrides.heads.unwrap_or(heads),
+            heads,
+            head_size: embedding_size / heads.max(1),
             embedding_size,
             inner_size: overrides.inner_size.unwrap_or(4 * embedding_size),
             max_length: overrides.max_length.unwrap_or(50),

@@ -10,6 +10,7 @@ use super::simd::{dot, exp, max, sum};
 /// `stride` numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct Heads {
+    /// Numbers of all heads together.
     pub(crate) width: usize,
     pub(crate) stride: usize,
     pub(crate) count: usize,

@@ -4,9 +4,10 @@ mod backward;
 mod cached;
 mod cross;
 mod hstu;
+mod scales;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -32,7 +33,7 @@ pub(super) use backward::add_up;
 pub(crate) use cached::{BlockCache, Seen};
 
 /// How many parameters a block can have.
-pub(crate) const PARAMETERS: usize = 22;
+pub(crate) const PARAMETERS: usize = 26;
 
 /// The numbers that fix a block's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct BlockShape {
     pub width: usize,
     /// Attention heads.
     pub heads: usize,
+    /// Numbers of a head.
+    pub size: usize,
     /// Width of the feed-forward layer; 0 for a block without one.
     pub inner: usize,
     /// Whether a token sees only itself and what came before it.
@@ -56,7 +59,9 @@ impl BlockShape {
     /// that it does not have has no numbers. A linear layer's weight is [outputs, inputs]; the
     /// outputs of `attention.qkv` are queries, keys, values and, in an HSTU, gates.
     pub fn parameters(self) -> [(&'static str, Vec<usize>); PARAMETERS] {
-        let Self { width: d, inner, style, .. } = self;
+        let Self { width: d, inner, style, size, .. } = self;
+        let attended = self.attended();
+        let norm = |there: bool, n: usize| vec![if there { n } else { 0 }];
         let shift = if style.norm == Norm::Layer { d } else { 0 };
         let (into, row) = (self.into(), self.row());
         let table = |there: bool, n: usize| if there { vec![self.heads, n] } else { vec![0] };
@@ -71,7 +76,7 @@ impl BlockShape {
             ("attention-norm.bias", vec![shift]),
             ("attention.qkv.weight", vec![row, d]),
             ("attention.qkv.bias", vec![row]),
-            ("attention.out.weight", vec![d, d]),
+            ("attention.out.weight", vec![d, attended]),
             ("attention.out.bias", vec![d]),
             (second[0], vec![d]),
             (second[1], vec![shift]),
@@ -89,12 +94,21 @@ impl BlockShape {
             ("cross-attention.out.weight", matrix(1)),
             ("cross-attention.out.bias", vec![cross(1)]),
             ("attention.interval", table(style.intervals, INTERVALS)),
+            ("attention.query-norm.weight", norm(style.head_norms, size)),
+            ("attention.key-norm.weight", norm(style.head_norms, size)),
+            ("attention.after-norm.weight", norm(style.after_norms, d)),
+            ("feed-forward.after-norm.weight", norm(style.after_norms, d)),
         ]
+    }
+
+    /// Numbers of the queries of a token, and of what it finds.
+    pub(crate) fn attended(self) -> usize {
+        self.heads * self.size
     }
 
     /// Numbers in a row of queries, keys, values and, in an HSTU, gates.
     fn row(self) -> usize {
-        self.style.kind.projections() * self.width
+        self.style.kind.projections() * self.attended()
     }
 
     /// The rows of the first matrix of the feed-forward half.
@@ -133,6 +147,9 @@ impl BlockShape {
 /// A block that reads has a third half between the two, on the states of an encoder, `memory`
 /// [its tokens, width]: `c = m + dropout(W_o attention(W_q norm(m), W_kv memory))` (Vaswani et al.
 /// 2017; no distances there, as in T5, Raffel et al. 2020), and `c` stands for `m` in what follows.
+///
+/// With `head_norms`, heads of queries and keys are normalised before they are turned, and with
+/// `after_norms` so is what attention and the feed-forward half add (see [`Style`]).
 pub struct Block {
     shape: BlockShape,
     lanes: Arc<Lanes>,
@@ -144,7 +161,10 @@ pub struct Block {
     recompute: bool,
     precision: Precision,
     sink: Option<Sink>,
-    rotation: Option<Rotation>,
+    /// What turns queries and keys; made of what the style says when it is asked for, if none was given.
+    rotation: OnceLock<Rotation>,
+    /// Tokens of the longest sequence, what was read before among them.
+    longest: usize,
     /// The bucket of each distance, where distances matter.
     buckets: Vec<usize>,
     /// The bucket of each interval, where they matter.
@@ -160,6 +180,10 @@ struct Kept {
     attention_normal: Scratch,
     /// Rows of queries, keys, values and, in an HSTU, gates.
     qkv: Scratch,
+    /// Of these the queries and keys before their norms, where they have any.
+    unscaled: Scratch,
+    /// What attention and the feed-forward half have found before its norm, where it has one.
+    found: [Scratch; 2],
     /// What each token looks at; in an HSTU the scores that say so.
     weights: Scratch,
     attended: Scratch,
@@ -234,10 +258,10 @@ impl Block {
     /// A block over the sequences of `lanes`; `dropout` is this block's own.
     pub fn new(shape: BlockShape, lanes: Arc<Lanes>, dropout: Dropout) -> Self {
         let longest = lanes.lengths().iter().copied().max().unwrap_or(0);
-        let (rotation, buckets) = place_tables(shape, longest);
         Self {
-            rotation,
-            buckets,
+            rotation: OnceLock::new(),
+            longest,
+            buckets: distances(shape, longest),
             intervals: None,
             shape,
             lanes,
@@ -258,6 +282,19 @@ impl Block {
     #[must_use]
     pub fn masked(self, mask: Option<Arc<AttentionMask>>) -> Self {
         Self { mask, ..self }
+    }
+
+    /// Turns queries and keys by this, where it is not what the style says.
+    #[must_use]
+    pub(crate) fn turning(self, rotation: Option<Rotation>) -> Self {
+        Self { rotation: rotation.map_or_else(OnceLock::new, OnceLock::from), ..self }
+    }
+
+    /// What turns queries and keys, if anything.
+    fn rotation(&self) -> Option<&Rotation> {
+        let BlockShape { size, style, .. } = self.shape;
+        let of_style = || Rotation::new(size, self.longest, f64::from(style.rotary_base));
+        (style.positions == Positions::Rotary).then(|| self.rotation.get_or_init(of_style))
     }
 
     /// Reads an encoder's states of the same sequences, divided as `memory` says.
@@ -300,9 +337,9 @@ impl Block {
     }
 
     fn heads(&self, weights: &BlockWeights) -> Heads {
-        let BlockShape { width, heads: count, causal, .. } = self.shape;
-        let (stride, precision) = (self.shape.row(), weights.matrices[0].precision());
-        Heads { width, stride, count, causal, precision }
+        let BlockShape { heads: count, causal, .. } = self.shape;
+        let (width, stride) = (self.shape.attended(), self.shape.row());
+        Heads { width, stride, count, causal, precision: weights.matrices[0].precision() }
     }
 
     /// What is added to the scores of a sequence; `distances` are spread.
@@ -339,6 +376,9 @@ impl Block {
         weights: &Tensor,
     ) -> Result<Tensor> {
         let Self { shape, lanes, mask, intervals, dropout, .. } = self;
+        if self.rotation.get().is_some() {
+            bail!("places that a pre-trained model turns otherwise are turned on the CPU alone");
+        }
         let memory = memory.zip(self.memory.as_deref());
         let looks = (mask.as_deref(), intervals.as_deref());
         composite::reading_block(*shape, (x, memory), weights, lanes, looks, *dropout)
@@ -356,6 +396,14 @@ impl Block {
             && self.intervals.as_ref().is_none_or(|intervals| !intervals.0.fits(&self.lanes))
         {
             bail!("a block that looks at intervals needs those of its batch");
+        }
+        if let Some(rotation) = self.rotation().filter(|rotation| rotation.places() < self.longest)
+        {
+            bail!(
+                "{} tokens, expected {} at most, whose places are known",
+                self.longest,
+                rotation.places()
+            );
         }
         self.check_memory(memory)
     }
@@ -419,6 +467,8 @@ impl Block {
 
     fn room(&self, chunk: &Chunk) -> Kept {
         let (d, row, t) = (self.shape.width, self.shape.row(), chunk.tokens.len());
+        let (attended, style) = (self.shape.attended(), self.shape.style);
+        let if_there = |there: bool, n: usize| Scratch::new(if there { t * n } else { 0 });
         let (middle, active, slope) = match self.shape.style.kind {
             BlockKind::Transformer => (d, self.shape.inner, self.shape.into()),
             BlockKind::Hstu { .. } => (0, d, row),
@@ -427,8 +477,10 @@ impl Block {
             attention_stats: vec![[0.0; 2]; t],
             attention_normal: Scratch::new(t * d),
             qkv: Scratch::new(t * row),
+            unscaled: if_there(style.head_norms, 2 * attended),
+            found: [(); 2].map(|()| if_there(style.after_norms, d)),
             weights: Scratch::new(self.attention_size(chunk)),
-            attended: Scratch::new(t * d),
+            attended: Scratch::new(t * attended),
             middle: Scratch::new(t * middle),
             crossed: self.shape.reads.then(|| Crossed::new(self, chunk)),
             forward_stats: vec![[0.0; 2]; t],
@@ -457,6 +509,7 @@ impl Block {
         linear(&kept.attention_normal, weights.linear(0), t, &mut kept.qkv);
         self.attend(weights, chunk, kept);
         linear(&kept.attended, weights.linear(1), t, &mut kept.middle);
+        self.scale_found(0, weights, &mut kept.middle, &mut kept.found);
         self.drop_and_add(0, chunk, &mut kept.middle, x);
         if let Some(crossed) = &mut kept.crossed {
             cross::forward(self, weights, chunk, (&kept.middle, memory), crossed);
@@ -494,22 +547,24 @@ impl Block {
             }
         }
         linear(&kept.active, weights.linear(3), t, y);
+        self.scale_found(1, weights, y, &mut kept.found);
         self.drop_and_add(1, chunk, y, middle);
     }
 
     /// From the rows of queries, keys and values to what every token finds.
     #[inline(always)]
     fn attend(&self, weights: &BlockWeights, chunk: &Chunk, kept: &mut Kept) {
+        self.scale_heads(weights, kept);
         if let Some(past) = &self.past {
             return self.attend_past(past, weights, chunk, kept);
         }
-        let (d, row) = (self.shape.width, self.shape.row());
+        let (d, row) = (self.shape.attended(), self.shape.row());
         let distances = relative::spread(&weights.part[DISTANCE], &self.buckets);
         let heads = self.heads(weights);
         let mut scratch = Scratch::new(self.squares(chunk, 0, 1));
         for (sequence, length, tokens, scores) in self.sequences(chunk) {
             let qkv = &mut kept.qkv[tokens.start * row..tokens.end * row];
-            if let Some(rotation) = &self.rotation {
+            if let Some(rotation) = self.rotation() {
                 rotation.turn((d, row), qkv, false);
             }
             let bias = self.bias(sequence, weights, &distances);
@@ -583,17 +638,12 @@ impl Block {
     }
 }
 
-/// What says where tokens of sequences of at most `longest` stand, as far as a block of this shape
-/// looks at it: the turns of each place, and the bucket of each distance.
-fn place_tables(shape: BlockShape, longest: usize) -> (Option<Rotation>, Vec<usize>) {
-    let BlockShape { width, heads, causal, style, .. } = shape;
-    match style.positions {
-        Positions::Learned => (None, vec![]),
-        Positions::Relative => (None, relative::buckets(longest, causal)),
-        Positions::Rotary => {
-            let base = f64::from(style.rotary_base);
-            (Some(Rotation::new(width / heads, longest, base)), vec![])
-        }
+/// The bucket of each distance in sequences of at most `longest` tokens, where a block of this shape
+/// looks at distances.
+fn distances(shape: BlockShape, longest: usize) -> Vec<usize> {
+    match shape.style.positions {
+        Positions::Relative => relative::buckets(longest, shape.causal),
+        Positions::Learned | Positions::Rotary => vec![],
     }
 }
 

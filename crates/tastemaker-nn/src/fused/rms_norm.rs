@@ -60,8 +60,9 @@ fn scale(epsilon: f32, x: &[f32]) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + epsilon).sqrt()
 }
 
+/// [`RmsNorm::run`] on the calling thread.
 #[inline(always)]
-fn forward(epsilon: f32, x: &[f32], weight: &[f32], out: &mut [f32]) {
+pub(crate) fn forward(epsilon: f32, x: &[f32], weight: &[f32], out: &mut [f32]) {
     let width = weight.len();
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         let scale = scale(epsilon, x);
@@ -73,7 +74,7 @@ fn forward(epsilon: f32, x: &[f32], weight: &[f32], out: &mut [f32]) {
 
 /// `dx` is overwritten, `d_weight` is added to; what is absent costs nothing.
 #[inline(always)]
-fn backward(
+pub(crate) fn backward(
     epsilon: f32,
     x: &[f32],
     weight: &[f32],

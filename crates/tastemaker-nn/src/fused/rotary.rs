@@ -1,13 +1,15 @@
 //! Queries and keys turned by their places (Su et al. 2021, *`RoFormer`*).
 
+use std::sync::Arc;
+
 /// The slowest angle is this much smaller than the fastest, where nothing else is said.
 pub(crate) const BASE: u32 = 10_000;
 
 /// Cosine and sine for each place and each pair of a head's numbers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rotation {
     pairs: usize,
-    turns: Vec<[f32; 2]>,
+    turns: Arc<[[f32; 2]]>,
 }
 
 impl Rotation {
@@ -34,6 +36,11 @@ impl Rotation {
         };
         let turns = (0..longest).flat_map(|place| (0..pairs).map(move |pair| turn(place, pair)));
         Self { pairs, turns: turns.collect() }
+    }
+
+    /// How many places it is made for.
+    pub(crate) fn places(&self) -> usize {
+        self.turns.len() / self.pairs
     }
 
     /// Turns heads that belong to one place.

@@ -144,6 +144,12 @@ pub struct Style {
     pub kind: BlockKind,
     /// Where places turn, the slowest angle is about this much smaller than the fastest.
     pub rotary_base: u32,
+    /// Whether each head of queries, and of keys, is brought to a mean square of 1 and scaled before
+    /// it is turned (Henry et al. 2020, *Query-key normalization*, as Qwen3 and Gemma 3 have it).
+    pub head_norms: bool,
+    /// Whether what attention and the feed-forward half add is brought to a mean square of 1 and scaled
+    /// (Gemma Team 2024, *Gemma 2*).
+    pub after_norms: bool,
 }
 
 impl Default for Style {
@@ -156,6 +162,8 @@ impl Default for Style {
             intervals: false,
             kind: BlockKind::default(),
             rotary_base: BASE,
+            head_norms: false,
+            after_norms: false,
         }
     }
 }

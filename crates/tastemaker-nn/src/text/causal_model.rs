@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::family::{Config, Family};
+use super::family::Config;
 use super::folder::WeightFiles;
 use super::gguf::Gguf;
 use super::weights::{Folder, Weights};
@@ -11,6 +11,9 @@ use crate::fused::{
     Rotation, Vocabulary, pre_norm_blocks,
 };
 use crate::{Error, Result};
+
+/// What files call the table with which states are compared, where it is not that of the embeddings.
+pub(super) const HEAD: &str = "output.weight";
 
 /// A pre-trained causal language model of the families of `LLaMA` (`SmolLM`, `TinyLlama`, Mistral,
 /// `LLaMA` 3), `Qwen2`, `Qwen3`, Gemma 3 (over texts) or GPT-2, from a GGUF file or from a folder as
@@ -119,19 +122,15 @@ impl CausalModel {
     pub fn read(path: &Path, precision: Precision) -> Result<Self> {
         let mut opened = Opened::at(path)?;
         let config = opened.config().clone();
-        let Config { shape, layers, n_tokens, longest, family, .. } = config;
+        let Config { shape, layers, n_tokens, longest, .. } = config;
         let hash = format!("{}-{precision:?}", opened.files.hash()?);
         let from = opened.weights();
-        let own = "output.weight";
-        let head = from.has(own).then(|| from.of(own, &[n_tokens, shape.width])).transpose()?;
+        let head = from.has(HEAD).then(|| from.of(HEAD, &[n_tokens, shape.width])).transpose()?;
         let parts = Parts {
             shape,
             longest,
             rotations: config.rotations(),
-            scale: match family {
-                Family::Gemma3 => (shape.width as f32).sqrt(),
-                _ => 1.0,
-            },
+            scale: config.scale(),
             places: from.places(&config)?,
             table: from.of("token_embd.weight", &[n_tokens, shape.width])?,
             head,

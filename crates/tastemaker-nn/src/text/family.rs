@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::gguf::Gguf;
 use super::json;
 use crate::fused::{Active, Norm, PreNormShape, Rotation};
+use crate::transformer::Pretrained;
 use crate::{Error, Result};
 
 /// The most tokens that a model is made ready for; what it could read more would cost memory.
@@ -43,6 +44,16 @@ const FAMILIES: [(&str, Family); 7] = [
 ];
 
 impl Family {
+    /// Whether heads of queries and keys are normalised.
+    pub(super) fn has_head_norms(self) -> bool {
+        matches!(self, Self::Qwen3 | Self::Gemma3)
+    }
+
+    /// Whether what attention and the feed-forward layer add is.
+    pub(super) fn has_after_norms(self) -> bool {
+        self == Self::Gemma3
+    }
+
     pub(super) fn of(name: &str) -> std::result::Result<Self, String> {
         let found = FAMILIES.iter().find(|(known, _)| *known == name).map(|(_, family)| *family);
         found.ok_or_else(|| {
@@ -131,16 +142,18 @@ impl Config {
         self.blocks[layer]
     }
 
-    /// The base of the turns of places of a model that is as `LLaMA` was first: no block has anything
-    /// beside.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is looked at")]
-    pub(super) fn plain_base(&self) -> Option<u32> {
-        let [Turns { base, slower: Slower::By(slower) }] = &self.turns[..] else { return None };
-        let plain = matches!(self.family, Family::Llama | Family::Qwen2)
-            && self.blocks.iter().all(|block| *block == (Some(0), None))
-            && (slower - 1.0).abs() < f64::EPSILON;
-        let whole = *base as u32;
-        ((f64::from(whole) - base).abs() < f64::EPSILON && plain).then_some(whole)
+    /// What embeddings of tokens are multiplied with.
+    pub(super) fn scale(&self) -> f32 {
+        match self.family {
+            Family::Gemma3 => (self.shape.width as f32).sqrt(),
+            _ => 1.0,
+        }
+    }
+
+    /// What the model has beside what a transformer's shape says.
+    pub(super) fn pretrained(&self, own_head: bool) -> Pretrained {
+        let (rotations, scale) = (self.rotations(), self.scale());
+        Pretrained { rotations, blocks: self.blocks.clone(), scale, own_head }
     }
 
     /// Of a model whose blocks are alike but that, of `every` so many, all but the last see no more

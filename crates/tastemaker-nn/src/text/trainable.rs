@@ -2,19 +2,18 @@
 
 use std::path::Path;
 
-use candle_core::Device;
-use tastemaker_core::{SeedTree, artifact};
+use tastemaker_core::artifact;
 
-use super::causal_model::{CausalModel, Opened, Parts};
+use super::causal_model::{CausalModel, HEAD, Opened, Parts};
 use super::family::{Config, Family};
 use super::folder::{WEIGHTS, WeightFiles};
 use crate::adapters::AnyAdapter;
-use crate::backbones::{AnyBackbone, Decoder};
+use crate::backbones::{Shape, Views};
 use crate::fused::{
     Active, Affine, Epsilon, FeedForward, Matrix, More, Norm, Positions, PreNormShape,
-    PreNormWeights, Precision, Rotation, Style, WithBias,
+    PreNormWeights, Precision, Style, WithBias,
 };
-use crate::transformer::{PLACES, TABLE, Transformer};
+use crate::transformer::{OUTPUT, PLACES, TABLE, Transformer};
 use crate::{Error, Result};
 
 /// The files of a folder from which answers follow.
@@ -27,47 +26,54 @@ const FILES: [&str; 6] = [
     "generation_config.json",
 ];
 
+/// The norms of heads of queries and of keys.
+const OF_HEADS: [&str; 2] = ["attention.query-norm.weight", "attention.key-norm.weight"];
+
+/// Those of what attention and the feed-forward layer add.
+const AFTER: [&str; 2] = ["attention.after-norm.weight", "feed-forward.after-norm.weight"];
+
 impl CausalModel {
-    /// The model at `path` as a [`Transformer`] over its tokens, which learns as every other does.
+    /// The model at `path` as a [`Transformer`] over its tokens, which learns as every other does. The
+    /// numbers of a GGUF file are f32 in it, whatever they were kept in.
     ///
     /// Keys and values that several heads of queries share stand there once for each of them.
     ///
     /// # Errors
-    /// As [`CausalModel::backbone_at`].
+    /// As [`CausalModel::shape_at`].
     pub fn trainable(path: &Path) -> Result<Transformer> {
         let mut opened = Opened::at(path)?;
-        let (backbone, config) = (backbone(path, &mut opened)?, opened.config().clone());
-        let Config { shape, n_tokens, layers, .. } = config;
-        let model = Transformer::on(Device::Cpu, &backbone, n_tokens, &SeedTree::new(0))?;
-        let mut all = vec![(
-            TABLE.to_owned(),
-            opened.weights().of("token_embd.weight", &[n_tokens, shape.width])?.values,
-        )];
-        let (weight, bias) = opened.weights().norm("output_norm", shape)?;
-        all.extend([("norm.weight".to_owned(), weight), ("norm.bias".to_owned(), bias)]);
-        all.push((PLACES.to_owned(), opened.weights().places(&config)?));
-        for layer in 0..layers {
-            let weights = opened.weights().block(&config, layer)?;
-            all.extend(
-                spread(shape, weights)
-                    .map(|(name, values)| (format!("block.{layer}.{name}"), values)),
-            );
+        let config = opened.config().clone();
+        let Config { shape: own, n_tokens, layers, .. } = config;
+        let (shape, from) = (shape(path, &config)?, opened.weights());
+        let head = from.has(HEAD);
+        let model = Transformer::of_pretrained(shape, n_tokens, config.pretrained(head))?;
+        let give = |name: &str, values: &[f32]| model.parameters().replace(name, values);
+        give(TABLE, &from.of("token_embd.weight", &[n_tokens, own.width])?.values)?;
+        if head {
+            give(OUTPUT, &from.of(HEAD, &[n_tokens, own.width])?.values)?;
         }
-        let all: std::collections::BTreeMap<String, Vec<f32>> = all.into_iter().collect();
-        model.parameters().set(|name, _| {
-            let missing = || Error::setting("the parameter", name, "one that the model has");
-            all.get(name).map(Vec::as_slice).ok_or_else(missing)
-        })?;
+        let (weight, bias) = from.norm("output_norm", own)?;
+        give("norm.weight", &weight)?;
+        if own.norm == Norm::Layer {
+            give("norm.bias", &bias)?;
+        }
+        if shape.style.positions == Positions::Learned {
+            give(PLACES, &from.places(&config)?)?;
+        }
+        for layer in 0..layers {
+            for (name, values) in spread(own, from.block(&config, layer)?) {
+                give(&format!("block.{layer}.{name}"), &values)?;
+            }
+        }
         Ok(model)
     }
 
-    /// What the model at `path` is as a backbone.
+    /// The numbers of the [`Transformer`] that the model at `path` is, without reading its weights.
     ///
     /// # Errors
-    /// If the file cannot be read, or the model is of a kind that a [`Decoder`] is not: if its table
-    /// of tokens is not also its head, or if its heads are not as wide together as its states.
-    pub fn backbone_at(path: &Path) -> Result<AnyBackbone> {
-        backbone(path, &mut Opened::at(path)?)
+    /// If the file cannot be read.
+    pub fn shape_at(path: &Path) -> Result<Shape> {
+        shape(path, &Config::at(path)?)
     }
 
     /// Tells the model at `path`, with its tokenizer, from every other.
@@ -104,113 +110,131 @@ impl CausalModel {
     pub fn of(mut model: Transformer, precision: Precision, identity: &str) -> Result<Self> {
         model.merge()?;
         let prompt = model.soft_prompt()?;
-        let shape = model.shape();
-        let values = |name: &str| model.parameters().values(name);
-        let Style { norm, norm_epsilon, feed_forward, positions, rotary_base, .. } = shape.style;
-        let with_shift = |name: &str| -> Result<Affine> {
-            let weight = values(&format!("{name}.weight"))?;
-            let shift = match norm {
-                Norm::Layer => values(&format!("{name}.bias"))?,
-                Norm::Rms => vec![0.0; weight.len()],
-            };
-            Ok((weight, shift))
+        let Some(pretrained) = model.pretrained().cloned() else {
+            return Err(Error::setting("a model", "learnt from nothing", "one that was read"));
         };
-        let turns = positions == Positions::Rotary;
-        let whole = |name: String| -> Result<Matrix> { Ok(values(&name)?.into()) };
-        let of_block = |layer: usize| -> Result<PreNormWeights> {
-            let name = |part: &str| format!("block.{layer}.{part}");
-            let linear = |part: &str| {
-                Ok::<WithBias, Error>((
-                    whole(name(&format!("{part}.weight")))?,
-                    values(&name(&format!("{part}.bias")))?,
-                ))
-            };
-            Ok(PreNormWeights {
-                qkv: linear("attention.qkv")?,
-                out: linear("attention.out")?,
-                attention_norm: with_shift(&name("attention-norm"))?,
-                into: linear("feed-forward.in")?,
-                out_of: linear("feed-forward.out")?,
-                feed_forward_norm: with_shift(&name("feed-forward-norm"))?,
-                more: More { rotation: turns.then_some(0), ..More::default() },
-            })
-        };
-        let own = PreNormShape {
-            width: shape.embedding_size,
-            heads: shape.heads,
-            key_heads: shape.heads,
-            size: shape.embedding_size / shape.heads,
-            inner: shape.inner_size,
-            epsilon: norm_epsilon.get(),
-            norm,
-            active: match feed_forward {
-                FeedForward::Swiglu => Active::SiluGated,
-                FeedForward::GegluTanh => Active::GeluGated,
-                FeedForward::Gelu | FeedForward::GeluTanh => Active::Gelu,
-                FeedForward::Relu => {
-                    let expected = "one that a causal language model is read with";
-                    return Err(Error::setting("feed-forward", "relu", expected));
-                }
-            },
-        };
-        let rotation = Rotation::new(own.size, shape.max_length, f64::from(rotary_base));
+        let Shape { layers, max_length, .. } = model.shape();
+        let shape = pre_norm_shape(model.shape())?;
+        let whole = |name: &str| Ok::<Matrix, Error>(model.parameters().values(name)?.into());
+        let turns = !pretrained.rotations.is_empty();
         Self::from_parts(
             Parts {
-                shape: own,
-                longest: shape.max_length,
-                rotations: if turns { vec![rotation] } else { vec![] },
-                scale: 1.0,
-                places: if turns { Vec::new() } else { values(PLACES)? },
-                table: whole(TABLE.to_owned())?,
-                head: None,
-                norm: with_shift("norm")?,
+                shape,
+                longest: max_length,
+                scale: pretrained.scale,
+                places: if turns { Vec::new() } else { model.parameters().values(PLACES)? },
+                table: whole(TABLE)?,
+                head: pretrained.own_head.then(|| whole(OUTPUT)).transpose()?,
+                norm: affine(&model, "norm", shape.norm)?,
+                rotations: pretrained.rotations,
                 prompt,
                 hash: identity.to_owned(),
             },
-            (0..shape.layers).map(of_block),
+            (0..layers).map(|layer| block(&model, layer, pretrained.blocks[layer])),
             precision,
         )
     }
 }
 
-/// What a [`Transformer`] must be to be the model that was opened.
-fn backbone(path: &Path, opened: &mut Opened) -> Result<AnyBackbone> {
-    let config = opened.config().clone();
-    let shape = config.shape;
-    let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
-    if shape.queries() != shape.width {
-        let PreNormShape { width, heads, size, .. } = shape;
-        let found = format!("{heads} heads of {size} numbers in states of {width}");
-        return Err(failed(format!("a model with {found} cannot learn here")));
-    }
-    let norm_epsilon = Epsilon::try_from(shape.epsilon)
-        .map_err(|problem| failed(format!("what the model's norms add is {problem}")))?;
-    if opened.weights().has("output.weight") {
-        let problem = "a model whose head has weights of its own cannot learn here";
-        return Err(failed(problem.to_owned()));
-    }
-    let (feed_forward, positions, rotary_base) = if config.family == Family::Gpt2 {
-        (FeedForward::GeluTanh, Positions::Learned, None)
-    } else {
-        let kinds =
-            "only those of GPT-2, and of LLaMA and Qwen2 whose places turn by a whole number";
-        let unknown = || failed(format!("a model of this kind cannot learn here, {kinds}, can"));
-        (FeedForward::Swiglu, Positions::Rotary, Some(config.plain_base().ok_or_else(unknown)?))
+/// Scale and shift of a norm of a model.
+fn affine(model: &Transformer, name: &str, norm: Norm) -> Result<Affine> {
+    let weight = model.parameters().values(&format!("{name}.weight"))?;
+    let shift = match norm {
+        Norm::Layer => model.parameters().values(&format!("{name}.bias"))?,
+        Norm::Rms => vec![0.0; weight.len()],
     };
-    Ok(AnyBackbone::Decoder(Decoder {
-        layers: Some(config.layers),
-        heads: Some(shape.heads),
-        embedding_size: Some(shape.width),
-        inner_size: Some(shape.inner),
-        max_length: Some(config.longest),
-        dropout: Some(0.0),
-        norm: shape.norm,
-        norm_epsilon: Some(norm_epsilon),
-        feed_forward,
-        positions,
-        rotary_base,
-        ..Decoder::default()
-    }))
+    Ok((weight, shift))
+}
+
+/// The weights of the block at `layer`, of which is said what turns it and how far it sees.
+fn block(
+    model: &Transformer,
+    layer: usize,
+    (rotation, window): (Option<usize>, Option<usize>),
+) -> Result<PreNormWeights> {
+    let style = model.shape().style;
+    let name = |part: &str| format!("block.{layer}.{part}");
+    let values = |part: &str| model.parameters().values(&name(part));
+    let linear = |part: &str| -> Result<WithBias> {
+        Ok((values(&format!("{part}.weight"))?.into(), values(&format!("{part}.bias"))?))
+    };
+    let scales = |there: bool, parts: [&str; 2]| -> Result<Option<[Vec<f32>; 2]>> {
+        let [first, second] = parts.map(|part| there.then(|| values(part)).transpose());
+        Ok(first?.zip(second?).map(|(first, second)| [first, second]))
+    };
+    Ok(PreNormWeights {
+        qkv: linear("attention.qkv")?,
+        out: linear("attention.out")?,
+        attention_norm: affine(model, &name("attention-norm"), style.norm)?,
+        into: linear("feed-forward.in")?,
+        out_of: linear("feed-forward.out")?,
+        feed_forward_norm: affine(model, &name("feed-forward-norm"), style.norm)?,
+        more: More {
+            head_norms: scales(style.head_norms, OF_HEADS)?,
+            after_norms: scales(style.after_norms, AFTER)?,
+            rotation,
+            window,
+        },
+    })
+}
+
+/// What a model of this shape is read with once it has learnt.
+fn pre_norm_shape(shape: Shape) -> Result<PreNormShape> {
+    let Style { norm, norm_epsilon, feed_forward, .. } = shape.style;
+    let active = match feed_forward {
+        FeedForward::Swiglu => Active::SiluGated,
+        FeedForward::GegluTanh => Active::GeluGated,
+        FeedForward::GeluTanh => Active::Gelu,
+        FeedForward::Gelu | FeedForward::Relu => {
+            let expected = "one that a causal language model has";
+            return Err(Error::setting("feed-forward", format!("{feed_forward:?}"), expected));
+        }
+    };
+    Ok(PreNormShape {
+        width: shape.embedding_size,
+        heads: shape.heads,
+        key_heads: shape.heads,
+        size: shape.head_size,
+        inner: shape.inner_size,
+        epsilon: norm_epsilon.get(),
+        norm,
+        active,
+    })
+}
+
+/// What a [`Transformer`] must be to be the model at `path`.
+fn shape(path: &Path, config: &Config) -> Result<Shape> {
+    let PreNormShape { width, heads, size, inner, epsilon, norm, active, .. } = config.shape;
+    let failed = |problem: String| Error::Checkpoint { path: path.to_owned(), problem };
+    let norm_epsilon = Epsilon::try_from(epsilon)
+        .map_err(|problem| failed(format!("what the model's norms add is {problem}")))?;
+    Ok(Shape {
+        layers: config.layers,
+        encoder_layers: 0,
+        heads,
+        head_size: size,
+        embedding_size: width,
+        inner_size: inner,
+        max_length: config.longest,
+        dropout: 0.0,
+        views: Views::default(),
+        style: Style {
+            norm,
+            norm_epsilon,
+            feed_forward: match active {
+                Active::SiluGated => FeedForward::Swiglu,
+                Active::GeluGated => FeedForward::GegluTanh,
+                Active::Gelu => FeedForward::GeluTanh,
+            },
+            positions: match config.family {
+                Family::Gpt2 => Positions::Learned,
+                _ => Positions::Rotary,
+            },
+            head_norms: config.family.has_head_norms(),
+            after_norms: config.family.has_after_norms(),
+            ..Style::default()
+        },
+    })
 }
 
 /// The weights of a block by the names of a [`Transformer`], with keys and values for each head of
@@ -226,23 +250,31 @@ fn spread(
         into,
         out_of,
         feed_forward_norm,
-        ..
+        more,
     } = weights;
+    let shifts = [
+        ("attention-norm.bias", attention_norm.1),
+        ("feed-forward-norm.bias", feed_forward_norm.1),
+    ];
+    let named = |names: [&'static str; 2], scales: Option<[Vec<f32>; 2]>| {
+        scales.into_iter().flat_map(move |scales| names.into_iter().zip(scales))
+    };
     [
         ("attention-norm.weight", attention_norm.0),
-        ("attention-norm.bias", attention_norm.1),
         ("attention.qkv.weight", each_head(shape, &qkv.values, shape.width)),
         ("attention.qkv.bias", each_head(shape, &qkv_bias, 1)),
         ("attention.out.weight", out.0.values),
         ("attention.out.bias", out.1),
         ("feed-forward-norm.weight", feed_forward_norm.0),
-        ("feed-forward-norm.bias", feed_forward_norm.1),
         ("feed-forward.in.weight", into.0.values),
         ("feed-forward.in.bias", into.1),
         ("feed-forward.out.weight", out_of.0.values),
         ("feed-forward.out.bias", out_of.1),
     ]
     .into_iter()
+    .chain(shifts.into_iter().filter(move |_| shape.norm == Norm::Layer))
+    .chain(named(OF_HEADS, more.head_norms))
+    .chain(named(AFTER, more.after_norms))
 }
 
 /// Rows of queries, and of keys and values once for each head of queries; each of `row` numbers.

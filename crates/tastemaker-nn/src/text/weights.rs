@@ -81,10 +81,10 @@ pub(super) trait Weights {
             let [first, second] = parts.map(|part| self.row(&name(&format!("{part}.weight")), n));
             Ok([first?, second?])
         };
-        let with_heads = matches!(config.family, Family::Qwen3 | Family::Gemma3);
-        let heads = with_heads.then(|| pair(["attn_q_norm", "attn_k_norm"], size)).transpose()?;
-        let with_after = config.family == Family::Gemma3;
-        let after = with_after.then(|| pair(["post_attention_norm", "post_ffw_norm"], width));
+        let heads = config.family.has_head_norms();
+        let heads = heads.then(|| pair(["attn_q_norm", "attn_k_norm"], size)).transpose()?;
+        let after = config.family.has_after_norms();
+        let after = after.then(|| pair(["post_attention_norm", "post_ffw_norm"], width));
         let (rotation, window) = config.of_block(layer);
         Ok(PreNormWeights {
             more: More { head_norms: heads, after_norms: after.transpose()?, rotation, window },

@@ -125,6 +125,7 @@ impl Stack {
         BlockShape {
             width: shape.embedding_size,
             heads: shape.heads,
+            size: shape.head_size,
             inner: shape.inner_size,
             causal: sides == Sides::Causal,
             reads: self.part == Part::Decoder,

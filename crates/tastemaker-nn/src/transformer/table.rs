@@ -20,6 +20,9 @@ use crate::{Error, Result, composite};
 /// they have of their own.
 pub const TABLE: &str = "embedding.token";
 
+/// The parameter that compares with tokens, where it is not the one that embeds them.
+pub const OUTPUT: &str = "embedding.output";
+
 /// The parameter that embeds the features of tokens.
 pub const FEATURES: &str = "embedding.feature";
 
@@ -45,7 +48,18 @@ pub struct Table<'a> {
 impl Table<'_> {
     /// The table itself. Gradients through it are of the whole table.
     pub fn tensor(&self) -> Result<Tensor> {
-        self.model.whole_table()
+        let model = self.model;
+        if model.has_own_head() {
+            Ok(model.parameters.get(OUTPUT).clone())
+        } else {
+            model.whole_table()
+        }
+    }
+
+    fn row_sink(&self) -> RowSink {
+        let sinks = &self.model.sinks;
+        let own = if self.model.has_own_head() { &sinks.rows_of_head } else { &sinks.rows };
+        own.clone()
     }
 
     /// The mean over `hidden` states [targets, width] of the softmax cross-entropy over the first
@@ -69,12 +83,12 @@ impl Table<'_> {
     /// has the target and then its negatives.
     pub fn sampled(&self, kind: SampledKind, hidden: &Tensor, classes: Vec<u32>) -> Result<Tensor> {
         let loss = SampledLoss::new(kind, classes, hidden.dim(0)?);
-        Ok(loss.sink(self.model.sinks.rows.clone()).apply(hidden, &self.tensor()?)?)
+        Ok(loss.sink(self.row_sink()).apply(hidden, &self.tensor()?)?)
     }
 
     /// The rows of `tokens`: [tokens, width].
     pub fn rows(&self, tokens: Vec<u32>) -> Result<Tensor> {
-        rows(&self.tensor()?, tokens.into(), Some(self.model.sinks.rows.clone()))
+        rows(&self.tensor()?, tokens.into(), Some(self.row_sink()))
     }
 }
 
@@ -83,7 +97,9 @@ impl Table<'_> {
 pub(super) struct Sinks {
     /// Of some rows of the embedding table.
     pub(super) rows: RowSink,
-    /// Of the whole of it.
+    /// Of some rows of the table with which states are compared, where it is another.
+    rows_of_head: RowSink,
+    /// Of the whole of the table with which states are compared.
     pub(super) table: Sink,
 }
 
@@ -229,6 +245,11 @@ impl Transformer {
         Ok(f(&MixtureWeights { maps: &maps[..], offsets: &offsets[..], gate: &gate[..] }))
     }
 
+    /// Whether states are compared with another table than that of the embeddings.
+    fn has_own_head(&self) -> bool {
+        self.pretrained().is_some_and(|pretrained| pretrained.own_head)
+    }
+
     /// The embedding table [vocabulary, width]. On the CPU, the tensor library carries gradients
     /// to it and no further.
     pub(super) fn whole_table(&self) -> Result<Tensor> {
@@ -296,13 +317,16 @@ impl Transformer {
                 carried => self.part_gradients(composed, (whole, carried, rows), gradients),
             };
         }
+        let compared = if self.has_own_head() { OUTPUT } else { TABLE };
         if let Some(table) = whole {
-            let dimensions = self.parameters.get(TABLE).shape();
+            let dimensions = self.parameters.get(compared).shape();
             let table = Tensor::from_vec(table, dimensions, &Device::Cpu)?;
-            gradients.insert_dense(TABLE.to_owned(), table)?;
+            gradients.insert_dense(compared.to_owned(), table)?;
         }
-        if !rows.rows.is_empty() {
-            gradients.insert_rows(TABLE.to_owned(), rows)?;
+        for (name, rows) in [(TABLE, rows), (OUTPUT, self.sinks.rows_of_head.take())] {
+            if !rows.rows.is_empty() {
+                gradients.insert_rows(name.to_owned(), rows)?;
+            }
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use tastemaker_nn::parameters::{Init, Parameters};
 pub(crate) const SHAPE: BlockShape = BlockShape {
     width: 16,
     heads: 2,
+    size: 8,
     inner: 32,
     causal: true,
     reads: false,
@@ -24,6 +25,8 @@ pub(crate) const SHAPE: BlockShape = BlockShape {
         intervals: false,
         kind: BlockKind::Transformer,
         rotary_base: 10_000,
+        head_norms: false,
+        after_norms: false,
     },
 };
 
@@ -57,6 +60,9 @@ pub(crate) fn styles() -> Vec<Style> {
         Style { positions: relative, ..usual },
         Style { intervals, ..usual },
         Style { norm, feed_forward, positions, intervals, ..usual },
+        Style { head_norms: true, ..usual },
+        Style { after_norms: true, ..usual },
+        Style { norm, feed_forward, positions, head_norms: true, after_norms: true, ..usual },
         Style { norm, feed_forward, positions: relative, intervals, ..usual },
     ]
 }

@@ -381,6 +381,7 @@ fn a_model_of_composites_has_the_same_loss_and_gradients() {
         let shape = BlockShape {
             width: 16,
             heads: 2,
+            size: 8,
             inner: model.shape().inner_size,
             causal: backbone != "encoder",
             reads: false,

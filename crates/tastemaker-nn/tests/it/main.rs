@@ -26,6 +26,7 @@ mod checkpoints;
 mod models;
 // Causal language models over text.
 mod causal;
+mod causal_gradients;
 // A T5 over text.
 mod t5;
 // Pre-trained models over text.

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
+use super::scales::{AFTER_NORMS, HEAD_NORMS};
 use super::{Block, BlockWeights, DISTANCE, INTERVAL, Kept, MATRICES, cross, forward};
 use crate::fused::attention::BiasGradient;
 use crate::fused::lanes::Chunk;
@@ -108,8 +109,13 @@ impl Block {
         }
         let (d, inner, t) = (self.shape.width, self.shape.inner, chunk.tokens.len());
         let into = self.shape.into();
-        // What is added to scores stands last, but comes in above the queries and keys.
-        let added = |i: usize| i > 2 && (self.learns[DISTANCE] || self.learns[INTERVAL]);
+        // What is added to scores, and the norms of queries and keys, stand last, but come in above
+        // the queries and keys, and so does the norm of what attention adds, above attention.
+        let above = [DISTANCE, INTERVAL, HEAD_NORMS[0], HEAD_NORMS[1]];
+        let added = |i: usize| {
+            (i > 2 && above.iter().any(|&above| self.learns[above]))
+                || (i >= 6 && self.learns[AFTER_NORMS[0]])
+        };
         // What is of the half that reads an encoder's states stands last too, and comes in below
         // the feed-forward half.
         let crosses = kept.crossed.is_some()
@@ -117,15 +123,17 @@ impl Block {
         let below = |i: usize| needs_dx || added(i) || self.learns[..i].contains(&true);
         let learns_below = |i: usize| below(i) || (crosses && i >= 6);
         let part = &weights.part;
-        let mut wide = Scratch::new(t * into.max(3 * d));
+        let attended = self.shape.attended();
+        let mut wide = Scratch::new(t * into.max(3 * attended));
         let gated = self.shape.style.feed_forward.is_gated();
         let mut of_active = Scratch::new(if gated { t * inner } else { 0 });
-        let [mut narrow, mut after] = [Scratch::new(t * d), Scratch::new(t * d)];
+        let [mut narrow, mut after] = [Scratch::new(t * attended.max(d)), Scratch::new(t * d)];
 
         // y = middle + dropout(W_2 active)
         dx.copy_from_slice(dy);
         after.copy_from_slice(dy);
         self.drop(1, chunk, &mut after);
+        self.scale_found_backward(1, weights, kept, (&mut after[..], &mut sum));
         linear_backward(
             (&kept.active, &after),
             &weights.matrices[3],
@@ -153,7 +161,7 @@ impl Block {
             (&kept.forward_normal, d_in),
             &weights.matrices[2],
             (t, into),
-            learns_below(8).then_some(&mut narrow),
+            learns_below(8).then_some(&mut narrow[..t * d]),
             self.pair(&mut sum, 8),
             add,
         );
@@ -167,7 +175,7 @@ impl Block {
                 &kept.forward_stats,
             ),
             &part[6],
-            &narrow,
+            &narrow[..t * d],
             learns_below(6).then_some(&mut *dx),
             self.pair(&mut sum, 6),
         );
@@ -194,26 +202,30 @@ impl Block {
         (mut sum, add): (Option<&mut [f32]>, bool),
     ) {
         let (d, t, part) = (self.shape.width, chunk.tokens.len(), &weights.part);
+        let attended = self.shape.attended();
         // middle = x + dropout(W_o attended)
         after.copy_from_slice(dx);
         self.drop(0, chunk, &mut after);
+        self.scale_found_backward(0, weights, kept, (&mut after[..], &mut sum));
+        let narrow = &mut narrow[..t * attended];
         linear_backward(
             (&kept.attended, &after),
             &weights.matrices[1],
             (t, d),
-            learns_below(4).then_some(&mut narrow),
+            learns_below(4).then_some(&mut *narrow),
             self.pair(&mut sum, 4),
             add,
         );
         if !learns_below(4) {
             return;
         }
-        let d_qkv = &mut wide[..t * 3 * d];
-        self.attend_backward(weights, (chunk, kept), &narrow, d_qkv, &mut sum);
+        let d_qkv = &mut wide[..t * 3 * attended];
+        self.attend_backward(weights, (chunk, kept), narrow, d_qkv, &mut sum);
+        self.scale_heads_backward(weights, kept, (d_qkv, &mut sum));
         linear_backward(
             (&kept.attention_normal, d_qkv),
             &weights.matrices[0],
-            (t, 3 * d),
+            (t, 3 * attended),
             learns_below(2).then_some(&mut after),
             self.pair(&mut sum, 2),
             add,
@@ -241,7 +253,7 @@ impl Block {
         d_qkv: &mut [f32],
         sum: &mut Option<&mut [f32]>,
     ) {
-        let (d, row, heads) = (self.shape.width, self.shape.row(), self.heads(weights));
+        let (d, row, heads) = (self.shape.attended(), self.shape.row(), self.heads(weights));
         let mut scratch = Scratch::new(self.squares(chunk, 1, 2));
         let ranges = self.shape.ranges();
         let learnt = |i: usize, n: usize| Scratch::zeros(if self.learns[i] { n } else { 0 });
@@ -267,7 +279,7 @@ impl Block {
                     heads.silu_backward(lengths, forward, d_out, into, &mut scratch);
                 }
             }
-            if let Some(rotation) = &self.rotation {
+            if let Some(rotation) = self.rotation() {
                 rotation.turn((d, row), &mut d_qkv[rows], true);
             }
         }

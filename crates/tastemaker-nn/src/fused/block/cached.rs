@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use candle_core::Result;
 
-use super::{Block, BlockWeights, Kept, place_tables};
+use super::{Block, BlockWeights, Kept, distances};
 use crate::fused::attention::{Bias, Heads, softmax};
 use crate::fused::lanes::Chunk;
 use crate::fused::relative;
@@ -62,8 +62,8 @@ impl Block {
     #[must_use]
     pub(crate) fn going_on(self, cache: Arc<BlockCache>, seen: Arc<Seen>) -> Self {
         let longest = seen.before.iter().map(Vec::len).max().unwrap_or(0) + 1;
-        let (rotation, buckets) = place_tables(self.shape, longest);
-        Self { rotation, buckets, past: Some(ReadBefore { cache, seen }), ..self }
+        let buckets = distances(self.shape, longest);
+        Self { longest, buckets, past: Some(ReadBefore { cache, seen }), ..self }
     }
 
     /// [`Block::run`], whose keys and values go to `cache`, after those that are there.
@@ -75,7 +75,7 @@ impl Block {
     ) -> Result<Vec<f32>> {
         let y = self.run(states, weights, true)?;
         let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
-        let rows = (self.shape.width, self.shape.row());
+        let rows = (self.shape.attended(), self.shape.row());
         // The block held the cache, which has one owner without it.
         drop(self);
         Arc::make_mut(cache).extend(&kept, rows);
@@ -91,7 +91,7 @@ impl Block {
         chunk: &Chunk,
         kept: &mut Kept,
     ) {
-        let (d, row) = (self.shape.width, self.shape.row());
+        let (d, row) = (self.shape.attended(), self.shape.row());
         let distances = relative::spread(&weights.part[super::DISTANCE], &self.buckets);
         let bias = Bias { mask: None, distances: &distances, buckets: &[], intervals: &[] };
         let heads = self.heads(weights);
@@ -100,7 +100,7 @@ impl Block {
         let mut scores = Scratch::new(most);
         let rows = kept.qkv.chunks_exact_mut(row).zip(kept.attended.chunks_exact_mut(d));
         for ((own, out), before) in rows.zip(before) {
-            if let Some(rotation) = &self.rotation {
+            if let Some(rotation) = self.rotation() {
                 rotation.turn_at(before.len(), &mut own[..2 * d]);
             }
             heads.forward_one((own, &past.cache.tokens), before, bias, &mut scores, out);

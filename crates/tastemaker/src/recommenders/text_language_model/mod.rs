@@ -162,8 +162,8 @@ impl FitRecommender for TextLanguageModel {
                 let expected = "a causal language model beside tuning";
                 vec![setting("model", "a T5, which does not learn here", expected).at("model")]
             }
-            Some(tuning) if model.is_none() => match CausalModel::backbone_at(&self.model) {
-                Ok(backbone) => tuning.unsuitable(&backbone),
+            Some(tuning) if model.is_none() => match CausalModel::shape_at(&self.model) {
+                Ok(shape) => tuning.unsuitable(shape),
                 Err(error) => vec![Error::from(error).at("model")],
             },
             _ => vec![],

@@ -1,7 +1,7 @@
 //! A language model over text that learns to recommend.
 
 use serde::{Deserialize, Serialize};
-use tastemaker_nn::backbones::{AnyBackbone, Backbone, Decoder, Shape};
+use tastemaker_nn::backbones::{Backbone, Decoder, Shape};
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::CausalModel;
 
@@ -107,8 +107,7 @@ impl Tuning {
     }
 
     /// What of the plan this model cannot do.
-    pub(super) fn unsuitable(&self, backbone: &AnyBackbone) -> Vec<Error> {
-        let Ok(shape) = backbone.as_dyn().shape() else { return vec![] };
+    pub(super) fn unsuitable(&self, shape: Shape) -> Vec<Error> {
         let plan = self.plan(shape);
         let unread = plan.inserted().filter(|adapter| !CausalModel::reads(adapter));
         let expected = "lora, or a soft-prompt before, which a model over text is read with";
