@@ -36,7 +36,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// The file that says where a model came from, and what the name of one that says it of a single file
 /// ends in.
-const SOURCE: &str = "source.json";
+pub(crate) const SOURCE: &str = "source.json";
 
 /// A model on a hub, as `HuggingFace`'s serves them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,15 +96,9 @@ impl Hub {
     /// If the folder is there, the hub cannot be reached or refuses, or the model has not the files
     /// that are read.
     pub fn fetch(&self, folder: &Path) -> Result<Fetched> {
-        let name = self.model.rsplit('/').next().unwrap_or_default().to_lowercase();
-        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let named = !name.is_empty() && !name.starts_with('.') && name.chars().all(fits);
-        if self.model.matches('/').count() != 1 || !named {
-            return Err(setting("the model", &self.model, "OWNER/NAME, as the hub has it"));
-        }
-        let own = folder.join(&name);
+        let name = self.name()?;
         // Single files stand beside each other.
-        let there = self.file.as_ref().map_or(own.clone(), |file| own.join(file));
+        let (own, there) = (folder.join(&name), self.within(folder)?);
         if there.exists() {
             let expected = "a name that is not there; remove it to fetch the model again, or name \
                             another folder of models";
@@ -166,6 +160,17 @@ impl Hub {
             rename(&whole.join(file), &to)?;
         }
         Ok(fetched)
+    }
+
+    /// What the folder of the model is called.
+    pub(crate) fn name(&self) -> Result<String> {
+        let name = self.model.rsplit('/').next().unwrap_or_default().to_lowercase();
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let named = !name.is_empty() && !name.starts_with('.') && name.chars().all(fits);
+        if self.model.matches('/').count() != 1 || !named {
+            return Err(setting("the model", &self.model, "OWNER/NAME, as the hub has it"));
+        }
+        Ok(name)
     }
 
     /// An index of weights in several files, and the files that it names.
@@ -255,6 +260,6 @@ fn write_failed(path: &Path, source: std::io::Error) -> Error {
     tastemaker_core::Error::Write { path: path.to_owned(), source }.into()
 }
 
-fn setting(name: &str, found: &str, expected: &str) -> Error {
+pub(crate) fn setting(name: &str, found: &str, expected: &str) -> Error {
     tastemaker_core::Error::setting(name, found, expected).into()
 }

@@ -11,6 +11,7 @@
 mod client;
 mod error;
 mod hub;
+mod hub_name;
 mod record;
 mod settings;
 mod tracker;

@@ -7,9 +7,6 @@ use tastemaker::endpoint::{Fetched, Hub};
 
 use crate::{Global, output};
 
-/// The usual hub.
-const HUB: &str = "https://huggingface.co";
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The model, as the hub calls it
@@ -24,9 +21,9 @@ pub(crate) struct Arguments {
     /// The folder of models in which it gets its own
     #[arg(long, default_value = "models")]
     into: PathBuf,
-    /// The hub
-    #[arg(long, default_value = HUB)]
-    hub: String,
+    /// The hub; what `HF_ENDPOINT` names, or https://huggingface.co, where absent
+    #[arg(long)]
+    hub: Option<String>,
     /// The variable of the environment with the key of models that need permission; `HF_TOKEN` where it
     /// is the usual hub
     #[arg(long)]
@@ -37,11 +34,11 @@ pub(crate) struct Arguments {
 #[expect(clippy::disallowed_methods, reason = "a key is a secret, which no command line may hold")]
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
     // The key of one hub is not for another.
-    let usual = (arguments.hub == HUB).then_some("HF_TOKEN");
+    let usual = arguments.hub.is_none().then_some("HF_TOKEN");
     let variable = arguments.key_variable.as_deref().or(usual);
     let key = variable.and_then(|variable| std::env::var(variable).ok());
     let hub = Hub {
-        url: arguments.hub.clone(),
+        url: arguments.hub.clone().unwrap_or_else(Hub::usual),
         model: arguments.model.clone(),
         revision: arguments.revision.clone(),
         file: arguments.file.clone(),

@@ -69,6 +69,8 @@ impl Selection {
         }
         for study in &mut studies {
             self.change(study)?;
+            study
+                .fetch_models(|hub| tracing::info!("{} is fetched from {}", hub.model, hub.url))?;
         }
         Ok(studies)
     }

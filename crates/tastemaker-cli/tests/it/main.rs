@@ -11,6 +11,8 @@ mod exchange;
 mod program;
 // The real data: counts that are known, numbers that were published.
 mod real_data;
+// Models over text, and the hubs that have them.
+mod texts;
 // A server that says what it is told to, as for the crate that asks it.
 #[path = "../../../tastemaker-endpoint/tests/it/server.rs"]
 mod server;

@@ -337,3 +337,36 @@ fn a_tracker_that_refuses_is_told_as_it_says() {
     let error = Tracker { url, key: None }.log(&Tracked::default()).unwrap_err();
     assert!(error.to_string().contains("answers what cannot be read"), "{error}");
 }
+
+#[test]
+fn a_model_of_a_hub_is_fetched_once_under_its_name() {
+    let of = |name: &str| {
+        let Hub { model, revision, file, .. } = Hub::named(name).unwrap();
+        (model, revision, file)
+    };
+    let parts = |[model, revision]: [&str; 2], file: Option<&str>| {
+        (model.to_owned(), revision.to_owned(), file.map(str::to_owned))
+    };
+    assert_eq!(of("someone/Small-LM"), parts(["someone/Small-LM", "main"], None));
+    let of_file = of("someone/Small-LM@v1/a/q4.gguf");
+    assert_eq!(of_file, parts(["someone/Small-LM", "v1"], Some("a/q4.gguf")));
+    for wrong in ["", "small", "/small", "someone/", "someone/small@", "someone/small/", "a/.b"] {
+        let problem = Hub::named(wrong).unwrap_err().to_string();
+        assert!(problem.contains("OWNER/NAME"), "{wrong}: {problem}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (url, _asked) =
+        server(vec![(200, "", listing(&["small-q4.gguf"])), (200, "", "four".to_owned())]);
+    let small = hub(&url, Some("small-q4.gguf"));
+    let there = small.within(folder.path()).unwrap();
+    assert_eq!(there, folder.path().join("small-lm/small-q4.gguf"));
+    assert!(small.fetch_missing(folder.path()).unwrap().is_some());
+    assert_eq!(fs_err::read_to_string(there).unwrap(), "four");
+    // The server would answer nothing more.
+    assert!(small.fetch_missing(folder.path()).unwrap().is_none());
+    let other = Hub { model: "another/small-lm".to_owned(), ..small.clone() };
+    let problem = other.fetch_missing(folder.path()).unwrap_err().to_string();
+    assert!(problem.contains("someone/Small-LM at abc1, which is there"), "{problem}");
+    let moved = Hub { revision: "0123456789".to_owned(), ..small };
+    assert!(moved.fetch_missing(folder.path()).is_err());
+}

@@ -9,6 +9,7 @@ use tastemaker_core::Dataset;
 use tastemaker_core::prepare::PrepareOptions;
 use tastemaker_core::sources::AnySource;
 use tastemaker_core::splits::{AnySplit, Part, SplitSets};
+use tastemaker_endpoint::Hub;
 use tastemaker_eval::metrics::{AnyMetric, Need};
 use tastemaker_eval::{CandidateLists, Candidates, Embedded, Evaluator, Targets};
 use tastemaker_nn::fused::Precision;
@@ -23,6 +24,7 @@ pub(crate) mod costs;
 mod document;
 mod events;
 mod folder;
+mod hub;
 mod inherit;
 mod places;
 mod problem;
@@ -61,6 +63,9 @@ pub struct Study {
     /// How settings are searched for, if they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
+    /// Models of hubs that it names, which are fetched before it is run.
+    #[serde(skip)]
+    pub hub: Vec<Hub>,
     /// What whoever started it should know, such as settings of the command line that some arms do
     /// not take over.
     #[serde(skip)]

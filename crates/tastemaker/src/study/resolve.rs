@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 use super::document::{Document, Texts};
 use super::inherit::Inherited;
 use super::search::EPOCHS;
-use super::{About, Arm, Evaluate, Places, Problem, Search, Strategy, Study, regime};
+use super::{About, Arm, Evaluate, Places, Problem, Search, Strategy, Study, hub, regime};
 use crate::objectives::AnyObjective;
 use crate::paradigms::AnyParadigm;
 use crate::recommenders::{AnyRecommender, Auxiliary, Elsewhere, FewShot, ItemFeatures, ItemTexts};
@@ -92,6 +92,7 @@ fn distinct(problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 fn resolve(document: &mut Document<'_>) -> Option<Study> {
+    let hub = hub::local(document);
     unknown_keys(document);
     let about = section::<About>(document, "study")
         .or_else(|| missing(document, "study", "[study] with name and seeds"));
@@ -119,6 +120,7 @@ fn resolve(document: &mut Document<'_>) -> Option<Study> {
         arm: arm?,
         evaluate: evaluate?,
         search: search?,
+        hub,
         notes: std::mem::take(&mut document.notes),
     })
 }

@@ -1,0 +1,93 @@
+//! Models that a study names as a hub does.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::Path;
+
+use tastemaker_endpoint::{Fetched, Hub};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::Study;
+use super::document::Document;
+use crate::Result;
+
+/// The folder of models, from the working directory.
+const FOLDER: &str = "models";
+
+/// The settings that are paths of models.
+const KEY: &str = "model";
+
+/// A name of a hub that stands where the path of a model could, and where in the document.
+type Named<'d, 't> = (&'d mut Spanned<DeValue<'t>>, String);
+
+/// Puts in the place of every name of a hub the path that the model has once it is fetched; wrong names
+/// are reported.
+pub(super) fn local(document: &mut Document<'_>) -> Vec<Hub> {
+    let (mut named, mut hub, mut wrong) = (Vec::new(), Vec::<Hub>::new(), Vec::new());
+    for (key, value) in &mut document.table {
+        gather(key.get_ref(), value, &mut named);
+    }
+    for (value, name) in named {
+        let model =
+            Hub::named(&name).and_then(|model| Ok((model.within(Path::new(FOLDER))?, model)));
+        match model {
+            Ok((path, model)) => {
+                *value.get_mut() = DeValue::String(Cow::Owned(path.display().to_string()));
+                if !hub.contains(&model) {
+                    hub.push(model);
+                }
+            }
+            Err(error) => wrong.push((error.to_string(), value.span())),
+        }
+    }
+    let wrong: Vec<(String, Range<usize>)> = wrong;
+    for (message, span) in wrong {
+        document.report(message, span);
+    }
+    hub
+}
+
+fn gather<'d, 't>(key: &str, value: &'d mut Spanned<DeValue<'t>>, named: &mut Vec<Named<'d, 't>>) {
+    if key == KEY
+        && let Some(name) = value.get_ref().as_str().and_then(|text| text.strip_prefix(Hub::PREFIX))
+    {
+        let name = name.to_owned();
+        return named.push((value, name));
+    }
+    match value.get_mut() {
+        DeValue::Table(table) => {
+            for (key, value) in table {
+                gather(key.get_ref(), value, named);
+            }
+        }
+        DeValue::Array(items) => {
+            items.as_mut().iter_mut().for_each(|item| gather(key, item, named));
+        }
+        _ => {}
+    }
+}
+
+impl Study {
+    /// Fetches the models of hubs that its arms name and that are not there yet; `tell` is told of each
+    /// before.
+    ///
+    /// # Errors
+    /// If one cannot be fetched, or another has its place.
+    pub fn fetch_models(&self, tell: impl Fn(&Hub)) -> Result<Vec<Fetched>> {
+        let (mut all, folder) = (Vec::new(), Path::new(FOLDER));
+        // Arms may have been left out since it was read.
+        let written = self.to_toml()?;
+        for hub in &self.hub {
+            let there = hub.within(folder)?;
+            if !written.contains(&there.display().to_string()) {
+                continue;
+            }
+            if !there.exists() {
+                tell(hub);
+            }
+            all.extend(hub.fetch_missing(folder)?);
+        }
+        Ok(all)
+    }
+}
