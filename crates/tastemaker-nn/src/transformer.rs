@@ -21,7 +21,7 @@ use self::stack::Stack;
 pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};
 pub use self::table::{FEATURES, OUTPUT, TABLE, TEXTS, Table};
-use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH, Prompted};
+use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH, Place, Prompted, SOFT};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
     AttentionMask, Block, BlockWeights, Dropout, Embedding, Intervals, Lanes, LayerNorm, Norm,
@@ -227,6 +227,10 @@ impl Transformer {
             return Err(Error::setting("an adapter", adapter.name(), ONE_OF_EACH));
         }
         adapter.as_dyn().check(self.shape)?;
+        if adapter.as_dyn().place() == Place::Within && self.pretrained.is_none() {
+            let expected = "before or after, where no template says what stands within";
+            return Err(Error::setting("place", "within", expected));
+        }
         adapter.add((self.shape, self.values), &mut self.parameters, seeds)?;
         self.inserted.push(adapter.clone());
         Ok(())
@@ -270,13 +274,13 @@ impl Transformer {
         Ok(())
     }
 
-    /// The vectors of soft prompts that stand before every sequence: [tokens, width]; nothing
-    /// where there are none.
+    /// The vectors of soft prompts that stand before every sequence, and of those within prompts:
+    /// [tokens, width] each; nothing where there are none.
     ///
     /// # Errors
     /// If something else was put in that is not merged.
-    pub fn soft_prompt(&self) -> Result<Vec<f32>> {
-        self.inserted.soft_prompt(&self.parameters)
+    pub fn soft_prompts(&self) -> Result<[Vec<f32>; 2]> {
+        self.inserted.soft_prompts(&self.parameters)
     }
 
     /// Says of every parameter, by its name, whether it learns.
@@ -333,7 +337,11 @@ impl Transformer {
     /// The embeddings of the tokens of `input`.
     fn embedded(&self, stack: &Stack, input: &Input, dropout: Dropout) -> Result<Tensor> {
         let get = |name: &str| self.parameters.get(name);
-        let mut embedding = Embedding::new(input.tokens.clone(), &input.lanes, dropout);
+        let tokens = input.tokens.clone();
+        let soft = self.pretrained.is_some() && tokens.iter().any(|&token| token >= SOFT);
+        let hard = |&token: &u32| if token >= SOFT { 0 } else { token };
+        let read = if soft { tokens.iter().map(hard).collect() } else { tokens };
+        let mut embedding = Embedding::new(read, &input.lanes, dropout);
         if let Some(places) = &input.places {
             embedding = embedding.places(places.clone());
         }
@@ -350,6 +358,10 @@ impl Transformer {
         if let Some(scale) = self.pretrained().map(|own| f64::from(own.scale)) {
             x = (x * scale)?;
         }
+        if soft {
+            let place = |rows: &[usize]| self.places_of(stack, input, rows);
+            x = self.inserted.within(&self.parameters, &input.tokens, (x, place))?;
+        }
         for (i, view) in self.shape.views.iter().enumerate() {
             x = (x + rows(
                 get(view.parameter()),
@@ -358,6 +370,20 @@ impl Transformer {
             )?)?;
         }
         Ok(x)
+    }
+
+    /// The embeddings of the places of these tokens of `input`, if places have any.
+    fn places_of(&self, stack: &Stack, input: &Input, tokens: &[usize]) -> Result<Option<Tensor>> {
+        if self.shape.style.positions != Positions::Learned {
+            return Ok(None);
+        }
+        let stands = || input.lanes.lengths().iter().flat_map(|&length| 0..length);
+        let all: Vec<u32> = match &input.places {
+            Some(places) => places.clone(),
+            None => stands().map(|place| u32::try_from(place).unwrap_or(u32::MAX)).collect(),
+        };
+        let of_tokens = tokens.iter().map(|&token| all[token]).collect();
+        rows(self.parameters.get(stack.places()), of_tokens, None).map(Some)
     }
 
     /// What a stack makes of `input`, and of what an encoder has found where it reads that.

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     /// The folder of models in which it gets its own
     #[arg(long, default_value = "models")]
     into: PathBuf,
-    /// The hub; what `HF_ENDPOINT` names, or https://huggingface.co, where absent
+    /// The hub; what `HF_ENDPOINT` names, or <https://huggingface.co>, where absent
     #[arg(long)]
     hub: Option<String>,
     /// The variable of the environment with the key of models that need permission; `HF_TOKEN` where it

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::{Adapter, AnyAdapter, Own, Place};
+use super::{Adapter, AnyAdapter, Own, Place, SOFT};
 use crate::fused::{Lanes, Precision};
 use crate::parameters::Parameters;
 use crate::transformer::Input;
@@ -126,22 +126,63 @@ impl Inserted {
         Ok(Some(prompted))
     }
 
-    /// The vectors of soft prompts that stand before every sequence: [tokens, width].
+    /// The vectors of soft prompts that stand before every sequence, and of those within prompts:
+    /// [tokens, width] each.
     ///
     /// # Errors
     /// If there is something beside them.
-    pub(crate) fn soft_prompt(&self, parameters: &Parameters) -> Result<Vec<f32>> {
-        let mut vectors = Vec::new();
+    pub(crate) fn soft_prompts(&self, parameters: &Parameters) -> Result<[Vec<f32>; 2]> {
+        let mut vectors = [vec![], vec![]];
         for (adapter, own) in self.each(parameters, Precision::F32) {
-            let soft = matches!(adapter, AnyAdapter::SoftPrompt(_))
-                && adapter.as_dyn().place().is_before();
-            let Some(prompt) = adapter.as_dyn().prompt(own, 0)?.filter(|_| soft) else {
-                let expected = "a soft prompt before, or what is merged";
+            let (soft, place) =
+                (matches!(adapter, AnyAdapter::SoftPrompt(_)), adapter.as_dyn().place());
+            let prompt = adapter.as_dyn().prompt(own, 0)?;
+            let Some(prompt) = prompt.filter(|_| soft && place != Place::After) else {
+                let expected = "a soft prompt before or within, or what is merged";
                 return Err(Error::setting("an adapter", adapter.name(), expected));
             };
-            vectors.extend(prompt.flatten_all()?.to_vec1::<f32>()?);
+            let of_place = &mut vectors[usize::from(place == Place::Within)];
+            of_place.extend(prompt.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok(vectors)
+    }
+
+    /// The embeddings `x` [tokens, width] with those of soft tokens, which are numbered from [`SOFT`]
+    /// on, in their places; `places` are what is added to each of them, if anything.
+    ///
+    /// # Errors
+    /// If one has no vector.
+    pub(crate) fn within(
+        &self,
+        parameters: &Parameters,
+        tokens: &[u32],
+        (x, places): (Tensor, impl Fn(&[usize]) -> Result<Option<Tensor>>),
+    ) -> Result<Tensor> {
+        let soft: Vec<usize> = (0..tokens.len()).filter(|&row| tokens[row] >= SOFT).collect();
+        if soft.is_empty() {
+            return Ok(x);
+        }
+        let mut all = self.each(parameters, Precision::F32);
+        let own = all.find(|(adapter, _)| adapter.as_dyn().place() == Place::Within);
+        let vectors = own.map(|(adapter, own)| adapter.as_dyn().prompt(own, 0)).transpose()?;
+        let n = vectors.iter().flatten().map(|vectors| vectors.dims()[0]).sum();
+        let number = |&row: &usize| (tokens[row] - SOFT) as usize;
+        let (Some(Some(vectors)), None) = (vectors, soft.iter().map(number).find(|&i| i >= n))
+        else {
+            let found = soft.iter().map(number).max().unwrap_or_default();
+            let expected = format!("one below {n}, of which there are vectors within prompts");
+            return Err(Error::setting("a soft token", found, expected));
+        };
+        let mut own = gather(&[&vectors], soft.iter().map(number))?;
+        if let Some(places) = places(&soft)? {
+            own = (own + places)?;
+        }
+        let mut next = 0..soft.len();
+        let row = |row: usize| {
+            let soft = if tokens[row] >= SOFT { next.next() } else { None };
+            soft.map_or(row, |soft| tokens.len() + soft)
+        };
+        gather(&[&x, &own], (0..tokens.len()).map(row))
     }
 
     /// The states with this layer's prompts in their places around every sequence.
@@ -157,7 +198,7 @@ impl Inserted {
         for (adapter, own) in self.each(parameters, precision) {
             let (adapter, own) = (adapter.as_dyn(), Own { profiles: &prompted.profiles, ..own });
             let (n, place) = (adapter.prompt_length(), adapter.place());
-            if n == 0 {
+            if n == 0 || place == Place::Within {
                 continue;
             }
             let next = if place.is_before() { &mut before } else { &mut after };
@@ -264,7 +305,7 @@ impl Prompted {
         let rows = self.sequences().enumerate().flat_map(|(sequence, items)| {
             let start = match piece.place {
                 Place::Before => items.start - self.before,
-                Place::After => items.end,
+                Place::After | Place::Within => items.end,
             };
             let new = start + piece.first..start + piece.first + piece.n;
             let all = items.start - self.before..items.end + self.after;

@@ -28,7 +28,7 @@ pub use personal_prompt::PersonalPrompt;
 pub use place::Place;
 pub use prefix::Prefix;
 pub use projection::Projection;
-pub use soft_prompt::SoftPrompt;
+pub use soft_prompt::{SOFT, SoftPrompt};
 pub use special_tokens::SpecialTokens;
 
 /// A parameter of an adapter: its name after the adapter's own, its dimensions, how it begins.
@@ -133,7 +133,7 @@ registry! {
 impl AnyAdapter {
     /// What the names of its parameters begin with. A model has one of each.
     pub fn prefix(&self) -> String {
-        let place = if self.as_dyn().place().is_before() { "" } else { "-after" };
+        let place = self.as_dyn().place().suffix();
         format!("{}.{}{place}", self.as_dyn().group().name(), self.name())
     }
 

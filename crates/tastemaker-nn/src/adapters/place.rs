@@ -19,11 +19,22 @@ pub enum Place {
     /// the last token has found is read at the last of them; a window teaches them one target.
     /// Where tokens see all, they see these vectors, and each keeps what it has found.
     After,
+    /// Within the prompts of a language model over text, where a template says so.
+    Within,
 }
 
 impl Place {
     /// Whether it is before the sequence.
     pub fn is_before(&self) -> bool {
         *self == Self::Before
+    }
+
+    /// What the names of the parameters of an adapter there end in.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Before => "",
+            Self::After => "-after",
+            Self::Within => "-within",
+        }
     }
 }

@@ -39,6 +39,10 @@ impl Adapter for SpecialTokens {
     }
 
     fn check(&self, shape: Shape) -> Result<()> {
+        if self.place == Place::Within {
+            let expected = "before or after: a template says what stands within";
+            return Err(Error::setting("place", "within", expected));
+        }
         let distinct: BTreeSet<&String> = self.tokens.iter().collect();
         if self.tokens.is_empty() || distinct.len() < self.tokens.len() {
             let found = format!("{:?}", self.tokens);

@@ -6,6 +6,7 @@ use super::family::Config;
 use super::folder::WeightFiles;
 use super::gguf::Gguf;
 use super::weights::{Folder, Weights};
+use crate::adapters::SOFT;
 use crate::fused::{
     Affine, Matrix, Norms, Past, PreNormBlock, PreNormShape, PreNormWeights, Precision, Quantised,
     Rotation, Vocabulary, pre_norm_blocks,
@@ -41,6 +42,8 @@ pub struct CausalModel {
     places: Vec<f32>,
     /// Vectors that stand before everything that is read: [any, width].
     prompt: Vec<f32>,
+    /// Those of tokens from [`SOFT`] on: [any, width].
+    soft: Vec<f32>,
     hash: String,
 }
 
@@ -61,6 +64,8 @@ pub(super) struct Parts {
     pub(super) norm: Affine,
     /// Vectors that stand before everything that is read.
     pub(super) prompt: Vec<f32>,
+    /// Those of tokens from [`SOFT`] on: [any, width].
+    pub(super) soft: Vec<f32>,
     pub(super) hash: String,
 }
 
@@ -136,6 +141,7 @@ impl CausalModel {
             head,
             norm: from.norm("output_norm", shape)?,
             prompt: Vec::new(),
+            soft: Vec::new(),
             hash,
         };
         Self::from_parts(parts, (0..layers).map(|layer| from.block(&config, layer)), precision)
@@ -146,8 +152,19 @@ impl CausalModel {
         blocks: impl Iterator<Item = Result<PreNormWeights>>,
         precision: Precision,
     ) -> Result<Self> {
-        let Parts { shape, longest, rotations, scale, places, table, head, norm, prompt, hash } =
-            parts;
+        let Parts {
+            shape,
+            longest,
+            rotations,
+            scale,
+            places,
+            table,
+            head,
+            norm,
+            prompt,
+            soft,
+            hash,
+        } = parts;
         let n_tokens = table.values.len() / shape.width;
         let block = |weights: Result<_>| Ok(PreNormBlock::new(shape, weights?, precision));
         Ok(Self {
@@ -162,6 +179,7 @@ impl CausalModel {
             longest,
             n_tokens,
             prompt,
+            soft,
             hash,
         })
     }
@@ -223,15 +241,22 @@ impl CausalModel {
         let width = self.shape.width;
         let mut x = Vec::with_capacity(width * n);
         for &token in sequences.iter().copied().flatten() {
+            if let Some(soft) = token.checked_sub(SOFT) {
+                let vector = self.soft.chunks_exact(width).nth(soft as usize);
+                let expected = format!("one of the {} it has", self.soft.len() / width);
+                x.extend_from_slice(
+                    vector.ok_or_else(|| Error::setting("a soft token", soft, expected))?,
+                );
+                continue;
+            }
             if token as usize >= self.n_tokens {
                 let expected = format!("one below {}, which the model knows", self.n_tokens);
                 return Err(Error::setting("a token", token, expected));
             }
+            let first = x.len();
             self.embedding.read(token as usize, width, &mut x);
-        }
-        if self.scale.to_bits() != 1.0_f32.to_bits() {
-            for x in &mut x {
-                *x *= self.scale;
+            if self.scale.to_bits() != 1.0_f32.to_bits() {
+                x[first..].iter_mut().for_each(|x| *x *= self.scale);
             }
         }
         if !self.places.is_empty() {

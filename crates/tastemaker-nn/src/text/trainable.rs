@@ -7,7 +7,7 @@ use tastemaker_core::artifact;
 use super::causal_model::{CausalModel, HEAD, Opened, Parts};
 use super::family::{Config, Family};
 use super::folder::{WEIGHTS, WeightFiles};
-use crate::adapters::AnyAdapter;
+use crate::adapters::{AnyAdapter, Place};
 use crate::backbones::{Shape, Views};
 use crate::fused::{
     Active, Affine, Epsilon, FeedForward, Matrix, More, Norm, Positions, PreNormShape,
@@ -98,18 +98,18 @@ impl CausalModel {
     pub fn reads(adapter: &AnyAdapter) -> bool {
         let soft = matches!(adapter, AnyAdapter::SoftPrompt(_));
         let adapter = adapter.as_dyn();
-        adapter.is_mergeable() || (soft && adapter.place().is_before())
+        adapter.is_mergeable() || (soft && adapter.place() != Place::After)
     }
 
     /// What a model from [`CausalModel::trainable`] has become: what adapters add to its weights
-    /// is added, and the vectors of a soft prompt before its sequences are read first. `identity`
-    /// tells it from every other.
+    /// is added, the vectors of a soft prompt before its sequences are read first, and those of one
+    /// within where their tokens stand. `identity` tells it from every other.
     ///
     /// # Errors
     /// If something else was put into it.
     pub fn of(mut model: Transformer, precision: Precision, identity: &str) -> Result<Self> {
         model.merge()?;
-        let prompt = model.soft_prompt()?;
+        let [prompt, soft] = model.soft_prompts()?;
         let Some(pretrained) = model.pretrained().cloned() else {
             return Err(Error::setting("a model", "learnt from nothing", "one that was read"));
         };
@@ -128,6 +128,7 @@ impl CausalModel {
                 norm: affine(&model, "norm", shape.norm)?,
                 rotations: pretrained.rotations,
                 prompt,
+                soft,
                 hash: identity.to_owned(),
             },
             (0..layers).map(|layer| block(&model, layer, pretrained.blocks[layer])),

@@ -202,6 +202,9 @@ fn an_adapter_that_does_not_fit_is_refused() {
     model.insert(&soft, &SeedTree::new(6)).unwrap();
     let error = model.insert(&soft, &SeedTree::new(6)).unwrap_err().to_string();
     assert_eq!(error, format!("an adapter is soft-prompt, expected {ONE_OF_EACH}"));
+    let soft = SoftPrompt { place: Place::Within, ..SoftPrompt::default() };
+    let error = model.insert(&AnyAdapter::SoftPrompt(soft), &SeedTree::new(6)).unwrap_err();
+    assert!(error.to_string().contains("place is within, expected before or after"), "{error}");
     let after = AnyAdapter::SoftPrompt(SoftPrompt { place: Place::After, ..SoftPrompt::default() });
     model.insert(&after, &SeedTree::new(6)).unwrap();
     let long = |tokens| SoftPrompt { tokens, ..SoftPrompt::default() };
@@ -248,7 +251,7 @@ fn a_prompt_is_read_as_tokens_in_its_place_would_be() {
                 history.truncate(9);
                 match place {
                     Place::Before => [&[20, 21], &history[..]].concat(),
-                    Place::After => [&history[..], &[20, 21]].concat(),
+                    Place::After | Place::Within => [&history[..], &[20, 21]].concat(),
                 }
             });
             let longer: Vec<Vec<u32>> = longer.collect();

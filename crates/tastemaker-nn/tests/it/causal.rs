@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use safetensors::SafeTensors;
 use tastemaker_core::SeedTree;
-use tastemaker_nn::adapters::{AnyAdapter, Bottleneck, Lora, Place, SoftPrompt};
+use tastemaker_nn::adapters::{AnyAdapter, Bottleneck, Lora, Place, SOFT, SoftPrompt};
 use tastemaker_nn::checkpoint::Checkpoint;
 use tastemaker_nn::fused::{Lanes, Past, Precision};
 use tastemaker_nn::parameters::Group;
@@ -356,6 +356,7 @@ fn goes_on_learning(path: &Path, tokens: &[u32]) {
     let found = same_states("as it was", CausalModel::trainable(path).unwrap(), tokens);
     assert!(furthest(&found, &expected) < 1e-4);
     let soft = |inner_size| SoftPrompt { tokens: 2, inner_size, place: Place::Before };
+    soft_tokens_stand_where_they_are_said(path, tokens, &expected);
     for (what, adapter) in [
         ("lora", AnyAdapter::Lora(Lora { rank: 2, ..Lora::default() })),
         ("soft prompt", AnyAdapter::SoftPrompt(soft(0))),
@@ -367,6 +368,28 @@ fn goes_on_learning(path: &Path, tokens: &[u32]) {
         let found = same_states(what, model, tokens);
         assert!(furthest(&found, &expected) > 1e-3, "{what} does nothing");
     }
+}
+
+/// Vectors within, which are those of some tokens, are read as these tokens are.
+fn soft_tokens_stand_where_they_are_said(path: &Path, tokens: &[u32], expected: &[f32]) {
+    let mut model = CausalModel::trainable(path).unwrap();
+    let soft = SoftPrompt { tokens: 2, inner_size: 0, place: Place::Within };
+    model.insert(&AnyAdapter::SoftPrompt(soft), &SeedTree::new(2)).unwrap();
+    let table = model.parameters().values("embedding.token").unwrap();
+    let width = model.shape().embedding_size;
+    let scale = if model.shape().style.after_norms { (width as f32).sqrt() } else { 1.0 };
+    let of = |token: u32| table[token as usize * width..][..width].iter().map(|x| x * scale);
+    let vectors: Vec<f32> = of(tokens[4]).chain(of(tokens[7])).collect();
+    let names = model.parameters().iter().map(|(name, _)| name.to_owned());
+    let name = names.into_iter().find(|name| name.starts_with("prompt.soft-prompt-within"));
+    model.parameters().replace(&name.unwrap(), &vectors).unwrap();
+    let mut with_soft = tokens.to_vec();
+    (with_soft[4], with_soft[7]) = (SOFT, SOFT + 1);
+    let found = same_states("soft tokens", model, &with_soft);
+    assert!(furthest(&found, expected) < 1e-4, "{}", furthest(&found, expected));
+    let read = CausalModel::read(path, Precision::F32).unwrap();
+    let error = read.states(&[&with_soft], &mut Past::default(), false).unwrap_err().to_string();
+    assert!(error.contains("a soft token is 0, expected one of the 0 it has"), "{error}");
 }
 
 #[test]

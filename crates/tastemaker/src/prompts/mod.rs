@@ -2,6 +2,7 @@
 
 mod chat;
 mod prompter;
+mod soft;
 mod template;
 
 pub use chat::Chat;
@@ -11,7 +12,7 @@ pub use template::{Template, Told};
 pub(crate) use template::{of_item, of_user};
 
 /// The templates that can be named, each a file in `prompts/`, which says whose it is.
-pub const SHIPPED: [(&str, &str); 16] = [
+pub const SHIPPED: [(&str, &str); 18] = [
     ("chosen-as-data", include_str!("../../prompts/chosen-as-data.jinja")),
     ("chosen-in-order", include_str!("../../prompts/chosen-in-order.jinja")),
     ("conversational", include_str!("../../prompts/conversational.jinja")),
@@ -25,6 +26,8 @@ pub const SHIPPED: [(&str, &str); 16] = [
     ("p5-rating", include_str!("../../prompts/p5-rating.jinja")),
     ("p5-sequential", include_str!("../../prompts/p5-sequential.jinja")),
     ("prompt4nr-action", include_str!("../../prompts/prompt4nr-action.jinja")),
+    ("prompt4nr-continuous", include_str!("../../prompts/prompt4nr-continuous.jinja")),
+    ("prompt4nr-hybrid", include_str!("../../prompts/prompt4nr-hybrid.jinja")),
     ("prompt4nr-utility", include_str!("../../prompts/prompt4nr-utility.jinja")),
     ("tallrec", include_str!("../../prompts/tallrec.jinja")),
     ("tallrec-rated", include_str!("../../prompts/tallrec-rated.jinja")),

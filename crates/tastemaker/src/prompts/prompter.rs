@@ -98,6 +98,11 @@ impl Prompting {
         Template::parse(&self.template).is_ok_and(|template| template.speaks_of(slot))
     }
 
+    /// How many soft tokens the template has; of one that cannot be read none.
+    pub fn n_soft(&self) -> usize {
+        Template::parse(&self.template).map_or(0, |template| template.soft().n())
+    }
+
     /// What of it cannot be used, by the keys of settings. What is told to an endpoint is a
     /// conversation.
     pub fn problems(&self, behind_endpoint: bool) -> Vec<Error> {
@@ -257,18 +262,13 @@ impl Prompter {
         let Some((tokenizer, _)) = &self.tokens else {
             return Ok(Shown { text, tokens: vec![], items, left_out });
         };
-        let (text, tokens) = match &self.chat {
-            Some(chat) => {
-                let text = chat.render(&self.settings.system, &text)?;
-                let tokens = tokenizer.encode_as_it_is(&[&text])?;
-                (text, tokens)
-            }
-            None => {
-                let tokens = tokenizer.encode(&[&text])?;
-                (text, tokens)
-            }
+        let text = match &self.chat {
+            Some(chat) => chat.render(&self.settings.system, &text)?,
+            None => text,
         };
-        Ok(Shown { text, tokens: tokens.concat(), items, left_out })
+        let soft = self.template.soft();
+        let tokens = soft.tokens(tokenizer, &text, self.chat.is_none())?;
+        Ok(Shown { text: soft.shown(&text), tokens, items, left_out })
     }
 }
 

@@ -9,6 +9,7 @@ use tastemaker_core::catalog::Catalog;
 use tastemaker_core::{Dataset, Interactions, ItemId, RecQuery, UserId, suggest};
 
 use super::SHIPPED;
+use super::soft::Soft;
 use crate::error::setting;
 use crate::{Error, Result};
 
@@ -31,11 +32,15 @@ const NAME: &str = "prompt";
 /// An item has its `title` and each of its attributes by name, as a person would write them; one
 /// that is not known is empty. Where the data has ratings, an item of the history has the `rating` that the
 /// user gave it, the first if there are several, as a number.
+///
+/// `soft('P', 4)` stands for four vectors that learn ([`tastemaker_nn::adapters::SoftPrompt`] within), where
+/// it is said; the same ones wherever the same name is said.
 #[derive(Clone, Debug)]
 pub struct Template {
     environment: Environment<'static>,
     slots: Vec<String>,
     tells_ratings: bool,
+    soft: Soft,
 }
 
 /// What a prompt tells.
@@ -66,12 +71,19 @@ impl Template {
     /// there is not, is an error.
     pub fn parse(source: &str) -> Result<Self> {
         let source = if source.contains('{') { source } else { shipped(source)? };
-        Self::speaking_of(source, &SLOTS)
+        Self::new(source, &SLOTS, Soft::of(source)?)
     }
 
     /// Reads a template that may speak of these slots.
     pub(crate) fn speaking_of(source: &str, known: &[&str]) -> Result<Self> {
+        Self::new(source, known, Soft::default())
+    }
+
+    fn new(source: &str, known: &[&str], soft: Soft) -> Result<Self> {
         let mut environment = Environment::new();
+        if soft.n() > 0 {
+            soft.add_to(&mut environment);
+        }
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         // A prompt ends where its template does.
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
@@ -87,12 +99,17 @@ impl Template {
             let expected = format!("one of {}{hint}", known.join(", "));
             return Err(setting("what the template speaks of", name, expected));
         }
-        Ok(Self { environment, slots, tells_ratings: source.contains("rating") })
+        Ok(Self { environment, slots, tells_ratings: source.contains("rating"), soft })
     }
 
     /// Whether it speaks of this slot.
     pub fn speaks_of(&self, slot: &str) -> bool {
         self.slots.iter().any(|known| known == slot)
+    }
+
+    /// The soft tokens that it speaks of.
+    pub(super) fn soft(&self) -> &Soft {
+        &self.soft
     }
 
     /// Whether it may speak of ratings.

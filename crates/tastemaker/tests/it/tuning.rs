@@ -12,7 +12,7 @@ use tastemaker::core::{
 };
 use tastemaker::memorisation::{MemorisationProbe, Memorised, Who};
 use tastemaker::nn::adamw::AdamW;
-use tastemaker::nn::adapters::{AnyAdapter, Bottleneck, Lora, SoftPrompt};
+use tastemaker::nn::adapters::{AnyAdapter, Bottleneck, Lora, Place, SOFT, SoftPrompt};
 use tastemaker::nn::checkpoint::Checkpoint;
 use tastemaker::nn::fused::{Lanes, Precision};
 use tastemaker::nn::text::CausalModel;
@@ -21,7 +21,7 @@ use tastemaker::paradigms::{
     AnyParadigm, FinetuneExtra, FinetuneFull, FixedPromptTuning, Pretrain, PromptAndModelTuning,
     PromptTuning,
 };
-use tastemaker::prompts::{Prompter, Prompting};
+use tastemaker::prompts::{Prompter, Prompting, Told};
 use tastemaker::recommenders::{
     FitContext, FitRecommender, Given, Others, TextLanguageModel, Tuning,
 };
@@ -127,6 +127,55 @@ fn names(folder: &Path, paradigm: AnyParadigm) -> TextLanguageModel {
     }
 }
 
+/// Soft tokens before the titles, between them and after.
+const AMONG_WORDS: &str = "{{ soft('P', 2) }} {% for item in history %}{{ item.title }} {{ soft('Q', 1) }} \
+                           {% endfor %}{{ soft('R', 2) }}";
+
+fn within() -> SoftPrompt {
+    SoftPrompt { place: Place::Within, ..SoftPrompt::default() }
+}
+
+#[test]
+fn soft_tokens_stand_among_the_words_of_a_prompt() {
+    let model = tempfile::tempdir().unwrap();
+    write_model(model.path());
+    let prompt = AnyAdapter::SoftPrompt(within()).into();
+    let mut settings = names(model.path(), AnyParadigm::PromptTuning(PromptTuning { prompt }));
+    let found = settings.problems()[0].to_string();
+    assert!(found.contains("without soft tokens, expected one that says where"), "{found}");
+    settings.prompt.template = AMONG_WORDS.to_owned();
+    assert!(settings.problems().is_empty());
+    let (data, seeds) = (data(), SeedTree::new(1));
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let about = (&data, &split, &seeds);
+    let prompter = Prompter::new(&settings.prompt, Some(model.path()), about).unwrap();
+    let history = [1, 2].map(ItemId);
+    let shown = prompter.prompt(&Told { history: &history, ..Told::default() }, 0).unwrap();
+    assert_eq!(
+        shown.text.split_whitespace().collect::<Vec<_>>().join(" "),
+        "[P1][P2] w1 [Q1] w2 [Q1] [R1][R2]"
+    );
+    let [w1, w2] = [9, 10];
+    let soft = [0, 1, 2, 2, 3, 4].map(|number| SOFT + number);
+    let [p1, p2, q1, q2, r1, r2] = soft;
+    assert_eq!(shown.tokens, [p1, p2, w1, q1, w2, q2, r1, r2]);
+    // Nobody teaches these.
+    for untaught in [
+        TextLanguageModel { tuning: None, ..settings.clone() },
+        TextLanguageModel {
+            prompt: settings.prompt.clone(),
+            ..names(model.path(), AnyParadigm::FinetuneFull(FinetuneFull::default()))
+        },
+    ] {
+        let found = untaught.problems()[0].to_string();
+        assert!(found.contains("with 5 soft tokens, expected none, or tuning"), "{found}");
+    }
+    for shipped in ["prompt4nr-continuous", "prompt4nr-hybrid"] {
+        let prompting = Prompting { template: shipped.to_owned(), ..Prompting::default() };
+        assert!(prompting.n_soft() >= 6, "{shipped}");
+    }
+}
+
 /// The share of histories after which the next item comes first of all.
 fn right(recommender: &dyn Recommender) -> f64 {
     let candidates: Vec<ItemId> = (0..ITEMS).map(ItemId).collect();
@@ -149,6 +198,7 @@ fn each_paradigm_learns_what_comes_next_and_is_read_back() {
     let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
     let others = Others::default();
     let soft = || AnyAdapter::SoftPrompt(SoftPrompt { tokens: 4, ..SoftPrompt::default() });
+    let within = || AnyAdapter::SoftPrompt(within());
     let lora = AnyAdapter::Lora(Lora { rank: 8, ..Lora::default() });
     for (least, paradigm) in [
         (1.0, AnyParadigm::FinetuneFull(FinetuneFull::default())),
@@ -162,15 +212,27 @@ fn each_paradigm_learns_what_comes_next_and_is_read_back() {
                 staged: true,
             }),
         ),
+        (0.3, AnyParadigm::PromptTuning(PromptTuning { prompt: within().into() })),
+        (
+            1.0,
+            AnyParadigm::PromptAndModelTuning(PromptAndModelTuning {
+                prompt: within().into(),
+                staged: false,
+            }),
+        ),
     ] {
         let name = paradigm.name();
         let run = tempfile::tempdir().unwrap();
         let context = context((&data, &split, &others), seeds, None);
         let context = FitContext { checkpoints: Some(run.path()), ..context };
-        let settings = names(model.path(), paradigm);
+        let is_within = format!("{paradigm:?}").contains("Within");
+        let mut settings = names(model.path(), paradigm);
+        let before = TextLanguageModel { tuning: None, ..settings.clone() };
+        if is_within {
+            settings.prompt.template = AMONG_WORDS.to_owned();
+        }
         let given = Given { data: &data, split: &split, others: &others };
         assert!(settings.problems().is_empty() && settings.unsuitable(&given).is_empty());
-        let before = TextLanguageModel { tuning: None, ..settings.clone() };
         let before = right(&*before.fit(&context).unwrap());
         let fitted = right(&*settings.fit(&context).unwrap());
         assert!(fitted >= least && fitted > before, "{name}: {before} to {fitted}");

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use tastemaker_core::registry::{Entry, usual};
 use tastemaker_core::suggest;
+use tastemaker_nn::adapters::Place;
 use tastemaker_nn::backbones::{AnyBackbone, View};
 use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, TEXTS};
 
@@ -193,7 +194,13 @@ impl LanguageModel {
             (None, Some(ItemTexts::Adaptor(_))) => &TEXTS,
             _ => &[],
         };
-        let of_plan = plan.problems(shape, more).into_iter().map(|problem| problem.at("paradigm"));
+        let within = plan.inserted().find(|adapter| adapter.as_dyn().place() == Place::Within);
+        let within = within.map(|_| {
+            let expected = "before or after: within is for templates of text-language-model";
+            setting("place", "within", expected)
+        });
+        let of_plan = plan.problems(shape, more).into_iter().chain(within);
+        let of_plan = of_plan.map(|problem| problem.at("paradigm"));
         let mut problems: Vec<Error> = of_plan.collect();
         let length = self.tokenisation.as_ref().map_or(1, Tokenisation::length);
         let most = (shape.max_length + 1).saturating_sub(length) / length;

@@ -163,7 +163,7 @@ impl FitRecommender for TextLanguageModel {
                 vec![setting("model", "a T5, which does not learn here", expected).at("model")]
             }
             Some(tuning) if model.is_none() => match CausalModel::shape_at(&self.model) {
-                Ok(shape) => tuning.unsuitable(shape),
+                Ok(shape) => tuning.unsuitable(shape, self.prompt.n_soft()),
                 Err(error) => vec![Error::from(error).at("model")],
             },
             _ => vec![],
@@ -218,7 +218,22 @@ impl FitRecommender for TextLanguageModel {
             setting("counterfactual", tuning.counterfactual.join(", "), expected)
                 .at("tuning.counterfactual")
         });
-        let tuning: Vec<Error> = tuning.chain(untold).collect();
+        let within = self.tuning.as_ref().is_some_and(Tuning::has_vectors_within);
+        let soft = match (self.prompt.n_soft(), within) {
+            (0, true) => {
+                let expected =
+                    "one that says where, for example {{ soft('P', 4) }}, for vectors within";
+                Some(setting("template", "without soft tokens", expected).at("prompt"))
+            }
+            (n, false) if n > 0 => {
+                let expected =
+                    "none, or tuning by a paradigm with soft-prompt = { place = \"within\" }";
+                let found = format!("with {n} soft tokens");
+                Some(setting("template", found, expected).at("prompt"))
+            }
+            _ => None,
+        };
+        let tuning: Vec<Error> = tuning.chain(untold).chain(soft).collect();
         let others = prompt.chain(endpoint).chain(unfit).chain(verbalizer).chain(unfitting);
         others.chain(tuning).chain(again).collect()
     }

@@ -1,6 +1,7 @@
 //! A language model over text that learns to recommend.
 
 use serde::{Deserialize, Serialize};
+use tastemaker_nn::adapters::{Adapter, AnyAdapter, Place};
 use tastemaker_nn::backbones::{Backbone, Decoder, Shape};
 use tastemaker_nn::fused::Precision;
 use tastemaker_nn::text::CausalModel;
@@ -33,7 +34,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Tuning {
-    /// What learns: `lora`, a soft prompt before, or weights of the model itself.
+    /// What learns: `lora`, a soft prompt before or within, or weights of the model itself.
     pub paradigm: AnyParadigm,
     /// Questions that are learnt from, each of another user; 0: as many as there are users.
     pub shots: usize,
@@ -107,10 +108,11 @@ impl Tuning {
     }
 
     /// What of the plan this model cannot do.
-    pub(super) fn unsuitable(&self, shape: Shape) -> Vec<Error> {
-        let plan = self.plan(shape);
+    pub(super) fn unsuitable(&self, shape: Shape, n_soft: usize) -> Vec<Error> {
+        let plan = self.plan(shape, n_soft);
         let unread = plan.inserted().filter(|adapter| !CausalModel::reads(adapter));
-        let expected = "lora, or a soft-prompt before, which a model over text is read with";
+        let expected =
+            "lora, or a soft-prompt before or within, which a model over text is read with";
         let unread = unread.map(|adapter| setting("an adapter", adapter.name(), expected));
         let problems: Vec<Error> = unread.chain(plan.problems(shape, &[])).collect();
         problems.into_iter().map(|problem| problem.at("tuning.paradigm")).collect()
@@ -119,13 +121,28 @@ impl Tuning {
     /// Vectors that will stand before every prompt.
     pub(super) fn soft_prompt(&self) -> Result<usize> {
         // What is put in does not depend on the backbone.
-        let plan = self.plan(Decoder::default().shape()?);
-        Ok(plan.inserted().map(|adapter| adapter.as_dyn().prompt_length()).sum())
+        let plan = self.plan(Decoder::default().shape()?, 0);
+        let before = plan.inserted().map(AnyAdapter::as_dyn).filter(|a| a.place().is_before());
+        Ok(before.map(Adapter::prompt_length).sum())
     }
 
-    /// The stages; where the model learns to answer a fixed prompt, that is the template.
-    pub(super) fn plan(&self, shape: Shape) -> TrainPlan {
+    /// Whether vectors within prompts learn.
+    pub(super) fn has_vectors_within(&self) -> bool {
+        let Ok(shape) = Decoder::default().shape() else { return false };
+        self.plan(shape, 0).inserted().any(|adapter| adapter.as_dyn().place() == Place::Within)
+    }
+
+    /// The stages; where the model learns to answer a fixed prompt, that is the template, which has so
+    /// many soft tokens.
+    pub(super) fn plan(&self, shape: Shape, n_soft: usize) -> TrainPlan {
         let mut plan = self.paradigm.as_dyn().plan(shape);
+        for adapter in plan.stages.iter_mut().flat_map(|stage| &mut stage.insert) {
+            if let AnyAdapter::SoftPrompt(soft) = adapter
+                && soft.place == Place::Within
+            {
+                soft.tokens = n_soft;
+            }
+        }
         if matches!(self.paradigm, AnyParadigm::FixedPromptTuning(_)) {
             plan.stages.iter_mut().for_each(|stage| stage.insert.clear());
         }
