@@ -1,5 +1,6 @@
 //! Language models that go on with a text.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::family::Config;
@@ -235,6 +236,15 @@ impl CausalModel {
         Ok(states)
     }
 
+    /// Whether it is a token that the model can say.
+    fn known(&self, token: u32) -> Result<()> {
+        if (token as usize) < self.n_tokens {
+            return Ok(());
+        }
+        let expected = format!("one below {}, which the model knows", self.n_tokens);
+        Err(Error::setting("a token", token, expected))
+    }
+
     /// The embeddings of the tokens of `sequences`, which all begin at the place `first`.
     fn embedded(&self, sequences: &[&[u32]], first: usize) -> Result<Vec<f32>> {
         let n: usize = sequences.iter().map(|tokens| tokens.len()).sum();
@@ -249,10 +259,7 @@ impl CausalModel {
                 );
                 continue;
             }
-            if token as usize >= self.n_tokens {
-                let expected = format!("one below {}, which the model knows", self.n_tokens);
-                return Err(Error::setting("a token", token, expected));
-            }
+            self.known(token)?;
             let first = x.len();
             self.embedding.read(token as usize, width, &mut x);
             if self.scale.to_bits() != 1.0_f32.to_bits() {
@@ -297,7 +304,9 @@ impl CausalModel {
             continuations.iter().filter(|tokens| !tokens.is_empty()).map(read).collect();
         let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
         let states = self.states(&sequences, &mut past, false)?;
-        let all = self.head.log_probabilities(&states, &continuations.concat());
+        let targets = continuations.concat();
+        targets.iter().try_for_each(|token| self.known(*token))?;
+        let all = self.head.log_probabilities(&states, &targets);
         let mut rest = &all[..];
         let mut own = |n: usize| {
             let (first, others) = rest.split_at(n);
@@ -305,6 +314,41 @@ impl CausalModel {
             first.to_vec()
         };
         Ok(continuations.iter().map(|tokens| own(tokens.len())).collect())
+    }
+
+    /// [`CausalModel::log_probabilities`] of answers, each to the prompt that is `common` and then the one of
+    /// `rests`, none of them empty, of its number. Answers that differ in their last token alone, as words of
+    /// one token do, are read together.
+    pub(super) fn log_probabilities_of_answers(
+        &self,
+        common: &[u32],
+        rests: &[&[u32]],
+        answers: &[(usize, &[u32])],
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut past = Past::default();
+        self.states(&[common], &mut past, true)?;
+        // What follows the last token of an answer is not asked for.
+        let read = |&(prompt, answer): &(usize, &[u32])| {
+            answer.split_last().map(|(_, before)| [rests[prompt], before].concat())
+        };
+        let wanted: Vec<Option<Vec<u32>>> = answers.iter().map(read).collect();
+        let distinct: BTreeSet<&[u32]> = wanted.iter().flatten().map(Vec::as_slice).collect();
+        let sequences: Vec<&[u32]> = distinct.into_iter().collect();
+        let states = self.states(&sequences, &mut past, false)?;
+        let mut ends = BTreeMap::new();
+        for sequence in sequences {
+            let begin = ends.last_key_value().map_or(0, |(_, end)| *end);
+            ends.insert(sequence, begin + sequence.len());
+        }
+        let (width, mut of_answers) = (self.shape.width, Vec::new());
+        for (sequence, (_, answer)) in wanted.iter().zip(answers) {
+            let Some(end) = sequence.as_ref().map(|sequence| ends[&sequence[..]]) else { continue };
+            of_answers.extend_from_slice(&states[(end - answer.len()) * width..end * width]);
+        }
+        let targets: Vec<u32> = answers.iter().flat_map(|(_, answer)| *answer).copied().collect();
+        targets.iter().try_for_each(|token| self.known(*token))?;
+        let mut all = self.head.log_probabilities(&of_answers, &targets).into_iter();
+        Ok(answers.iter().map(|(_, answer)| all.by_ref().take(answer.len()).collect()).collect())
     }
 
     /// The tokens with which the model goes on after `prompt`, the most likely one each time, until

@@ -78,16 +78,8 @@ impl TextModel {
             return model.log_probabilities(first, &answers);
         }
         let common = common(prompts);
-        let rest =
-            |&(prompt, answer): &(usize, &[u32])| [&prompts[prompt][common..], answer].concat();
-        let read: Vec<Vec<u32>> = answers.iter().map(rest).collect();
-        let read: Vec<&[u32]> = read.iter().map(Vec::as_slice).collect();
-        let all = model.log_probabilities(&first[..common], &read)?;
-        // Of each the tokens of the answer, which come last.
-        let own = |(mut all, answer): (Vec<f32>, &(usize, &[u32]))| {
-            all.split_off(all.len() - answer.1.len())
-        };
-        Ok(all.into_iter().zip(answers).map(own).collect())
+        let rests: Vec<&[u32]> = prompts.iter().map(|prompt| &prompt[common..]).collect();
+        model.log_probabilities_of_answers(&first[..common], &rests, answers)
     }
 
     /// The tokens that the model writes after `prompt`, the most likely one each time, until one of
