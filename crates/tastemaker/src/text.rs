@@ -4,8 +4,9 @@ use std::path::Path;
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd;
-use faer::{Mat, Par, Spec};
+use faer::linalg::matmul::matmul;
+use faer::linalg::{evd, svd};
+use faer::{Accum, Mat, Par, Spec};
 use tastemaker_core::catalog::Catalog;
 use tastemaker_core::{Error, ItemId, artifact};
 use tastemaker_nn::checkpoint::Checkpoint;
@@ -163,6 +164,36 @@ pub(crate) fn eigenvectors(
     // Eigenvalues ascend.
     let vector = |axis: usize| vectors.col(width - 1 - axis).iter().copied().collect();
     Some((0..width).map(vector).collect())
+}
+
+/// The rotation R of rows x with which Σ ‖x R − y‖² is least, by the product Σ xᵀ y [width, width]: U Vᵀ
+/// of its singular vectors (Schönemann 1966, the orthogonal Procrustes problem). On the calling thread.
+pub(crate) fn nearest_rotation(product: &[f32], width: usize) -> Result<Vec<f32>> {
+    let matrix = Mat::from_fn(width, width, |i, j| f64::from(product[i * width + j]));
+    let [mut u, mut v] = [(); 2].map(|()| Mat::<f64>::zeros(width, width));
+    let (mut values, par, params) = (Diag::zeros(width), Par::Seq, Spec::default());
+    let both = svd::ComputeSvdVectors::Full;
+    let mut memory = MemBuffer::new(svd::svd_scratch::<f64>(width, width, both, both, par, params));
+    let stack = MemStack::new(&mut memory);
+    let found = svd::svd(
+        matrix.as_ref(),
+        values.as_mut(),
+        Some(u.as_mut()),
+        Some(v.as_mut()),
+        par,
+        stack,
+        params,
+    );
+    if found.is_err() {
+        let reason = "the embeddings of the texts cannot be rotated: not all are finite";
+        let reason = reason.to_owned();
+        return Err(Error::Unsuitable { recommender: "language-model", reason }.into());
+    }
+    let mut rotation = Mat::<f64>::zeros(width, width);
+    matmul(rotation.as_mut(), Accum::Replace, u.as_ref(), v.transpose(), 1.0, par);
+    let at = |place: usize| rotation[(place / width, place % width)];
+    #[expect(clippy::cast_possible_truncation, reason = "embeddings are f32")]
+    Ok((0..width * width).map(|place| at(place) as f32).collect())
 }
 
 /// SHA-256 of everything that embeddings follow from.

@@ -51,8 +51,21 @@ pub(super) fn k_means(
     seeds: &SeedTree,
 ) -> (Vec<f32>, Vec<u32>) {
     let mut centroids = beginning(values, width, k, seeds);
-    let mut own = nearest(values, &centroids, width);
-    for _ in 0..PASSES {
+    let own = lloyd(values, width, &mut centroids, PASSES);
+    (centroids, own)
+}
+
+/// The nearest centroid of each row, after at most so many passes of Lloyd's algorithm from these
+/// `centroids` [k, width] on.
+pub(super) fn lloyd(
+    values: &[f32],
+    width: usize,
+    centroids: &mut [f32],
+    passes: usize,
+) -> Vec<u32> {
+    let k = centroids.len() / width;
+    let mut own = nearest(values, centroids, width);
+    for _ in 0..passes {
         let (mut sums, mut counts) = (vec![0.0_f64; k * width], vec![0_u32; k]);
         for (row, &code) in values.chunks_exact(width).zip(&own) {
             counts[code as usize] += 1;
@@ -67,13 +80,13 @@ pub(super) fn k_means(
                 *centre = mean;
             }
         }
-        let again = nearest(values, &centroids, width);
+        let again = nearest(values, centroids, width);
         if again == own {
             break;
         }
         own = again;
     }
-    (centroids, own)
+    own
 }
 
 /// Rows drawn one after the other, each by its squared distance from the nearest one before.

@@ -19,7 +19,13 @@ fn adaptor(model: &Path, own: bool) -> ItemTexts {
 }
 
 fn codes(model: &Path, own: bool) -> ItemTexts {
-    ItemTexts::Codes(TextCodes { model: model.to_owned(), groups: 32, codes: 8, own })
+    ItemTexts::Codes(TextCodes {
+        model: model.to_owned(),
+        groups: 32,
+        codes: 8,
+        rotation: own,
+        own,
+    })
 }
 
 fn model(texts: impl Into<Option<ItemTexts>>) -> LanguageModel {

@@ -7,7 +7,7 @@ use tastemaker::core::{Dataset, Interactions, ItemId, SeedTree, UserId, Vocabula
 use tastemaker::nn::adamw::AdamW;
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, EncoderDecoder, Shape};
 use tastemaker::nn::fused::Features;
-use tastemaker::nn::transformer::{Input, Pass, Sides, Transformer};
+use tastemaker::nn::transformer::{FEATURES, Input, Pass, Sides, Transformer};
 use tastemaker::objectives::{
     AnyObjective, Bce, Bpr, Gbce, GroupGap, MaskedItems, NextSequence, PopularityCorrelation,
     PseudoMaskedItems, RearrangedSequence, ReplacedItems, ReturnConditioned, S3Rec, SampledSoftmax,
@@ -612,4 +612,47 @@ fn of_targets_and_of_what_is_hidden_no_time_is_told() {
     for (token, time) in batch.input.tokens.iter().zip(batch.input.times.as_deref().unwrap()) {
         assert_eq!(time.is_nan(), *token == N_ITEMS);
     }
+}
+
+/// Of codes that all items share, what has its codes exchanged is what it was: one more of the same.
+#[test]
+fn items_with_exchanged_codes_are_negatives_beside_the_batch() {
+    let (data, split) = data();
+    let (windows, facts) = (Windows::new(&data, &split, 10), Facts::new(&data, &split, shape()));
+    let contrast = |exchanged| {
+        let contrast = SequenceItemContrast { exchanged, ..SequenceItemContrast::default() };
+        AnyObjective::SequenceItemContrast(contrast)
+    };
+    let loss = |exchanged: f64, of: &[Vec<u32>], n: usize| {
+        let objective = contrast(exchanged);
+        let seeds = SeedTree::new(SEED);
+        let batch =
+            pack(objective.as_dyn(), &windows.shuffled(&seeds), &facts, &seeds, 1).remove(0);
+        let mut model = model((&backbone(), false), &objective, &facts);
+        model.add_features(Features::new(of, n), false, &seeds).unwrap();
+        let pass = Pass::default();
+        let asked = Asked { model: &model, pass, batch: &batch, facts: &facts, prefix: PREFIX };
+        let loss = objective.as_dyn().loss(&asked, &mut seeds.rng()).unwrap();
+        let gradients = model.gradients(&loss).unwrap();
+        let learnt = gradients.values(FEATURES, n * 16).unwrap().unwrap();
+        let alike = |i: usize| batch.targets.iter().filter(|t| **t == batch.targets[i]).count();
+        let others: Vec<usize> =
+            (0..batch.targets.len()).map(|i| batch.targets.len() - alike(i)).collect();
+        (f64::from(loss.to_scalar::<f32>().unwrap()), others, learnt)
+    };
+    let same = vec![vec![0, 1]; N_ITEMS as usize];
+    for (exchanged, more) in [(0.0, 1.0), (0.5, 2.0), (1.0, 2.0)] {
+        let (found, others, _) = loss(exchanged, &same, 2);
+        let expected = mean(others.iter().map(|&others| (others as f64 + more).ln()));
+        assert!((found - expected).abs() < 1e-5, "{exchanged}: {found}, expected {expected}");
+    }
+    // One whose codes nobody knows has no such negative.
+    let nobody = vec![vec![]; N_ITEMS as usize];
+    assert!((loss(0.5, &nobody, 2).0 - loss(0.0, &nobody, 2).0).abs() < f64::EPSILON);
+    // Codes that no item has learn from being exchanged.
+    let few = vec![vec![0, 4]; N_ITEMS as usize];
+    let [without, with] = [0.0, 0.9].map(|exchanged| loss(exchanged, &few, 8).2);
+    let moved =
+        |learnt: &[f32]| learnt.chunks(16).filter(|row| row.iter().any(|g| *g != 0.0)).count();
+    assert!(moved(&without) <= 2 && moved(&with) > 4, "{} and {}", moved(&without), moved(&with));
 }

@@ -167,7 +167,19 @@ impl LanguageModel {
             let whose = format!("the backbone of objective {name}");
             problems.push(setting(&whose, self.backbone.name(), expected).at("backbone"));
         }
+        problems.extend(self.without_codes());
         problems
+    }
+
+    /// Which objectives exchange codes that items do not have.
+    fn without_codes(&self) -> impl Iterator<Item = Error> {
+        let has_codes = matches!(self.texts, Some(ItemTexts::Codes(_)));
+        self.all_objectives().filter(move |_| !has_codes).filter_map(|(keys, objective)| {
+            let AnyObjective::SequenceItemContrast(contrast) = objective else { return None };
+            let exchanged = contrast.exchanged;
+            let expected = "0 where items are not known by codes: texts = { codes = {} }";
+            (exchanged > 0.0).then(|| setting("exchanged", exchanged, expected).at(&keys))
+        })
     }
 
     /// Which objectives cannot be asked of an encoder–decoder.

@@ -68,9 +68,9 @@ pub struct TextAdaptor {
 /// embedding.
 ///
 /// # References
-/// `VQ-Rec` (Hou et al. 2023, *Learning vector-quantized item representations*): its rotation before
-/// the parts are cut (OPQ), its negatives with exchanged codes and the permutation of codes after a
-/// transfer are left out; it adds without dividing.
+/// `VQ-Rec` (Hou et al. 2023, *Learning vector-quantized item representations*), with `rotation` as it
+/// finds codes, and pre-trained by [`crate::objectives::SequenceItemContrast`] with codes exchanged; its
+/// permutation of codes after a transfer is left out, and it adds without dividing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TextCodes {
@@ -81,6 +81,9 @@ pub struct TextCodes {
     pub groups: usize,
     /// Codes a part.
     pub codes: usize,
+    /// Whether embeddings are rotated before they are cut, so that centroids are nearer (OPQ).
+    #[serde(skip_serializing_if = "is_not")]
+    pub rotation: bool,
     /// Whether an item has an embedding of its own as well.
     pub own: bool,
 }
@@ -103,6 +106,11 @@ pub struct TextInitialise {
     pub model: PathBuf,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_not(setting: &bool) -> bool {
+    !setting
+}
+
 /// Where the encoder is, if nothing else is said.
 const ENCODER: &str = "models/all-minilm-l6-v2";
 
@@ -114,7 +122,7 @@ impl Default for TextAdaptor {
 
 impl Default for TextCodes {
     fn default() -> Self {
-        Self { model: ENCODER.into(), groups: 32, codes: 256, own: false }
+        Self { model: ENCODER.into(), groups: 32, codes: 256, rotation: false, own: false }
     }
 }
 
@@ -208,11 +216,15 @@ impl ItemTexts {
         seeds: &SeedTree,
     ) -> Result<()> {
         match self {
-            &Self::Codes(TextCodes { groups, codes, own, .. }) => {
+            &Self::Codes(TextCodes { groups, codes, rotation, own, .. }) => {
                 let (width, of) = (embeddings.width, reference.as_ref().unwrap_or(&embeddings));
                 let seeds_of_codes = seeds.child("codes");
-                let quantiser =
-                    ProductQuantiser::fit(&of.values, width, (groups, codes), &seeds_of_codes);
+                let (values, counts) = (&of.values, (groups, codes));
+                let quantiser = if rotation {
+                    ProductQuantiser::fit_rotated(values, width, counts, &seeds_of_codes)?
+                } else {
+                    ProductQuantiser::fit(values, width, counts, &seeds_of_codes)
+                };
                 let mut rows = quantiser.codes(&embeddings.values);
                 let first = |group: usize| u32::try_from(group * codes).expect("codes are few");
                 for row in &mut rows {
