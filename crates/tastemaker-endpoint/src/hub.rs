@@ -61,6 +61,8 @@ pub struct Fetched {
     pub url: String,
     /// The model.
     pub model: String,
+    /// The branch, tag or commit that was asked for.
+    pub revision: String,
     /// The commit that was fetched.
     pub commit: String,
     /// The folder in which it is.
@@ -139,8 +141,14 @@ impl Hub {
             self.download(&agent, &from, &path)?;
             files.push((file, sha256_file(&path)?));
         }
-        let (url, model) = (url.to_owned(), model.clone());
-        let fetched = Fetched { url, model, commit: listing.sha, folder: own.clone(), files };
+        let fetched = Fetched {
+            url: url.to_owned(),
+            model: model.clone(),
+            revision: revision.clone(),
+            commit: listing.sha,
+            folder: own.clone(),
+            files,
+        };
         let text = serde_json::to_string_pretty(&fetched).map_err(std::io::Error::from);
         let source =
             self.file.as_ref().map_or(SOURCE.to_owned(), |file| format!("{file}.{SOURCE}"));

@@ -23,7 +23,7 @@ impl Hub {
     }
 
     /// The model `OWNER/NAME` of [`Hub::usual`], with `@` and a revision after it that is not `main`,
-    /// and `/` and a file of it where one is wanted alone.
+    /// and `/` and a file of it where one is wanted alone. A revision has no stroke.
     ///
     /// # Errors
     /// If it is no such name.
@@ -41,7 +41,8 @@ impl Hub {
             return Err(wrong());
         }
         let (model, revision) = (format!("{owner}/{own}"), revision.to_owned());
-        let hub = Self { url: Self::usual(), model, revision, file, key: None };
+        let url = Self::usual();
+        let hub = Self { key: Self::usual_key(&url), url, model, revision, file };
         hub.name()?;
         Ok(hub)
     }
@@ -52,37 +53,64 @@ impl Hub {
         Ok(self.file.as_ref().map_or(own.clone(), |file| own.join(file)))
     }
 
-    /// [`Hub::fetch`] of a model that is not there yet; a hub that has no key is told `HF_TOKEN` from
-    /// the environment.
+    /// The key in `HF_TOKEN` of the environment, for [`Hub::usual`] alone: that of one hub is not for another.
+    pub fn usual_key(url: &str) -> Option<String> {
+        let usual = Self::usual();
+        let same = url.trim_end_matches('/') == usual.trim_end_matches('/');
+        variable("HF_TOKEN").filter(|_| same)
+    }
+
+    /// Whether something is in its place within a folder of models; of a folder, whether it is a model's.
+    pub fn is_within(&self, folder: &Path) -> Result<bool> {
+        let there = self.within(folder)?;
+        Ok(if self.file.is_some() { there.exists() } else { there.join("config.json").exists() })
+    }
+
+    /// [`Hub::fetch`] of a model that is not there yet.
     ///
     /// # Errors
-    /// If one is there that came from another place, too.
+    /// If its place has another one, or one that says nothing of its revision where one is named.
     pub fn fetch_missing(&self, folder: &Path) -> Result<Option<Fetched>> {
         #[derive(Deserialize)]
         struct Source {
             model: String,
+            #[serde(default)]
+            revision: Option<String>,
             commit: String,
         }
-        let there = self.within(folder)?;
-        if !there.exists() {
-            let key = self.key.clone().or_else(|| variable("HF_TOKEN"));
-            return Self { key, ..self.clone() }.fetch(folder).map(Some);
+        if !self.is_within(folder)? {
+            return self.fetch(folder).map(Some);
         }
+        let there = self.within(folder)?;
         let source = match &self.file {
             Some(file) => folder.join(self.name()?).join(format!("{file}.{SOURCE}")),
             None => there.join(SOURCE),
         };
-        // What came another way says nothing.
-        let Ok(text) = fs_err::read_to_string(&source) else { return Ok(None) };
-        let Ok(Source { model, commit }) = serde_json::from_str(&text) else { return Ok(None) };
-        let is_commit =
-            self.revision.len() >= 7 && self.revision.chars().all(|c| c.is_ascii_hexdigit());
-        if model == self.model && (!is_commit || commit.starts_with(&self.revision)) {
+        let text = fs_err::read_to_string(&source).ok();
+        let source = text.and_then(|text| serde_json::from_str::<Source>(&text).ok());
+        let Self { model: own, revision, .. } = self;
+        let is_it = match &source {
+            // What came another way says nothing.
+            None => revision == BRANCH,
+            Some(Source { model, revision: asked, commit }) => {
+                let same = asked.as_deref().unwrap_or(BRANCH) == revision;
+                let named = revision.len() >= 7 && commit.starts_with(&revision[..]);
+                model == own && (same || named)
+            }
+        };
+        if is_it {
             return Ok(None);
         }
-        let Self { model: own, revision, .. } = self;
         let found = format!("{own} at {revision}, whose place {} has", there.display());
-        let expected = format!("{model} at {commit}, which is there; or move that elsewhere");
+        let expected = match source {
+            Some(Source { model, revision, commit }) => {
+                let revision = revision.unwrap_or(commit);
+                format!("{model} at {revision}, which is there; or move that elsewhere")
+            }
+            None => {
+                "no revision of what did not come from a hub; or move that elsewhere".to_owned()
+            }
+        };
         Err(setting("a model on a hub", &found, &expected))
     }
 }

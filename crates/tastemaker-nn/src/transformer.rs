@@ -21,7 +21,7 @@ use self::stack::Stack;
 pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};
 pub use self::table::{FEATURES, OUTPUT, TABLE, TEXTS, Table};
-use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH, Place, Prompted, SOFT};
+use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH, Place, Prompted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{
     AttentionMask, Block, BlockWeights, Dropout, Embedding, Intervals, Lanes, LayerNorm, Norm,
@@ -337,11 +337,7 @@ impl Transformer {
     /// The embeddings of the tokens of `input`.
     fn embedded(&self, stack: &Stack, input: &Input, dropout: Dropout) -> Result<Tensor> {
         let get = |name: &str| self.parameters.get(name);
-        let tokens = input.tokens.clone();
-        let soft = self.pretrained.is_some() && tokens.iter().any(|&token| token >= SOFT);
-        let hard = |&token: &u32| if token >= SOFT { 0 } else { token };
-        let read = if soft { tokens.iter().map(hard).collect() } else { tokens };
-        let mut embedding = Embedding::new(read, &input.lanes, dropout);
+        let mut embedding = Embedding::new(self.hard_tokens(input), &input.lanes, dropout);
         if let Some(places) = &input.places {
             embedding = embedding.places(places.clone());
         }
@@ -355,13 +351,7 @@ impl Transformer {
                 embedding.places(vec![0; input.tokens.len()]).apply(&table, &nowhere)?
             }
         };
-        if let Some(scale) = self.pretrained().map(|own| f64::from(own.scale)) {
-            x = (x * scale)?;
-        }
-        if soft {
-            let place = |rows: &[usize]| self.places_of(stack, input, rows);
-            x = self.inserted.within(&self.parameters, &input.tokens, (x, place))?;
-        }
+        x = self.as_pretrained(stack, input, x)?;
         for (i, view) in self.shape.views.iter().enumerate() {
             x = (x + rows(
                 get(view.parameter()),
@@ -370,20 +360,6 @@ impl Transformer {
             )?)?;
         }
         Ok(x)
-    }
-
-    /// The embeddings of the places of these tokens of `input`, if places have any.
-    fn places_of(&self, stack: &Stack, input: &Input, tokens: &[usize]) -> Result<Option<Tensor>> {
-        if self.shape.style.positions != Positions::Learned {
-            return Ok(None);
-        }
-        let stands = || input.lanes.lengths().iter().flat_map(|&length| 0..length);
-        let all: Vec<u32> = match &input.places {
-            Some(places) => places.clone(),
-            None => stands().map(|place| u32::try_from(place).unwrap_or(u32::MAX)).collect(),
-        };
-        let of_tokens = tokens.iter().map(|&token| all[token]).collect();
-        rows(self.parameters.get(stack.places()), of_tokens, None).map(Some)
     }
 
     /// What a stack makes of `input`, and of what an encoder has found where it reads that.
@@ -407,25 +383,15 @@ impl Transformer {
         let lanes = prompted.as_ref().map_or(&input.lanes, |prompted| &prompted.lanes);
         let intervals = intervals(self.shape.style, input, prompted.as_ref())?;
         let shape = stack.block_shape(self.shape, sides);
-        let pretrained = self.pretrained().filter(|_| stack.is_backbone());
-        let window = pretrained.and_then(|own| own.mask(lanes));
-        if window.is_some() && input.mask.is_some() {
-            return Err(Error::setting("a window", "beside an attention mask", "one of them"));
-        }
+        let looks = self.looks(stack, (input, lanes))?;
         for (layer, site) in (0..stack.layers).zip((1..).step_by(stack.sites_a_block())) {
             if let Some(prompted) = &prompted {
                 x = inserted.prompts(own, prompted, layer, x)?;
             }
             let learns = self.learning(stack, layer);
             let (weights, sink) = self.packed(stack, layer, learns.contains(&true))?;
-            let block = Block::new(shape, lanes.clone(), dropout.at(site));
-            let block = block.turning(pretrained.and_then(|own| own.rotation(layer)));
-            let hidden = window.as_ref().filter(|(window, _)| {
-                pretrained.is_some_and(|own| own.blocks[layer].1 == Some(*window))
-            });
-            let mask = hidden.map(|(_, mask)| mask.clone()).or_else(|| input.mask.clone());
-            let block = block.learning(learns).sink(sink).masked(mask);
-            let block = block.timed(intervals.clone());
+            let block = looks.at(layer, Block::new(shape, lanes.clone(), dropout.at(site)));
+            let block = block.learning(learns).sink(sink).timed(intervals.clone());
             let block = block.recomputing(pass.recompute).precision(pass.precision);
             x = match memory {
                 None => block.apply(&x, &weights)?,

@@ -24,8 +24,8 @@ pub(crate) struct Arguments {
     /// The hub; what `HF_ENDPOINT` names, or <https://huggingface.co>, where absent
     #[arg(long)]
     hub: Option<String>,
-    /// The variable of the environment with the key of models that need permission; `HF_TOKEN` where it
-    /// is the usual hub
+    /// The variable of the environment with the key of models that need permission; `HF_TOKEN` for
+    /// the hub that is used if none is said
     #[arg(long)]
     key_variable: Option<String>,
 }
@@ -33,12 +33,13 @@ pub(crate) struct Arguments {
 /// Fetches, and says what came.
 #[expect(clippy::disallowed_methods, reason = "a key is a secret, which no command line may hold")]
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> anyhow::Result<ExitCode> {
-    // The key of one hub is not for another.
-    let usual = arguments.hub.is_none().then_some("HF_TOKEN");
-    let variable = arguments.key_variable.as_deref().or(usual);
-    let key = variable.and_then(|variable| std::env::var(variable).ok());
+    let url = arguments.hub.clone().unwrap_or_else(Hub::usual);
+    let key = match &arguments.key_variable {
+        Some(variable) => std::env::var(variable).ok(),
+        None => Hub::usual_key(&url),
+    };
     let hub = Hub {
-        url: arguments.hub.clone().unwrap_or_else(Hub::usual),
+        url,
         model: arguments.model.clone(),
         revision: arguments.revision.clone(),
         file: arguments.file.clone(),

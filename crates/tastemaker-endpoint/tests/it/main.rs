@@ -366,7 +366,17 @@ fn a_model_of_a_hub_is_fetched_once_under_its_name() {
     assert!(small.fetch_missing(folder.path()).unwrap().is_none());
     let other = Hub { model: "another/small-lm".to_owned(), ..small.clone() };
     let problem = other.fetch_missing(folder.path()).unwrap_err().to_string();
-    assert!(problem.contains("someone/Small-LM at abc1, which is there"), "{problem}");
-    let moved = Hub { revision: "0123456789".to_owned(), ..small };
-    assert!(moved.fetch_missing(folder.path()).is_err());
+    assert!(problem.contains("someone/Small-LM at main, which is there"), "{problem}");
+    for (revision, there) in [("main", true), ("abc1", false), ("v2", false), ("0123456", false)] {
+        let other = Hub { revision: revision.to_owned(), ..small.clone() };
+        assert_eq!(other.fetch_missing(folder.path()).is_ok(), there, "{revision}");
+    }
+    // A folder that only has a file is not the model; what came another way is no revision.
+    let whole = Hub { file: None, ..small };
+    let problem = whole.fetch_missing(folder.path()).unwrap_err().to_string();
+    assert!(problem.contains("remove it"), "{problem}");
+    fs_err::write(folder.path().join("small-lm/config.json"), "{}").unwrap();
+    assert!(whole.fetch_missing(folder.path()).unwrap().is_none());
+    let problem = Hub { revision: "v2".to_owned(), ..whole }.fetch_missing(folder.path());
+    assert!(problem.unwrap_err().to_string().contains("no revision of what did not come"));
 }

@@ -20,7 +20,7 @@ use crate::parameters::Group;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SoftPrompt {
-    /// How many; within prompts, as many as the template has.
+    /// How many; within prompts, as many soft tokens as the template has.
     pub tokens: usize,
     /// Width of a network that makes the vectors; 0 for vectors of their own.
     pub inner_size: usize,

@@ -98,9 +98,9 @@ impl Prompting {
         Template::parse(&self.template).is_ok_and(|template| template.speaks_of(slot))
     }
 
-    /// How many soft tokens the template has; of one that cannot be read none.
-    pub fn n_soft(&self) -> usize {
-        Template::parse(&self.template).map_or(0, |template| template.soft().n())
+    /// How many soft tokens the template has, if it can be read.
+    pub fn n_soft(&self) -> Option<usize> {
+        Template::parse(&self.template).ok().map(|template| template.soft().n())
     }
 
     /// What of it cannot be used, by the keys of settings. What is told to an endpoint is a

@@ -14,8 +14,9 @@ const FUNCTION: &str = "soft";
 const MOST: usize = 1000;
 
 /// The letter that stands for the first soft token in a text before it is divided into tokens; the others
-/// follow. None of these letters is anybody's (plane 15 of Unicode is for private use).
-const FIRST: u32 = 0xF_0000;
+/// follow. None of these letters is anybody's: they are of the second of the planes of Unicode for private
+/// use, of which icons have the first.
+const FIRST: u32 = 0x10_0000;
 
 /// The soft tokens that a template speaks of: names, each with a number of vectors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +27,9 @@ impl Soft {
     /// same vectors.
     pub(super) fn of(source: &str) -> Result<Self> {
         let mut all: Vec<(String, usize)> = Vec::new();
-        for (at, _) in source.match_indices(FUNCTION) {
-            let (before, after) = (&source[..at], &source[at + FUNCTION.len()..]);
+        let code = code(source);
+        for (at, _) in code.match_indices(FUNCTION) {
+            let (before, after) = (&code[..at], &code[at + FUNCTION.len()..]);
             let within_word = before.ends_with(|c: char| c.is_alphanumeric() || "_.".contains(c));
             let Some(arguments) = after.trim_start().strip_prefix('(').filter(|_| !within_word)
             else {
@@ -136,6 +138,30 @@ impl Soft {
     }
 }
 
+/// What of a template is code, and neither words nor comments.
+fn code(source: &str) -> String {
+    let (mut code, mut rest) = (String::new(), source);
+    while let Some(at) = rest.find('{') {
+        let end = match rest.get(at..at + 2) {
+            Some("{{") => "}}",
+            Some("{%") => "%}",
+            Some("{#") => "#}",
+            _ => {
+                rest = &rest[at + 1..];
+                continue;
+            }
+        };
+        let inside = &rest[at + 2..];
+        let (inside, after) = inside.split_once(end).unwrap_or((inside, ""));
+        if end != "#}" {
+            code.push_str(inside);
+            code.push('\n');
+        }
+        rest = after;
+    }
+    code
+}
+
 fn letter(number: usize) -> Option<char> {
     char::from_u32(FIRST + u32::try_from(number).ok()?)
 }
@@ -147,7 +173,11 @@ mod tests {
     #[test]
     fn soft_tokens_are_counted_by_their_names() {
         let of = |source: &str| Soft::of(source).map(|soft| soft.n()).map_err(|e| e.to_string());
-        assert_eq!(of("{{ history | join }} soft drinks (cold), microsoft(1)"), Ok(0));
+        assert_eq!(
+            of("{{ history | join }} soft (drinks), {# soft('P', 4) #} {microsoft(1)"),
+            Ok(0)
+        );
+        assert_eq!(of("{% if microsoft(1) %}{% set p = soft('P', 2) %}{% endif %}"), Ok(2));
         assert_eq!(of("{{ soft('P', 4) }} a {{ soft(\"Q\",2) }} b {{ soft('P', 4) }}"), Ok(6));
         for wrong in ["soft()", "soft('P')", "soft(P, 4)", "soft('P', n)", "soft('', 1)"] {
             let error = of(&format!("{{{{ {wrong} }}}}")).unwrap_err();

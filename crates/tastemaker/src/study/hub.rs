@@ -18,6 +18,9 @@ const FOLDER: &str = "models";
 /// The settings that are paths of models.
 const KEY: &str = "model";
 
+/// The settings of models that are elsewhere.
+const ELSEWHERE: &str = "endpoint";
+
 /// A name of a hub that stands where the path of a model could, and where in the document.
 type Named<'d, 't> = (&'d mut Spanned<DeValue<'t>>, String);
 
@@ -48,17 +51,25 @@ pub(super) fn local(document: &mut Document<'_>) -> Vec<Hub> {
     hub
 }
 
+/// Finds the names below the settings that are paths of models, lists of them to be searched among them;
+/// what a model behind an endpoint is called is no path.
 fn gather<'d, 't>(key: &str, value: &'d mut Spanned<DeValue<'t>>, named: &mut Vec<Named<'d, 't>>) {
-    if key == KEY
-        && let Some(name) = value.get_ref().as_str().and_then(|text| text.strip_prefix(Hub::PREFIX))
-    {
+    if key == ELSEWHERE {
+        return;
+    }
+    let is_model = key == KEY || key.rsplit('.').next() == Some(KEY);
+    if let Some(name) = value.get_ref().as_str().and_then(|text| text.strip_prefix(Hub::PREFIX)) {
         let name = name.to_owned();
-        return named.push((value, name));
+        if is_model {
+            named.push((value, name));
+        }
+        return;
     }
     match value.get_mut() {
         DeValue::Table(table) => {
-            for (key, value) in table {
-                gather(key.get_ref(), value, named);
+            for (own, value) in table {
+                let own = if is_model { KEY } else { own.get_ref() };
+                gather(own, value, named);
             }
         }
         DeValue::Array(items) => {
@@ -80,10 +91,10 @@ impl Study {
         let written = self.to_toml()?;
         for hub in &self.hub {
             let there = hub.within(folder)?;
-            if !written.contains(&there.display().to_string()) {
+            if !written.contains(&format!("\"{}\"", there.display())) {
                 continue;
             }
-            if !there.exists() {
+            if !hub.is_within(folder)? {
                 tell(hub);
             }
             all.extend(hub.fetch_missing(folder)?);

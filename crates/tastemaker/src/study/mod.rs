@@ -294,6 +294,6 @@ impl Study {
     pub fn one(&self, arm: &Arm, seed: u64) -> Self {
         let study = About { seeds: vec![seed], ..self.study.clone() };
         let arm = Arm { space: BTreeMap::new(), ..arm.clone() };
-        Self { study, arm: vec![arm], search: None, notes: vec![], ..self.clone() }
+        Self { study, arm: vec![arm], search: None, hub: vec![], notes: vec![], ..self.clone() }
     }
 }

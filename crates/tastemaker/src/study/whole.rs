@@ -32,6 +32,7 @@ impl WholeStudy {
                 arm: vec![],
                 study: study.study.clone(),
                 search: None,
+                hub: vec![],
                 notes: vec![],
                 ..whole.clone()
             };

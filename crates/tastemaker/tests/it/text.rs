@@ -559,3 +559,41 @@ fn a_small_model_writes_titles_itself() {
         assert!(text.contains(&title), "{title} is not in {text:?}");
     }
 }
+
+#[test]
+fn names_of_models_on_hubs_become_paths_wherever_a_model_can_be_said() {
+    let text = r#"
+[study]
+name = "hub"
+seeds = [1]
+[dataset.demo]
+[search]
+trials = 2
+[[arm]]
+name = "a"
+recommender = { text-similarity = { model = "hub:one/Encoder" } }
+[arm.space]
+model = { one-of = ["hub:one/Encoder@v2", "models/other"] }
+[[arm]]
+name = "b"
+[arm.recommender.text-language-model]
+model = "hub:two/small-gguf/q4.gguf"
+[[arm]]
+name = "c"
+[arm.recommender.text-language-model]
+verbalizer = { written-titles = {} }
+endpoint = { url = "http://localhost:1/v1", model = "hub:as/it-is" }
+"#;
+    let study =
+        tastemaker::study::parse("s.toml", text, &["evaluate.sampled=5".to_owned()]).unwrap();
+    let all: Vec<(&str, &str)> =
+        study.hub.iter().map(|hub| (&hub.model[..], &hub.revision[..])).collect();
+    let encoder = "one/Encoder";
+    assert_eq!(all, [(encoder, "main"), (encoder, "v2"), ("two/small-gguf", "main")]);
+    let written = study.to_toml().unwrap();
+    assert!(written.contains("\"models/small-gguf/q4.gguf\"") && written.contains("hub:as/it-is"));
+    assert_eq!(written.matches("models/encoder").count(), 2, "{written}");
+    // What was read back is the same study.
+    let again = tastemaker::study::parse("s.toml", &written, &[]).unwrap();
+    assert!(again.hub.is_empty() && again.one(&again.arm[0], 1) == study.one(&study.arm[0], 1));
+}

@@ -132,7 +132,7 @@ const AMONG_WORDS: &str = "{{ soft('P', 2) }} {% for item in history %}{{ item.t
                            {% endfor %}{{ soft('R', 2) }}";
 
 fn within() -> SoftPrompt {
-    SoftPrompt { place: Place::Within, ..SoftPrompt::default() }
+    SoftPrompt { tokens: 5, place: Place::Within, ..SoftPrompt::default() }
 }
 
 #[test]
@@ -143,6 +143,9 @@ fn soft_tokens_stand_among_the_words_of_a_prompt() {
     let mut settings = names(model.path(), AnyParadigm::PromptTuning(PromptTuning { prompt }));
     let found = settings.problems()[0].to_string();
     assert!(found.contains("without soft tokens, expected one that says where"), "{found}");
+    settings.prompt.template = "{{ soft('P', 2) }}".to_owned();
+    let found = settings.problems()[0].to_string();
+    assert!(found.contains("tokens is 5, expected 2 for place \"within\""), "{found}");
     settings.prompt.template = AMONG_WORDS.to_owned();
     assert!(settings.problems().is_empty());
     let (data, seeds) = (data(), SeedTree::new(1));
@@ -163,7 +166,7 @@ fn soft_tokens_stand_among_the_words_of_a_prompt() {
     for untaught in [
         TextLanguageModel { tuning: None, ..settings.clone() },
         TextLanguageModel {
-            prompt: settings.prompt.clone(),
+            prompt: settings.prompt,
             ..names(model.path(), AnyParadigm::FinetuneFull(FinetuneFull::default()))
         },
     ] {
@@ -172,7 +175,7 @@ fn soft_tokens_stand_among_the_words_of_a_prompt() {
     }
     for shipped in ["prompt4nr-continuous", "prompt4nr-hybrid"] {
         let prompting = Prompting { template: shipped.to_owned(), ..Prompting::default() };
-        assert!(prompting.n_soft() >= 6, "{shipped}");
+        assert!(prompting.n_soft() >= Some(6), "{shipped}");
     }
 }
 
@@ -264,6 +267,30 @@ fn yes_and_no_are_learnt_from_items_that_were_met_and_that_were_not() {
     let before = TextLanguageModel { tuning: None, ..settings.clone() };
     let [before, after] = [before, settings].map(|of| right(&*of.fit(&context).unwrap()));
     assert!(after > 0.6 && before < 0.5, "{before} to {after}");
+}
+
+/// Each candidate has a prompt of its own, in which soft tokens stand after what they have in common, and of
+/// which longer ones tell less.
+#[test]
+fn soft_tokens_after_the_item_are_read_too() {
+    let model = tempfile::tempdir().unwrap();
+    write_model(model.path());
+    let (data, seeds) = (data(), SeedTree::new(1));
+    let split = LeaveLastOut {}.split(&data, &seeds).unwrap();
+    let prompt = AnyAdapter::SoftPrompt(within()).into();
+    let mut settings = names(model.path(), AnyParadigm::PromptTuning(PromptTuning { prompt }));
+    settings.prompt.template =
+        "{% for item in history %}{{ item.title }} {% endfor %}{{ soft('P', 2) }} \
+                                will like {{ item.title }} {{ soft('Q', 3) }}"
+            .to_owned();
+    settings.prompt.most_tokens = 10;
+    let [good, bad] = [vec!["yes".to_owned(), "like yes".to_owned()], vec!["no".to_owned()]];
+    settings.verbalizer = AnyVerbalizer::AnswerWords(AnswerWords { good, bad });
+    settings.tuning.as_mut().unwrap().epochs = 2;
+    assert!(settings.problems().is_empty());
+    let others = Others::default();
+    let fitted = settings.fit(&context((&data, &split, &others), seeds, None)).unwrap();
+    assert!((0.0..=1.0).contains(&right(&*fitted)));
 }
 
 /// Is told how many questions are learnt from.

@@ -97,6 +97,33 @@ impl TextLanguageModel {
         })
     }
 
+    /// Why `n` soft tokens of the template are not those that learn, if they are not.
+    fn untaught(&self, n: usize) -> Option<Error> {
+        let within = self.tuning.as_ref().and_then(Tuning::soft_within);
+        match (n, within) {
+            (0, Some(_)) => {
+                let expected =
+                    "one that says where, for example {{ soft('P', 4) }}, for vectors within";
+                Some(setting("template", "without soft tokens", expected).at("prompt"))
+            }
+            (n, Some(found)) if n != found => {
+                let expected =
+                    format!("{n} for place \"within\", as many soft tokens as the template has");
+                Some(setting("tokens", found, expected).at("tuning.paradigm"))
+            }
+            (1.., None) => {
+                let (found, example) =
+                    (format!("with {n} soft tokens"), "{ place = \"within\", tokens = … }");
+                let expected = match self.endpoint {
+                    Some(_) => "none, which an endpoint cannot be told".to_owned(),
+                    None => format!("none, or tuning by a paradigm with soft-prompt = {example}"),
+                };
+                Some(setting("template", found, expected).at("prompt"))
+            }
+            _ => None,
+        }
+    }
+
     fn reader(&self, context: &FitContext<'_>) -> Result<Reader> {
         let prompter = self.prompter(context)?;
         Ok(Reader { model: self.open(context, &prompter)?, prompter })
@@ -163,7 +190,7 @@ impl FitRecommender for TextLanguageModel {
                 vec![setting("model", "a T5, which does not learn here", expected).at("model")]
             }
             Some(tuning) if model.is_none() => match CausalModel::shape_at(&self.model) {
-                Ok(shape) => tuning.unsuitable(shape, self.prompt.n_soft()),
+                Ok(shape) => tuning.unsuitable(shape),
                 Err(error) => vec![Error::from(error).at("model")],
             },
             _ => vec![],
@@ -218,21 +245,7 @@ impl FitRecommender for TextLanguageModel {
             setting("counterfactual", tuning.counterfactual.join(", "), expected)
                 .at("tuning.counterfactual")
         });
-        let within = self.tuning.as_ref().is_some_and(Tuning::has_vectors_within);
-        let soft = match (self.prompt.n_soft(), within) {
-            (0, true) => {
-                let expected =
-                    "one that says where, for example {{ soft('P', 4) }}, for vectors within";
-                Some(setting("template", "without soft tokens", expected).at("prompt"))
-            }
-            (n, false) if n > 0 => {
-                let expected =
-                    "none, or tuning by a paradigm with soft-prompt = { place = \"within\" }";
-                let found = format!("with {n} soft tokens");
-                Some(setting("template", found, expected).at("prompt"))
-            }
-            _ => None,
-        };
+        let soft = self.prompt.n_soft().and_then(|n| self.untaught(n));
         let tuning: Vec<Error> = tuning.chain(untold).chain(soft).collect();
         let others = prompt.chain(endpoint).chain(unfit).chain(verbalizer).chain(unfitting);
         others.chain(tuning).chain(again).collect()

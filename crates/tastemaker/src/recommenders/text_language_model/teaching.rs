@@ -90,7 +90,7 @@ impl Teaching<'_> {
     pub(super) fn run(&self) -> Result<CausalModel> {
         let Self { settings, context, .. } = self;
         let mut model = CausalModel::trainable(&settings.model)?;
-        let plan = self.tuning.plan(model.shape(), settings.prompt.n_soft());
+        let plan = self.tuning.plan(model.shape());
         let seeds = context.seeds.child("weights");
         let identity = self.identity()?;
         let path = context.checkpoints.map(|folder| folder.join(FILE));

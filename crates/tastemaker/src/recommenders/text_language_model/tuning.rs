@@ -108,8 +108,8 @@ impl Tuning {
     }
 
     /// What of the plan this model cannot do.
-    pub(super) fn unsuitable(&self, shape: Shape, n_soft: usize) -> Vec<Error> {
-        let plan = self.plan(shape, n_soft);
+    pub(super) fn unsuitable(&self, shape: Shape) -> Vec<Error> {
+        let plan = self.plan(shape);
         let unread = plan.inserted().filter(|adapter| !CausalModel::reads(adapter));
         let expected =
             "lora, or a soft-prompt before or within, which a model over text is read with";
@@ -121,28 +121,21 @@ impl Tuning {
     /// Vectors that will stand before every prompt.
     pub(super) fn soft_prompt(&self) -> Result<usize> {
         // What is put in does not depend on the backbone.
-        let plan = self.plan(Decoder::default().shape()?, 0);
+        let plan = self.plan(Decoder::default().shape()?);
         let before = plan.inserted().map(AnyAdapter::as_dyn).filter(|a| a.place().is_before());
         Ok(before.map(Adapter::prompt_length).sum())
     }
 
-    /// Whether vectors within prompts learn.
-    pub(super) fn has_vectors_within(&self) -> bool {
-        let Ok(shape) = Decoder::default().shape() else { return false };
-        self.plan(shape, 0).inserted().any(|adapter| adapter.as_dyn().place() == Place::Within)
+    /// Vectors that will stand within prompts, if any do.
+    pub(super) fn soft_within(&self) -> Option<usize> {
+        let plan = self.plan(Decoder::default().shape().ok()?);
+        let all = plan.inserted().map(AnyAdapter::as_dyn);
+        all.filter(|a| a.place() == Place::Within).map(Adapter::prompt_length).next()
     }
 
-    /// The stages; where the model learns to answer a fixed prompt, that is the template, which has so
-    /// many soft tokens.
-    pub(super) fn plan(&self, shape: Shape, n_soft: usize) -> TrainPlan {
+    /// The stages; where the model learns to answer a fixed prompt, that is the template.
+    pub(super) fn plan(&self, shape: Shape) -> TrainPlan {
         let mut plan = self.paradigm.as_dyn().plan(shape);
-        for adapter in plan.stages.iter_mut().flat_map(|stage| &mut stage.insert) {
-            if let AnyAdapter::SoftPrompt(soft) = adapter
-                && soft.place == Place::Within
-            {
-                soft.tokens = n_soft;
-            }
-        }
         if matches!(self.paradigm, AnyParadigm::FixedPromptTuning(_)) {
             plan.stages.iter_mut().for_each(|stage| stage.insert.clear());
         }
