@@ -99,9 +99,9 @@ impl Hub {
     /// that are read.
     pub fn fetch(&self, folder: &Path) -> Result<Fetched> {
         let name = self.name()?;
-        // Single files stand beside each other.
+        // Single files stand beside each other and beside those of the folder.
         let (own, there) = (folder.join(&name), self.within(folder)?);
-        if there.exists() {
+        if self.is_within(folder)? {
             let expected = "a name that is not there; remove it to fetch the model again, or name \
                             another folder of models";
             return Err(setting("what is fetched", &there.display().to_string(), expected));
@@ -160,7 +160,7 @@ impl Hub {
             rename(&whole, &own)?;
             return Ok(fetched);
         }
-        for file in [&source, &fetched.files[0].0] {
+        for file in fetched.files.iter().map(|(file, _)| file).chain([&source]) {
             let to = own.join(file);
             if let Some(parent) = to.parent() {
                 fs_err::create_dir_all(parent).map_err(|source| write_failed(parent, source))?;

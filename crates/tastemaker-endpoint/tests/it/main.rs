@@ -371,12 +371,19 @@ fn a_model_of_a_hub_is_fetched_once_under_its_name() {
         let other = Hub { revision: revision.to_owned(), ..small.clone() };
         assert_eq!(other.fetch_missing(folder.path()).is_ok(), there, "{revision}");
     }
-    // A folder that only has a file is not the model; what came another way is no revision.
-    let whole = Hub { file: None, ..small };
-    let problem = whole.fetch_missing(folder.path()).unwrap_err().to_string();
-    assert!(problem.contains("remove it"), "{problem}");
-    fs_err::write(folder.path().join("small-lm/config.json"), "{}").unwrap();
+    // A folder that only has a file is not the model, whose files come beside it.
+    let files = ["config.json", "model.safetensors", "tokenizer.json"];
+    let answers = files.map(|file| (200, "", file.to_owned()));
+    let answers = [(200, "", listing(&files))].into_iter().chain(answers).collect();
+    let (url, _asked) = server(answers);
+    let whole = hub(&url, None);
+    assert!(whole.fetch_missing(folder.path()).unwrap().is_some());
     assert!(whole.fetch_missing(folder.path()).unwrap().is_none());
+    let own = folder.path().join("small-lm");
+    assert_eq!(fs_err::read_to_string(own.join("small-q4.gguf")).unwrap(), "four");
+    assert_eq!(fs_err::read_to_string(own.join("model.safetensors")).unwrap(), "tokenizer.json");
+    // What came another way is no revision.
+    fs_err::remove_file(own.join("source.json")).unwrap();
     let problem = Hub { revision: "v2".to_owned(), ..whole }.fetch_missing(folder.path());
     assert!(problem.unwrap_err().to_string().contains("no revision of what did not come"));
 }

@@ -326,7 +326,9 @@ impl CausalModel {
         answers: &[(usize, &[u32])],
     ) -> Result<Vec<Vec<f32>>> {
         let mut past = Past::default();
-        self.states(&[common], &mut past, true)?;
+        if !common.is_empty() {
+            self.states(&[common], &mut past, true)?;
+        }
         // What follows the last token of an answer is not asked for.
         let read = |&(prompt, answer): &(usize, &[u32])| {
             answer.split_last().map(|(_, before)| [rests[prompt], before].concat())

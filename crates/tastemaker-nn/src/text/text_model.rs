@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::folder::WeightFiles;
 use super::{CausalModel, T5};
-use crate::Result;
 use crate::fused::Precision;
+use crate::{Error, Result};
 
 /// A pre-trained language model over text that is told something and goes on or answers.
 #[derive(Debug)]
@@ -77,6 +77,13 @@ impl TextModel {
             let answers: Vec<&[u32]> = answers.iter().map(|(_, answer)| *answer).collect();
             return model.log_probabilities(first, &answers);
         }
+        if let Some(empty) = prompts.iter().position(Vec::is_empty) {
+            return Err(Error::setting(
+                "a prompt",
+                format!("empty ({empty})"),
+                "one token at least",
+            ));
+        }
         let common = common(prompts);
         let rests: Vec<&[u32]> = prompts.iter().map(|prompt| &prompt[common..]).collect();
         model.log_probabilities_of_answers(&first[..common], &rests, answers)
@@ -96,12 +103,12 @@ impl TextModel {
 }
 
 /// The tokens with which all prompts begin, but for the last of the shortest one: something must be
-/// read of each, and one token must stand before it.
+/// read of each.
 fn common(prompts: &[Vec<u32>]) -> usize {
     let Some((first, others)) = prompts.split_first() else { return 0 };
     let with = |other: &Vec<u32>| first.iter().zip(other).take_while(|(a, b)| a == b).count();
     let shortest = prompts.iter().map(Vec::len).min().unwrap_or_default();
-    others.iter().map(with).min().unwrap_or(first.len()).min(shortest.saturating_sub(1)).max(1)
+    others.iter().map(with).min().unwrap_or(first.len()).min(shortest.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -116,5 +123,6 @@ mod tests {
         assert_eq!(of(&[&[1, 2, 3], &[1, 2, 3]]), 2);
         assert_eq!(of(&[&[1, 2, 3], &[1, 2]]), 1);
         assert_eq!(of(&[&[1, 2, 3]]), 2);
+        assert_eq!((of(&[&[1, 2], &[3, 2]]), of(&[&[1], &[1, 2]])), (0, 0));
     }
 }

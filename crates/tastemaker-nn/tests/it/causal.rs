@@ -188,19 +188,33 @@ fn answers_to_several_prompts_are_those_to_each_of_them() {
     let path = folder("llama-tiny");
     let one = CausalModel::read(&path, Precision::F32).unwrap();
     let all = TextModel::read(&path, Precision::F32).unwrap();
-    let prompts = [&[3, 17, 0, 39, 8][..], &[3, 17, 8, 21], &[3, 17, 0, 39, 2, 2, 1]];
-    let prompts = prompts.map(<[u32]>::to_vec);
+    // With tokens in common, and without; one of which is a token alone.
+    for prompts in [
+        [&[3, 17, 0, 39, 8][..], &[3, 17, 8, 21], &[3, 17, 0, 39, 2, 2, 1]],
+        [&[3, 17], &[5, 17], &[3, 5, 5]],
+        [&[3], &[3, 17], &[5]],
+    ] {
+        answers_are_those_to_each_prompt((&one, &all), &prompts.map(<[u32]>::to_vec));
+    }
+    let error = all.log_probabilities(&[vec![3], vec![]], &[(0, &[1])]).unwrap_err().to_string();
+    assert!(error.contains("a prompt is empty"), "{error}");
+}
+
+fn answers_are_those_to_each_prompt(
+    (one, all): (&CausalModel, &TextModel),
+    prompts: &[Vec<u32>; 3],
+) {
     let words: [&[u32]; 5] = [&[5], &[6], &[5, 30, 1], &[5, 30, 2], &[]];
     let answers: Vec<(usize, &[u32])> =
         [2, 0, 1].into_iter().flat_map(|prompt| words.map(|word| (prompt, word))).collect();
-    let found = all.log_probabilities(&prompts, &answers).unwrap();
+    let found = all.log_probabilities(prompts, &answers).unwrap();
     for (found, (prompt, answer)) in found.iter().zip(&answers) {
         let expected = one.log_probabilities(&prompts[*prompt], &[answer]).unwrap().remove(0);
         assert_eq!(found.len(), answer.len());
         assert!(furthest(found, &expected) < 1e-4, "{prompt}, {answer:?}");
     }
     for unknown in [&[40][..], &[SOFT]] {
-        let error = all.log_probabilities(&prompts, &[(0, unknown)]).unwrap_err().to_string();
+        let error = all.log_probabilities(prompts, &[(0, unknown)]).unwrap_err().to_string();
         assert!(error.contains("expected one below 40, which the model knows"), "{error}");
     }
 }

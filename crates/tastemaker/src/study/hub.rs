@@ -36,6 +36,19 @@ pub(super) fn local(document: &mut Document<'_>) -> Vec<Hub> {
             Hub::named(&name).and_then(|model| Ok((model.within(Path::new(FOLDER))?, model)));
         match model {
             Ok((path, model)) => {
+                let same = |known: &&Hub| known.within(Path::new(FOLDER)).is_ok_and(|p| p == path);
+                if let Some(Hub { model: other, revision, .. }) =
+                    hub.iter().find(same).filter(|known| **known != model)
+                {
+                    let place = path.display();
+                    let expected =
+                        format!("{other} at {revision} alone, which the study names too");
+                    wrong.push((
+                        format!("{name} would be in {place}, expected {expected}"),
+                        value.span(),
+                    ));
+                    continue;
+                }
                 *value.get_mut() = DeValue::String(Cow::Owned(path.display().to_string()));
                 if !hub.contains(&model) {
                     hub.push(model);
@@ -54,7 +67,7 @@ pub(super) fn local(document: &mut Document<'_>) -> Vec<Hub> {
 /// Finds the names below the settings that are paths of models, lists of them to be searched among them;
 /// what a model behind an endpoint is called is no path.
 fn gather<'d, 't>(key: &str, value: &'d mut Spanned<DeValue<'t>>, named: &mut Vec<Named<'d, 't>>) {
-    if key == ELSEWHERE {
+    if key.split('.').any(|part| part == ELSEWHERE) {
         return;
     }
     let is_model = key == KEY || key.rsplit('.').next() == Some(KEY);

@@ -573,7 +573,7 @@ trials = 2
 name = "a"
 recommender = { text-similarity = { model = "hub:one/Encoder" } }
 [arm.space]
-model = { one-of = ["hub:one/Encoder@v2", "models/other"] }
+model = { one-of = ["hub:one/Other@v2", "models/other-one"] }
 [[arm]]
 name = "b"
 [arm.recommender.text-language-model]
@@ -588,11 +588,17 @@ endpoint = { url = "http://localhost:1/v1", model = "hub:as/it-is" }
         tastemaker::study::parse("s.toml", text, &["evaluate.sampled=5".to_owned()]).unwrap();
     let all: Vec<(&str, &str)> =
         study.hub.iter().map(|hub| (&hub.model[..], &hub.revision[..])).collect();
-    let encoder = "one/Encoder";
-    assert_eq!(all, [(encoder, "main"), (encoder, "v2"), ("two/small-gguf", "main")]);
+    assert_eq!(all, [("one/Encoder", "main"), ("one/Other", "v2"), ("two/small-gguf", "main")]);
     let written = study.to_toml().unwrap();
     assert!(written.contains("\"models/small-gguf/q4.gguf\"") && written.contains("hub:as/it-is"));
-    assert_eq!(written.matches("models/encoder").count(), 2, "{written}");
+    assert!(
+        written.contains("\"models/encoder\"") && written.contains("\"models/other\""),
+        "{written}"
+    );
+    let twice = text.replace("one/Other@v2", "one/Encoder@v2");
+    let error = tastemaker::study::parse("s.toml", &twice, &["evaluate.sampled=5".to_owned()]);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("one/Encoder at main alone, which the study names too"), "{error}");
     // What was read back is the same study.
     let again = tastemaker::study::parse("s.toml", &written, &[]).unwrap();
     assert!(again.hub.is_empty() && again.one(&again.arm[0], 1) == study.one(&study.arm[0], 1));
