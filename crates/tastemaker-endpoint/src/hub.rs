@@ -36,7 +36,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// The file that says where a model came from, and what the name of one that says it of a single file
 /// ends in.
-pub(crate) const SOURCE: &str = "source.json";
+const SOURCE: &str = "source.json";
 
 /// A model on a hub, as `HuggingFace`'s serves them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,8 +150,7 @@ impl Hub {
             files,
         };
         let text = serde_json::to_string_pretty(&fetched).map_err(std::io::Error::from);
-        let source =
-            self.file.as_ref().map_or(SOURCE.to_owned(), |file| format!("{file}.{SOURCE}"));
+        let source = self.source();
         write_atomically(&whole.join(&source), |out| writeln!(out, "{}", text?))?;
         let rename = |from: &Path, to: &Path| {
             fs_err::rename(from, to).map_err(|source| write_failed(to, source))
@@ -168,6 +167,11 @@ impl Hub {
             rename(&whole.join(file), &to)?;
         }
         Ok(fetched)
+    }
+
+    /// The file of the model's folder that says where it came from.
+    pub(crate) fn source(&self) -> String {
+        self.file.as_ref().map_or(SOURCE.to_owned(), |file| format!("{file}.{SOURCE}"))
     }
 
     /// What the folder of the model is called.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::hub::{SOURCE, setting};
+use crate::hub::setting;
 use crate::{Fetched, Hub, Result};
 
 /// The usual hub.
@@ -82,11 +82,7 @@ impl Hub {
             return self.fetch(folder).map(Some);
         }
         let there = self.within(folder)?;
-        let source = match &self.file {
-            Some(file) => folder.join(self.name()?).join(format!("{file}.{SOURCE}")),
-            None => there.join(SOURCE),
-        };
-        let text = fs_err::read_to_string(&source).ok();
+        let text = fs_err::read_to_string(folder.join(self.name()?).join(self.source())).ok();
         let source = text.and_then(|text| serde_json::from_str::<Source>(&text).ok());
         let Self { model: own, revision, .. } = self;
         let is_it = match &source {

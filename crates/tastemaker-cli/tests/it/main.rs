@@ -5,6 +5,9 @@
 mod architecture;
 // Audits of what is no run, and what people say.
 mod auditing;
+// Where pre-trained models are, as for the crate that reads them.
+#[path = "../../../tastemaker-nn/tests/it/models.rs"]
+mod models;
 // Lists, answers and losses from and for other tools.
 mod exchange;
 // The program as its users run it.

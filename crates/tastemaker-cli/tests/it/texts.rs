@@ -1,5 +1,4 @@
-use std::path::PathBuf;
-
+use crate::models::model;
 use crate::program::Here;
 use crate::server::server;
 
@@ -29,28 +28,6 @@ fn here(model: &str) -> Here {
     let here = Here::new();
     fs_err::write(here.path("texts.toml"), STUDY.replace("MODEL", model)).unwrap();
     here
-}
-
-/// The real model, or nothing, said loudly, where it is absent.
-fn smollm2() -> Option<PathBuf> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tests are told by the environment where models are"
-    )]
-    let (folder, required) =
-        (std::env::var("TASTEMAKER_MODELS"), std::env::var("TASTEMAKER_REQUIRE_DATA"));
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models");
-    let folder = folder.map_or_else(|_| beside(), PathBuf::from);
-    let path = folder.join("smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
-    if path.exists() {
-        return Some(path.canonicalize().unwrap());
-    }
-    assert!(required.is_err(), "{} is absent and required", path.display());
-    #[expect(clippy::print_stderr, reason = "a test that is left out is not silent")]
-    {
-        eprintln!("SKIPPED: {} is absent", path.display());
-    }
-    None
 }
 
 #[test]
@@ -87,7 +64,8 @@ fn a_model_of_a_hub_is_fetched_before_it_is_asked() {
 
 #[test]
 fn a_model_tells_what_it_is_told_and_what_it_knows_by_heart() {
-    let Some(model) = smollm2() else { return };
+    let Some(folder) = model("smollm2-135m-instruct") else { return };
+    let model = folder.join("SmolLM2-135M-Instruct.Q4_1.gguf").canonicalize().unwrap();
     let here = here(&model.display().to_string());
     let trained = here.run(&["train", "texts.toml"]);
     assert!(trained.status.success(), "{}", String::from_utf8_lossy(&trained.stderr));

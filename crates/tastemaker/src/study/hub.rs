@@ -70,7 +70,7 @@ fn gather<'d, 't>(key: &str, value: &'d mut Spanned<DeValue<'t>>, named: &mut Ve
     if key.split('.').any(|part| part == ELSEWHERE) {
         return;
     }
-    let is_model = key == KEY || key.rsplit('.').next() == Some(KEY);
+    let is_model = key.rsplit('.').next() == Some(KEY);
     if let Some(name) = value.get_ref().as_str().and_then(|text| text.strip_prefix(Hub::PREFIX)) {
         let name = name.to_owned();
         if is_model {
