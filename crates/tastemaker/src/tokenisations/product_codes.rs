@@ -41,8 +41,7 @@ impl ProductQuantiser {
     ) -> Self {
         assert!(width.is_multiple_of(groups), "whole groups");
         let size = width / groups;
-        let rows: Vec<f32> =
-            values.chunks_exact(width).filter(|row| is_there(row)).flatten().copied().collect();
+        let rows = rows_there(values, width);
         if rows.is_empty() {
             return Self { width, rotation: None, groups: vec![] };
         }
@@ -68,10 +67,12 @@ impl ProductQuantiser {
         seeds: &SeedTree,
     ) -> Result<Self> {
         let mut quantiser = Self::fit(values, width, counts, seeds);
-        let rows: Vec<f32> =
-            values.chunks_exact(width).filter(|row| is_there(row)).flatten().copied().collect();
+        let rows = rows_there(values, width);
+        if rows.is_empty() {
+            return Ok(quantiser);
+        }
         let n = rows.len() / width;
-        for _ in 0..if n == 0 { 0 } else { ROUNDS } {
+        for _ in 0..ROUNDS {
             let turned = quantiser.rotated(&rows);
             let again = quantiser.improved(&turned);
             let mut product = vec![0.0; width * width];
@@ -87,7 +88,7 @@ impl ProductQuantiser {
 
     /// Moves the centroids towards rotated `rows`; what their codes stand for: [n, width].
     fn improved(&mut self, rows: &[f32]) -> Vec<f32> {
-        let (width, size) = (self.width, self.width / self.groups.len().max(1));
+        let (width, size) = (self.width, self.width / self.groups.len());
         let mut again = vec![0.0; rows.len()];
         for (group, centroids) in self.groups.iter_mut().enumerate() {
             let own = group * size..(group + 1) * size;
@@ -131,6 +132,11 @@ impl ProductQuantiser {
 /// These numbers of each of `rows` [n, width].
 fn part(rows: &[f32], width: usize, own: Range<usize>) -> Vec<f32> {
     rows.chunks_exact(width).flat_map(|row| &row[own.clone()]).copied().collect()
+}
+
+/// Those of the rows of `values` that stand for something.
+fn rows_there(values: &[f32], width: usize) -> Vec<f32> {
+    values.chunks_exact(width).filter(|row| is_there(row)).flatten().copied().collect()
 }
 
 fn is_there(row: &[f32]) -> bool {
