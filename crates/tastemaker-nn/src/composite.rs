@@ -15,7 +15,8 @@ use self::attention::{Padded, softmax};
 
 use crate::fused::{
     Activation, AttentionMask, BlockKind, BlockShape, Dropout, Epsilon, Features, FeedForward,
-    Intervals, Lanes, Mixture, MixtureWeights, MultiLabelLoss, Norm, Positions, SampledKind,
+    ITERATIONS, Intervals, LEAST, Lanes, Mixture, MixtureWeights, MultiLabelLoss, Norm, Permutation,
+    Positions, SampledKind, TEMPERATURE,
 };
 
 /// `x` with dropout's mask for its activations.
@@ -89,6 +90,28 @@ pub fn features(own: &Tensor, table: &Tensor, of: &Features, rows: usize) -> Res
     let parts = table.index_select(&Tensor::from_vec(numbers, n, device)?, 0)?;
     let own = own.pad_with_zeros(0, rows - own.dim(0)?, 0)?;
     own.index_add(&Tensor::from_vec::<_, u32>(to, n, device)?, &parts.broadcast_mul(&shares)?, 0)
+}
+
+/// The rows of each group of `table` in the order that `scores` [groups, size, size] say; see
+/// [`crate::fused::Permutation`].
+pub fn permuted(scores: &Tensor, table: &Tensor, of: Permutation) -> Result<Tensor> {
+    let [groups, size, _] = of.dimensions();
+    let most = scores.max_keepdim(D::Minus1)?.detach();
+    let k = (scores.broadcast_sub(&most)? / f64::from(TEMPERATURE))?.exp()?.maximum(LEAST)?;
+    let (mut rows, mut columns) = (k.clone(), Tensor::ones((groups, 1, size), DType::F32, k.device())?);
+    for _ in 0..ITERATIONS {
+        rows = k.broadcast_mul(&columns)?.sum_keepdim(2)?.recip()?;
+        columns = k.broadcast_mul(&rows)?.sum_keepdim(1)?.recip()?;
+    }
+    let scaled = k.broadcast_mul(&rows)?.broadcast_mul(&columns)?;
+    let chosen = of.chosen(&scores.flatten_all()?.to_vec1::<f32>()?);
+    let mut hard = vec![0.0_f32; groups * size * size];
+    for (row, chosen) in chosen.iter().enumerate() {
+        hard[row * size + *chosen as usize % size] = 1.0;
+    }
+    let hard = Tensor::from_vec(hard, (groups, size, size), k.device())?;
+    let permutation = ((&scaled - scaled.detach())? + hard)?;
+    permutation.matmul(&table.reshape((groups, size, ()))?)?.reshape(table.shape())
 }
 
 /// A table [rows, width] of what its rows have of their `own` and of what a mixture makes; see

@@ -20,7 +20,7 @@ pub use self::reading::Reading;
 use self::stack::Stack;
 pub(crate) use self::stack::blocks;
 use self::table::{Composed, Sinks};
-pub use self::table::{FEATURES, OUTPUT, TABLE, TEXTS, Table};
+pub use self::table::{FEATURES, OUTPUT, PERMUTATION, TABLE, TEXTS, Table};
 use crate::adapters::{Added, AnyAdapter, Inserted, ONE_OF_EACH, Place, Prompted};
 use crate::backbones::{AnyBackbone, Shape};
 use crate::fused::{

@@ -32,6 +32,7 @@ mod multi_label;
 mod norm;
 mod pairs;
 mod pending;
+mod permutation;
 mod post_norm;
 mod pre_norm;
 mod quantised;
@@ -63,6 +64,8 @@ pub use mixture::{Mixture, MixtureWeights};
 pub use multi_label::MultiLabelLoss;
 pub use norm::LayerNorm;
 pub(crate) use norm::Norms;
+pub use permutation::Permutation;
+pub(crate) use permutation::{ITERATIONS, LEAST, TEMPERATURE};
 pub use post_norm::{PostNormBlock, PostNormShape, PostNormWeights, post_norm_blocks};
 pub use pre_norm::{
     Active, Affine, More, Past, PreNormBlock, PreNormShape, PreNormWeights, WithBias,

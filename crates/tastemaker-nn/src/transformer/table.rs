@@ -9,8 +9,8 @@ use tastemaker_core::SeedTree;
 
 use super::{DEVIATION, Transformer, rows};
 use crate::fused::{
-    self, CatalogSoftmax, Features, Mixture, MixtureWeights, Precision, RowGradients, RowSink,
-    SampledKind, SampledLoss, Sink, add_in_pieces,
+    self, CatalogSoftmax, Features, Mixture, MixtureWeights, Permutation, Precision, RowGradients,
+    RowSink, SampledKind, SampledLoss, Sink, add_in_pieces,
 };
 use crate::gradients::Gradients;
 use crate::parameters::Init;
@@ -25,6 +25,9 @@ pub const OUTPUT: &str = "embedding.output";
 
 /// The parameter that embeds the features of tokens.
 pub const FEATURES: &str = "embedding.feature";
+
+/// The scores of the order in which the rows of [`FEATURES`] stand, where it learns.
+pub const PERMUTATION: &str = "embedding.permutation.scores";
 
 /// The parameters of the mixture that makes embeddings of vectors from elsewhere: the gate, …
 const GATE: &str = "embedding.text.gate";
@@ -146,6 +149,8 @@ impl Made {
 #[derive(Debug)]
 pub(super) struct Composed {
     of: Made,
+    /// In what order features stand, while that learns.
+    permutation: Option<Permutation>,
     /// Rows of the whole table.
     rows: usize,
     /// The table that was made last, and of which state of the parameters.
@@ -185,6 +190,40 @@ impl Transformer {
         self.compose("features", Made::OfFeatures(features), own, seeds)
     }
 
+    /// Lets the rows of features stand in another order within each of so many `groups`, which learns as
+    /// [`PERMUTATION`], until [`Transformer::settle`].
+    ///
+    /// # Errors
+    /// If there are no features, or not as many in each group.
+    pub fn permute(&mut self, groups: usize, seeds: &SeedTree) -> Result<()> {
+        let n = self.features().map_or(0, Features::n);
+        if n == 0 || groups == 0 || !n.is_multiple_of(groups) {
+            let expected = format!("a divisor of the number of features ({n})");
+            return Err(Error::setting("groups that are permuted", groups, expected));
+        }
+        let permutation = Permutation::new(groups, n / groups);
+        let dimensions = permutation.dimensions();
+        self.parameters.add(PERMUTATION, &dimensions, Init::Normal(1.0), seeds)?;
+        self.composed.iter_mut().for_each(|composed| composed.permutation = Some(permutation));
+        Ok(())
+    }
+
+    /// Puts the rows of features where they stand now; their order learns no longer. The model finds the
+    /// same.
+    pub fn settle(&mut self) -> Result<()> {
+        let Some(permutation) = self.composed.as_ref().and_then(|composed| composed.permutation)
+        else {
+            return Ok(());
+        };
+        let rows = self.parameters.values(FEATURES)?;
+        let chosen = permutation.chosen(&self.parameters.values(PERMUTATION)?);
+        let settled = Permutation::permuted(&chosen, &rows, self.shape.embedding_size);
+        self.parameters.replace(FEATURES, &settled)?;
+        self.parameters.remove("embedding.permutation");
+        self.composed.iter_mut().for_each(|composed| composed.permutation = None);
+        Ok(())
+    }
+
     /// The features that the rows of the first tokens are made of, if they are.
     pub fn features(&self) -> Option<&Features> {
         match &self.composed.as_ref()?.of {
@@ -214,7 +253,7 @@ impl Transformer {
         for (name, dimensions, init) in of.parameters(width, deviation) {
             self.parameters.add(name, &dimensions, init, seeds)?;
         }
-        self.composed = Some(Composed { of, rows, made: Mutex::default() });
+        self.composed = Some(Composed { of, permutation: None, rows, made: Mutex::default() });
         Ok(())
     }
 
@@ -258,7 +297,13 @@ impl Transformer {
         let Some(composed) = &self.composed else { return Ok(own.clone()) };
         if !own.device().is_cpu() {
             return Ok(match &composed.of {
-                Made::OfFeatures(of) => composite::features(own, get(FEATURES), of, composed.rows)?,
+                Made::OfFeatures(of) => {
+                    let parts = match composed.permutation {
+                        Some(order) => composite::permuted(get(PERMUTATION), get(FEATURES), order)?,
+                        None => get(FEATURES).clone(),
+                    };
+                    composite::features(own, &parts, of, composed.rows)?
+                }
                 Made::OfVectors(of) => {
                     let (maps, offsets, gate) = (get(MAPS), get(OFFSETS), get(GATE));
                     let weights = MixtureWeights { maps, offsets, gate };
@@ -268,8 +313,9 @@ impl Transformer {
         }
         composed.table(self.parameters.state(), || {
             let (values, size) = (self.table_values()?, (composed.rows, own.dim(1)?));
-            let parts = composed.of.parameters(0, 0.0);
-            Ok(if own.track_op() || parts.iter().any(|(name, ..)| get(name).track_op()) {
+            let parts = composed.of.parameters(0, 0.0).into_iter().map(|(name, ..)| name);
+            let mut parts = parts.chain(composed.permutation.map(|_| PERMUTATION));
+            Ok(if own.track_op() || parts.any(|name| get(name).track_op()) {
                 Var::from_vec(values, size, &Device::Cpu)?.into_inner()
             } else {
                 Tensor::from_vec(values, size, &Device::Cpu)?
@@ -279,14 +325,22 @@ impl Transformer {
 
     /// The numbers of the embedding table.
     pub(super) fn table_values(&self) -> Result<Vec<f32>> {
-        let Some(Composed { of, rows, .. }) = &self.composed else {
+        let Some(Composed { of, permutation, rows, .. }) = &self.composed else {
             return self.parameters.values(TABLE);
         };
         let part = |name: &str| self.parameters.get(name).to_device(&Device::Cpu);
         let (own, width) = (part(TABLE)?, self.shape.embedding_size);
         match of {
             Made::OfFeatures(features) => {
-                let parts = part(FEATURES)?;
+                let parts = match permutation {
+                    Some(order) => {
+                        let chosen = order.chosen(&self.parameters.values(PERMUTATION)?);
+                        let rows = self.parameters.values(FEATURES)?;
+                        let rows = Permutation::permuted(&chosen, &rows, width);
+                        Tensor::from_vec(rows, (features.n(), width), &Device::Cpu)?
+                    }
+                    None => part(FEATURES)?,
+                };
                 Ok(fused::with_slice(&own, |own| {
                     fused::with_slice(
                         &parts,
@@ -365,6 +419,26 @@ impl Transformer {
         Ok(())
     }
 
+    /// The gradients of features, and of the scores of their order, from that of features in their order.
+    fn permuted_gradients(
+        &self,
+        order: Permutation,
+        gradient: &[f32],
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        let width = self.shape.embedding_size;
+        let (scores, rows) = (self.parameters.values(PERMUTATION)?, self.parameters.values(FEATURES)?);
+        let mut give = |name: &str, make: &dyn Fn() -> Vec<f32>| -> Result<()> {
+            if !self.parameters.learns(name) {
+                return Ok(());
+            }
+            let values = Tensor::from_vec(make(), self.parameters.get(name).shape(), &Device::Cpu)?;
+            gradients.insert_dense(name.to_owned(), values)
+        };
+        give(PERMUTATION, &|| order.of_scores(&scores, (&rows, gradient), width))?;
+        give(FEATURES, &|| Permutation::of_rows(&order.chosen(&scores), gradient, width))
+    }
+
     /// The gradients of what rows are made of beside their own: of features dF = Aᵀ dE.
     fn made_gradients(
         &self,
@@ -374,8 +448,15 @@ impl Transformer {
     ) -> Result<()> {
         let (width, learns) =
             (self.shape.embedding_size, |name: &str| self.parameters.learns(name));
-        match &composed.of {
-            Made::OfFeatures(features) if learns(FEATURES) => match of {
+        match (&composed.of, composed.permutation) {
+            (Made::OfFeatures(features), Some(order)) => {
+                let gradient = match of {
+                    Of::Rows(rows) => features.of_rows(rows, width).into_dense(features.n() * width),
+                    Of::Whole(table) => features.of_whole(table, width),
+                };
+                self.permuted_gradients(order, &gradient, gradients)?;
+            }
+            (Made::OfFeatures(features), None) if learns(FEATURES) => match of {
                 Of::Rows(rows) => {
                     gradients.insert_rows(FEATURES.to_owned(), features.of_rows(rows, width))?;
                 }
@@ -385,7 +466,7 @@ impl Transformer {
                     gradients.insert_dense(FEATURES.to_owned(), parts)?;
                 }
             },
-            Made::OfVectors(mixture) if TEXTS.iter().any(|name| learns(name)) => {
+            (Made::OfVectors(mixture), _) if TEXTS.iter().any(|name| learns(name)) => {
                 let own = |rows: &RowGradients| {
                     rows.rows.partition_point(|&row| (row as usize) < mixture.n_rows())
                 };

@@ -80,6 +80,11 @@ fn every_loss_and_every_table_is_there_what_it_is_here() {
         model
     });
     agree("features", (&cpu, &cuda), loss);
+    let [cpu, cuda] = [cpu, cuda].map(|mut model| {
+        model.permute(3, &SeedTree::new(2)).unwrap();
+        model
+    });
+    agree("features in another order", (&cpu, &cuda), loss);
     let [cpu, cuda] = [&Of::Cpu, &device].map(|on| {
         let mut model = models_on(on, 0.1).swap_remove(0).1;
         let mixture = Mixture::new(numbers(28 * 20, 5).into(), 20, 3);

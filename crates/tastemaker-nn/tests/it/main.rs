@@ -24,6 +24,8 @@ mod adapters;
 mod checkpoints;
 // Where pre-trained models are.
 mod models;
+// Features whose order learns.
+mod permutation;
 // Causal language models over text.
 mod causal;
 mod causal_gradients;
