@@ -15,8 +15,8 @@ use self::attention::{Padded, softmax};
 
 use crate::fused::{
     Activation, AttentionMask, BlockKind, BlockShape, Dropout, Epsilon, Features, FeedForward,
-    ITERATIONS, Intervals, LEAST, Lanes, Mixture, MixtureWeights, MultiLabelLoss, Norm, Permutation,
-    Positions, SampledKind, TEMPERATURE,
+    ITERATIONS, Intervals, LEAST, Lanes, Mixture, MixtureWeights, MultiLabelLoss, Norm,
+    Permutation, Positions, SampledKind, TEMPERATURE,
 };
 
 /// `x` with dropout's mask for its activations.
@@ -98,7 +98,8 @@ pub fn permuted(scores: &Tensor, table: &Tensor, of: Permutation) -> Result<Tens
     let [groups, size, _] = of.dimensions();
     let most = scores.max_keepdim(D::Minus1)?.detach();
     let k = (scores.broadcast_sub(&most)? / f64::from(TEMPERATURE))?.exp()?.maximum(LEAST)?;
-    let (mut rows, mut columns) = (k.clone(), Tensor::ones((groups, 1, size), DType::F32, k.device())?);
+    let (mut rows, mut columns) =
+        (k.clone(), Tensor::ones((groups, 1, size), DType::F32, k.device())?);
     for _ in 0..ITERATIONS {
         rows = k.broadcast_mul(&columns)?.sum_keepdim(2)?.recip()?;
         columns = k.broadcast_mul(&rows)?.sum_keepdim(1)?.recip()?;

@@ -114,7 +114,8 @@ impl Scaled {
             let most = max(row);
             k.extend(row.iter().map(|score| exp((score - most) / TEMPERATURE).max(LEAST)));
         }
-        let (mut rows, mut columns) = ([const { vec![] }; ITERATIONS], [const { vec![] }; ITERATIONS]);
+        let (mut rows, mut columns) =
+            ([const { vec![] }; ITERATIONS], [const { vec![] }; ITERATIONS]);
         let mut of_columns = vec![1.0; size];
         for i in 0..ITERATIONS {
             rows[i] = by_rows(&k, &of_columns).into_iter().map(f32::recip).collect();
@@ -141,7 +142,8 @@ impl Scaled {
         let parts = gradient.chunks_exact_mut(size).zip(self.k.chunks_exact(size));
         for (i, (gradient, k)) in parts.enumerate() {
             let by = self.rows[last][i];
-            let columns = gradient.iter_mut().zip(k).zip(self.columns[last].iter().zip(&mut of_columns));
+            let columns =
+                gradient.iter_mut().zip(k).zip(self.columns[last].iter().zip(&mut of_columns));
             for ((gradient, k), (column, of_column)) in columns {
                 of_rows[i] += *gradient * k * column;
                 *of_column += *gradient * k * by;

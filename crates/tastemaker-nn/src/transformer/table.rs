@@ -427,7 +427,8 @@ impl Transformer {
         gradients: &mut Gradients,
     ) -> Result<()> {
         let width = self.shape.embedding_size;
-        let (scores, rows) = (self.parameters.values(PERMUTATION)?, self.parameters.values(FEATURES)?);
+        let (scores, rows) =
+            (self.parameters.values(PERMUTATION)?, self.parameters.values(FEATURES)?);
         let mut give = |name: &str, make: &dyn Fn() -> Vec<f32>| -> Result<()> {
             if !self.parameters.learns(name) {
                 return Ok(());
@@ -451,7 +452,9 @@ impl Transformer {
         match (&composed.of, composed.permutation) {
             (Made::OfFeatures(features), Some(order)) => {
                 let gradient = match of {
-                    Of::Rows(rows) => features.of_rows(rows, width).into_dense(features.n() * width),
+                    Of::Rows(rows) => {
+                        features.of_rows(rows, width).into_dense(features.n() * width)
+                    }
                     Of::Whole(table) => features.of_whole(table, width),
                 };
                 self.permuted_gradients(order, &gradient, gradients)?;

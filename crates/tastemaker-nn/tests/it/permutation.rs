@@ -69,7 +69,8 @@ fn a_model_learns_an_order_and_settles_in_it() {
         let of = |model: &Transformer, name: &str| {
             model.gradients(&loss(model)).unwrap().values(name, 160).unwrap()
         };
-        let (of_scores, of_rows) = (of(&model, PERMUTATION).unwrap(), of(&model, FEATURES).unwrap());
+        let (of_scores, of_rows) =
+            (of(&model, PERMUTATION).unwrap(), of(&model, FEATURES).unwrap());
         model.choose(|name| name == PERMUTATION);
         assert!(of(&model, PERMUTATION).unwrap() == of_scores && of(&model, FEATURES).is_none());
         assert!(of(&model, TABLE).is_none(), "{name}");

@@ -5,6 +5,7 @@ use tastemaker_core::registry;
 use tastemaker_nn::adapters::{AnyAdapter, ONE_OF_EACH};
 use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::parameters::Group;
+use tastemaker_nn::transformer::PERMUTATION;
 
 use crate::error::setting;
 
@@ -79,6 +80,8 @@ pub struct Stage {
 pub enum Task {
     /// Those of pre-training.
     Pretraining,
+    /// The recommender's own, while the order of the codes of items' texts alone learns.
+    Permuting,
     /// The recommender's own.
     Recommending,
 }
@@ -93,6 +96,15 @@ impl TrainPlan {
             learns: vec![Learns::All],
         };
         Self { stages: std::iter::once(first).chain(stages).collect() }
+    }
+
+    /// The plan with a stage after pre-training in which a new catalog's codes find the embeddings that
+    /// those of another have learnt.
+    pub(crate) fn permuting(mut self) -> Self {
+        let learns = vec![Learns::Named(PERMUTATION.to_owned())];
+        let stage = Stage { task: Task::Permuting, ..Stage::new("permutation", vec![], learns) };
+        self.stages.insert(1, stage);
+        self
     }
 
     /// Whether it begins with a pre-trained model.

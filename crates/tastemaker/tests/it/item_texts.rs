@@ -1,13 +1,13 @@
 use std::path::Path;
 
 use tastemaker::core::catalog::Catalog;
-use tastemaker::core::{Dataset, ItemId, RankOptions, RecQuery, SeedTree, TieOrder};
+use tastemaker::core::{Dataset, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder};
 use tastemaker::nn::fused::Precision;
 use tastemaker::nn::transformer::{FEATURES, TABLE, TEXTS};
-use tastemaker::paradigms::{AnyParadigm, FinetuneFull, PromptFree};
+use tastemaker::paradigms::{AnyParadigm, FinetuneFull, FinetunePartial, Learns, PromptFree};
 use tastemaker::recommenders::{
-    FitRecommender, Given, ItemFeatures, ItemTexts, LanguageModel, MODEL_FILE, Others, Pretraining,
-    TextAdaptor, TextCodes, TextInitialise,
+    FitContext, FitRecommender, Given, ItemFeatures, ItemTexts, LanguageModel, MODEL_FILE, Others,
+    Pretraining, TextAdaptor, TextCodes, TextInitialise,
 };
 use tastemaker::text::TextEmbeddings;
 
@@ -24,6 +24,7 @@ fn codes(model: &Path, own: bool) -> ItemTexts {
         groups: 32,
         codes: 8,
         rotation: own,
+        permutation_epochs: 0,
         own,
     })
 }
@@ -107,6 +108,82 @@ fn an_adaptor_and_codes_go_over_to_another_catalog() {
         });
         assert_eq!(kept.count(), 2);
     }
+}
+
+/// Codes that are a catalog's own take the embeddings that others have learnt, each once, and first their
+/// order is all that learns.
+#[test]
+fn codes_of_a_catalog_are_given_what_those_of_another_have_learnt() {
+    let Some(encoder) = encoder("all-minilm-l6-v2") else { return };
+    let data = colours();
+    let folder = tempfile::tempdir().unwrap();
+    let ItemTexts::Codes(codes) = codes(&encoder, false) else { unreachable!() };
+    let with =
+        |permutation_epochs| ItemTexts::Codes(TextCodes { permutation_epochs, ..codes.clone() });
+    let mut model = model(with(2));
+    model.training.epochs = 2;
+    let training = Some(model.training.clone());
+    let elsewhere = Some(other_shop(folder.path(), "C1 thing C3 soap"));
+    model.pretraining = Some(Pretraining { elsewhere, training, ..Pretraining::default() });
+    // Learns too slowly to move: what goes over is seen where it was put.
+    let learns = vec![Learns::Named(FEATURES.to_owned())];
+    model.paradigm = AnyParadigm::FinetunePartial(FinetunePartial { learns });
+    model.training.learning_rate = 1e-30;
+    assert_eq!(problems(&model, &data.0), Vec::<String>::new());
+    let stages: Vec<String> =
+        model.plan().unwrap().stages.into_iter().map(|stage| stage.name).collect();
+    assert_eq!(stages, ["pretraining", "permutation", "train"]);
+    let recommender = fit(&model, &data, Some(folder.path())).unwrap();
+    let after = tensors(&folder.path().join(MODEL_FILE));
+    let pretrained = || {
+        let folders = fs_err::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        folders.filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    let before = tensors(&pretrained()[0].join(MODEL_FILE));
+    for (name, (_, values)) in
+        before.iter().filter(|(name, _)| **name != *TABLE && **name != *FEATURES)
+    {
+        assert!(after[name].1 == *values, "{name}");
+    }
+    let group = |values: &[f32], group: usize| {
+        let mut rows: Vec<Vec<u32>> = values[group * 8 * 32..(group + 1) * 8 * 32]
+            .chunks(32)
+            .map(|row| row.iter().map(|x| x.to_bits()).collect())
+            .collect();
+        rows.sort_unstable();
+        rows
+    };
+    let [before, after] = [before, after].map(|mut tensors| tensors.remove(FEATURES).unwrap().1);
+    assert!((0..32).all(|of| group(&before, of) == group(&after, of)) && before != after);
+    // It answers as it did when it is read again.
+    let list = |recommender: &dyn Recommender| {
+        let ties = TieOrder::new(data.0.n_items(), &SeedTree::new(1));
+        let options = RankOptions { n: 30, allow_seen: false, ties: &ties };
+        let query = RecQuery { user: None, history: &[ItemId(2), ItemId(7)], candidates: None };
+        recommender.recommend(&[query], &options).unwrap().remove(0)
+    };
+    assert_eq!(list(&*recommender), list(&*fit(&model, &data, Some(folder.path())).unwrap()));
+    // What was learnt elsewhere is the same as without, and made once.
+    let runs = tempfile::tempdir().unwrap();
+    let without = LanguageModel { texts: Some(with(0)), ..model.clone() };
+    let others = Others::default();
+    let context =
+        crate::text::context((&data.0, &data.1, &others), SeedTree::new(3), Some(folder.path()));
+    let context = FitContext { checkpoints: Some(runs.path()), ..context };
+    without.fit(&context).unwrap();
+    assert_eq!(pretrained().len(), 1);
+    // Where nothing goes over, or nothing learns from it.
+    let here = LanguageModel { pretraining: Some(Pretraining::default()), ..model.clone() };
+    let paradigm = AnyParadigm::PromptFree(PromptFree::default());
+    for model in [here, LanguageModel { paradigm, ..model.clone() }] {
+        let found = problems(&model, &data.0);
+        assert!(found.len() == 1 && found[0].contains("permutation-epochs is 2"), "{found:?}");
+    }
+    // Its twin has nothing to put in order.
+    let skip = Pretraining { skip: true, ..model.pretraining.clone().unwrap() };
+    let twin = LanguageModel { pretraining: Some(skip), ..model };
+    assert_eq!(problems(&twin, &data.0), Vec::<String>::new());
+    assert_eq!(twin.plan().unwrap().stages.len(), 2);
 }
 
 #[test]

@@ -59,7 +59,8 @@ impl Fitting<'_> {
                     Some(end) => end,
                     None => continue,
                 },
-                Task::Recommending => self.adapt(model, stage)?,
+                Task::Permuting => self.permute(model, stage)?,
+                Task::Recommending => self.adapt(model, stage, &self.settings.training)?,
             };
             ends.push(end);
             costs.extend(cost);
@@ -94,8 +95,18 @@ impl Fitting<'_> {
         stages.try_for_each(|stage| remove_checkpoint(&Self::checkpoint(&stage.name, folder)))
     }
 
+    /// A stage in which codes of texts find the embeddings that others have learnt.
+    fn permute(&self, model: &mut Transformer, stage: &Stage) -> Result<Ended> {
+        let (groups, epochs) = self.settings.permutation().expect("a plan that permutes");
+        model.permute(groups, &self.context.seeds.child("weights"))?;
+        let training = Training { epochs, ..self.settings.training.clone() };
+        let ended = self.adapt(model, stage, &training)?;
+        model.settle()?;
+        Ok(ended)
+    }
+
     /// A stage on the recommender's own task.
-    fn adapt(&self, model: &mut Transformer, stage: &Stage) -> Result<Ended> {
+    fn adapt(&self, model: &mut Transformer, stage: &Stage, training: &Training) -> Result<Ended> {
         let name = &stage.name;
         if self.plan.stages.len() > 1 {
             self.context.observer.observe(&Event::Stage { stage: name.clone() });
@@ -109,7 +120,7 @@ impl Fitting<'_> {
             stage,
             objective: &self.settings.objective,
             auxiliary: &self.settings.auxiliary,
-            training: &self.settings.training,
+            training,
             context: FitContext {
                 split: few.as_ref().unwrap_or(self.context.split),
                 ..*self.context

@@ -145,7 +145,19 @@ impl LanguageModel {
     /// # Errors
     /// If the backbone's numbers do not fit.
     pub fn plan(&self) -> Result<TrainPlan> {
-        Ok(self.paradigm.as_dyn().plan(self.backbone.as_dyn().shape()?))
+        let plan = self.paradigm.as_dyn().plan(self.backbone.as_dyn().shape()?);
+        Ok(if self.permutation().is_some() { plan.permuting() } else { plan })
+    }
+
+    /// What is pre-trained on, if that is other data.
+    fn elsewhere(&self) -> Option<&Elsewhere> {
+        self.pretraining.as_ref().filter(|before| !before.skip)?.elsewhere.as_ref()
+    }
+
+    /// In how many groups codes find the embeddings of those that were learnt elsewhere, and in how many
+    /// epochs.
+    fn permutation(&self) -> Option<(usize, usize)> {
+        self.elsewhere().and(self.texts.as_ref())?.permutation()
     }
 
     /// Fills in every number that follows from another, so that the study shows them all.
@@ -224,8 +236,8 @@ impl LanguageModel {
             model.add_features(features.rows(context.data), features.own, &weights)?;
         }
         if let (Some(texts), Some(embeddings)) = (&self.texts, texts) {
-            let before = self.pretraining.as_ref().filter(|before| !before.skip);
-            let elsewhere = before.and_then(|before| before.elsewhere.as_ref());
+            // Codes that are permuted are found here, whatever those elsewhere are.
+            let elsewhere = self.elsewhere().filter(|_| self.permutation().is_none());
             let reference = match elsewhere.filter(|_| texts.n_codes().is_some()) {
                 Some(elsewhere) => {
                     let other = context.others.read(elsewhere)?;
@@ -406,9 +418,8 @@ impl FitRecommender for LanguageModel {
 
     fn unsuitable(&self, given: &Given<'_>) -> Vec<Error> {
         let mut problems = self.unsuited_here(given.data, given.split);
-        let before = self.pretraining.as_ref().filter(|before| !before.skip);
-        if let Some(before) = before
-            && let Some(elsewhere) = &before.elsewhere
+        if let Some(before) = &self.pretraining
+            && let Some(elsewhere) = self.elsewhere()
         {
             match given.others.read(elsewhere) {
                 Ok(other) => {

@@ -16,7 +16,7 @@ impl LanguageModel {
     fn privacies(&self) -> Vec<(Option<Privacy>, bool)> {
         let Ok(plan) = self.plan() else { return vec![] };
         let of_stage = |task| match (task, &self.pretraining) {
-            (Task::Recommending, _) => Some((self.training.privacy, true)),
+            (Task::Permuting | Task::Recommending, _) => Some((self.training.privacy, true)),
             (Task::Pretraining, Some(before)) if !before.skip => {
                 let training = before.training(self);
                 Some((training.privacy, before.elsewhere.is_none()))

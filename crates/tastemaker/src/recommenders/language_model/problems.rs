@@ -237,6 +237,14 @@ impl LanguageModel {
         let table =
             |stage: &Stage| stage.task == Task::Recommending && stage.lets_learn(shape, TABLE);
         let elsewhere = self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some());
+        if let Some((_, epochs)) = self.texts.as_ref().and_then(ItemTexts::permutation)
+            && !(elsewhere && plan.adapts())
+        {
+            let expected = "0 where nothing goes over to another catalog and learns from it; else \
+                            pretraining.elsewhere and a paradigm that adapts what it gives";
+            let problem = setting("permutation-epochs", epochs, expected);
+            problems.push(problem.at("texts.permutation-epochs"));
+        }
         if elsewhere && self.own() && !plan.stages.iter().any(table) {
             let expected = "a paradigm that trains embeddings, since the items' embeddings begin anew; \
                             finetune-extra does with embeddings = true; or features or texts with own = false, so \

@@ -61,7 +61,7 @@ pub struct TextAdaptor {
 /// The row of item i in the embedding table is `Eᵢ = Iᵢ + (1/√G) Σ_g F_{g, c_g(i)}` over G groups:
 /// the encoder's embedding is cut into G parts, and `c_g` is the nearest of `codes` centroids that
 /// k-means has found of part g (product quantisation). After pre-training elsewhere they are those of
-/// the other catalog; an un-pretrained twin's are its own.
+/// the other catalog; an un-pretrained twin's are its own, and so they are with `permutation-epochs`.
 ///
 /// # When not to use it
 /// Where two items are alike in every part: they have the same codes, and with `own = false` the same
@@ -69,8 +69,9 @@ pub struct TextAdaptor {
 ///
 /// # References
 /// `VQ-Rec` (Hou et al. 2023, *Learning vector-quantized item representations*), with `rotation` as it
-/// finds codes, and pre-trained by [`crate::objectives::SequenceItemContrast`] with codes exchanged; its
-/// permutation of codes after a transfer is left out, and it adds without dividing.
+/// finds codes, pre-trained by [`crate::objectives::SequenceItemContrast`] with codes exchanged, with
+/// `permutation-epochs` (5 there) as it goes over to another catalog, after which it lets codes' embeddings
+/// alone learn. It takes the mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TextCodes {
@@ -84,6 +85,11 @@ pub struct TextCodes {
     /// Whether embeddings are rotated before they are cut, so that centroids are nearer (OPQ).
     #[serde(skip_serializing_if = "is_not")]
     pub rotation: bool,
+    /// Epochs after pre-training elsewhere in which nothing learns but which of the embeddings of a group's
+    /// codes stands for which code ([`tastemaker_nn::fused::Permutation`]), since these are the catalog's own
+    /// then; where it is 0, they are the other's.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub permutation_epochs: usize,
     /// Whether an item has an embedding of its own as well.
     pub own: bool,
 }
@@ -111,6 +117,11 @@ fn is_not(setting: &bool) -> bool {
     !setting
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 /// Where the encoder is, if nothing else is said.
 const ENCODER: &str = "models/all-minilm-l6-v2";
 
@@ -122,7 +133,14 @@ impl Default for TextAdaptor {
 
 impl Default for TextCodes {
     fn default() -> Self {
-        Self { model: ENCODER.into(), groups: 32, codes: 256, rotation: false, own: false }
+        Self {
+            model: ENCODER.into(),
+            groups: 32,
+            codes: 256,
+            rotation: false,
+            permutation_epochs: 0,
+            own: false,
+        }
     }
 }
 
@@ -150,11 +168,13 @@ impl ItemTexts {
         }
     }
 
-    /// The same of items that have nothing of their own.
+    /// The same of items that have nothing of their own, before they go over to another catalog.
     pub(super) fn alone(&self) -> Self {
         match self {
             Self::Adaptor(adaptor) => Self::Adaptor(TextAdaptor { own: false, ..adaptor.clone() }),
-            Self::Codes(codes) => Self::Codes(TextCodes { own: false, ..codes.clone() }),
+            Self::Codes(codes) => {
+                Self::Codes(TextCodes { own: false, permutation_epochs: 0, ..codes.clone() })
+            }
             Self::Initialise(_) => self.clone(),
         }
     }
@@ -204,6 +224,16 @@ impl ItemTexts {
     pub(super) fn n_codes(&self) -> Option<usize> {
         match self {
             Self::Codes(TextCodes { groups, codes, .. }) => Some(groups * codes),
+            _ => None,
+        }
+    }
+
+    /// In how many groups codes find other embeddings after pre-training elsewhere, and in how many epochs.
+    pub(super) fn permutation(&self) -> Option<(usize, usize)> {
+        match self {
+            &Self::Codes(TextCodes { groups, permutation_epochs: epochs, .. }) if epochs > 0 => {
+                Some((groups, epochs))
+            }
             _ => None,
         }
     }
