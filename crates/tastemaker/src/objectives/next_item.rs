@@ -13,7 +13,7 @@ use crate::train::{Asked, BatchBuilder, Facts};
 /// Every item but the last is looked at; at each place the next item is asked for. Returns the place
 /// of the first item that is asked for.
 ///
-/// Where there is an encoder, it reads the items before that place, and the decoder the mask, with
+/// Where there is an encoder, it reads the items before that place, whole ones where they are several tokens, and the decoder the mask, with
 /// which it also begins to recommend, and then the items that it has foretold. Views tell the mask
 /// what they tell the last item before it.
 pub(super) fn ask(
@@ -22,7 +22,12 @@ pub(super) fn ask(
     rng: &mut ChaCha8Rng,
     batch: &mut BatchBuilder,
 ) -> usize {
-    let first = if facts.has_encoder { items.len() - n_foretold(items.len(), rng) } else { 1 };
+    let first = if facts.has_encoder {
+        let length = facts.item_length;
+        items.len() - n_foretold(items.len() / length, rng) * length
+    } else {
+        1
+    };
     let read = items[..items.len() - 1].iter().map(|item| item.0);
     let next = items[first..].iter().copied().enumerate();
     if facts.has_encoder {

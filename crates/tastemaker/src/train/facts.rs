@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     split: &'a SplitSets,
     /// Items in the catalog.
     pub n_items: u32,
+    /// How many of what `n_items` counts stand for one item: 1, or its tokens.
+    pub item_length: usize,
     /// The longest sequence that the backbone reads.
     pub max_length: usize,
     /// Whether an encoder reads the beginning of a sequence and a decoder goes on.
@@ -62,6 +64,7 @@ impl<'a> Facts<'a> {
             data,
             split,
             n_items,
+            item_length: 1,
             max_length,
             has_encoder: shape.has_encoder(),
             views,

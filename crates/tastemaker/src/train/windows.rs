@@ -49,6 +49,13 @@ impl<'a> Windows<'a> {
         Self { windows, balanced: None }
     }
 
+    /// Without those that are shorter than `least`.
+    #[must_use]
+    pub fn of_at_least(mut self, least: usize) -> Self {
+        self.windows.retain(|window| window.items.len() >= least);
+        self
+    }
+
     /// Sequences as they are, each a user's by its number.
     pub fn of(sequences: &'a [Vec<ItemId>]) -> Self {
         let window = |(user, items): (u32, &'a Vec<ItemId>)| Window {

@@ -7,6 +7,8 @@ use tastemaker::core::splits::SplitSets;
 use tastemaker::train::{Event, Observer};
 use tastemaker::{StudyObserver, study};
 
+use crate::models::model;
+
 /// Users of a file of sequences that a recipe is tried on.
 const USERS: usize = 300;
 
@@ -39,11 +41,16 @@ fn every_recipe_trains() {
     }
 }
 
-/// The recipe with an epoch a stage, and paths to the beginning of its data below `folder`.
-/// `None` where the data is absent.
+/// The recipe with an epoch a stage, and paths to the beginning of its data below `folder` and to its
+/// model. `None` where one of them is absent.
 fn on_less_data(text: &str, root: &Path, folder: &Path) -> Option<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
+        if let Some((before, name)) = line.split_once("\"models/") {
+            let (name, after) = name.split_once('"').unwrap();
+            lines.push(format!("{before}{:?}{after}", model(name)?.display().to_string()));
+            continue;
+        }
         let Some((before, rest)) = line.split_once("path = \"") else {
             let epochs = line.trim_start().starts_with("epochs = ");
             lines.push(if epochs { "epochs = 1".to_owned() } else { one_epoch(line) });

@@ -5,7 +5,8 @@ use tastemaker::core::{
     Dataset, Interactions, ItemId, RankOptions, RankedList, RecQuery, Recommender, SeedTree,
     TieOrder,
 };
-use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder};
+use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder};
+use tastemaker::nn::fused::Positions;
 use tastemaker::paradigms::{AnyParadigm, FinetuneFull};
 use tastemaker::recommenders::{
     FitRecommender, Given, ItemFeatures, LanguageModel, Others, Pretraining, Scoring,
@@ -49,10 +50,26 @@ pub(crate) fn ask(
 
 #[test]
 fn items_are_written_token_by_token_and_nothing_else_comes_out() {
+    writes_rounds(&model(random(40)));
+}
+
+#[test]
+fn a_decoder_writes_items_token_by_token_after_an_encoder_has_read() {
+    let backbone = AnyBackbone::EncoderDecoder(EncoderDecoder {
+        embedding_size: Some(32),
+        max_length: Some(18),
+        dropout: Some(0.1),
+        positions: Positions::Relative,
+        ..EncoderDecoder::default()
+    });
+    writes_rounds(&LanguageModel { backbone, ..model(random(40)) });
+}
+
+/// What a model with a beam for every item answers that has learnt who goes round in which steps.
+fn writes_rounds(model: &LanguageModel) {
     let data = rounds(240, 9..16);
     let folder = tempfile::tempdir().unwrap();
-    let model = model(random(40));
-    let recommender = fit(&model, &data, Some(folder.path()), &Silent);
+    let recommender = fit(model, &data, Some(folder.path()), &Silent);
     // A user who goes in steps of 3.
     let history = [4, 7, 10, 13];
     let all = ask(&*recommender, (&history, None), (40, true));
@@ -90,7 +107,7 @@ fn items_are_written_token_by_token_and_nothing_else_comes_out() {
     assert_eq!(ask(&*greedy, (&history, None), (1, true)).items, [ItemId(16)]);
     assert_eq!(ask(&*recommender, (&[], None), (5, true)).items.len(), 5);
     // Read back, it says the same.
-    let again = fit(&model, &data, Some(folder.path()), &Silent);
+    let again = fit(model, &data, Some(folder.path()), &Silent);
     assert!(ask(&*again, (&history, None), (40, true)) == all);
 }
 

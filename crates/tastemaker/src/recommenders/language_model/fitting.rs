@@ -139,7 +139,10 @@ impl Fitting<'_> {
         let (context, n_items) = (&part.context, part.context.data.n_items());
         // Before it is adapted nothing is put in, and what is learnt from may be other users.
         let profiles = self.profiles.clone().filter(|_| part.stage.task == Task::Recommending);
+        // A window begins with the first token of an item.
+        let length = self.tokenised.map_or(1, |(tokenised, _)| tokenised.codes.length());
         let facts = Facts::new(context.data, context.split, model.shape());
+        let facts = Facts { item_length: length, ..facts };
         let mut told: Vec<Profiles> = profiles.iter().cloned().collect();
         let exchanged = &part.training.counterfactual;
         if !exchanged.is_empty() {
@@ -152,9 +155,10 @@ impl Fitting<'_> {
         // The last item of a window is a target only, unless it can be hidden in its place.
         let causal = questions.iter().any(|q| q.objective.sides() == Sides::Causal);
         let longest = model.shape().max_length + usize::from(causal);
-        // A window begins with the first token of an item.
-        let length = self.tokenised.map_or(1, |(tokenised, _)| tokenised.codes.length());
         let windows = Windows::new(context.data, context.split, longest / length * length);
+        // An encoder reads an item before one is foretold.
+        let least = if model.shape().has_encoder() { 2 * length } else { 2 };
+        let windows = windows.of_at_least(least);
         let windows = windows.balanced(part.training.balance.as_deref(), &context.data.people);
         if windows.is_empty() {
             return Err(Error::Core(tastemaker_core::Error::Unsuitable {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tastemaker_core::recommender::RankOptions;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender};
-use tastemaker_nn::transformer::Frozen;
+use tastemaker_nn::transformer::{Frozen, Input};
 
 use super::{FitContext, failed};
 use crate::Result;
@@ -51,11 +51,12 @@ pub(super) struct Generated {
 }
 
 impl Generated {
-    /// The end of a history in whole items, with room for an item.
+    /// The end of a history in whole items, with room for an item where one stack reads and writes.
     fn tokens(&self, history: &[ItemId]) -> Vec<u32> {
         let length = self.codes.length();
         // The last token of an item is written, and not read.
-        let room = (self.model.max_length() + 1).saturating_sub(length) / length;
+        let written = if self.model.has_encoder() { 0 } else { length - 1 };
+        let room = self.model.max_length().saturating_sub(written) / length;
         let shown = self.prompt.render(history);
         let last = &shown[shown.len().saturating_sub(room)..];
         let tokens = last.iter().flat_map(|&item| self.codes.of(ItemId(item))).copied();
@@ -72,13 +73,17 @@ impl Generated {
     ) -> tastemaker_nn::Result<Vec<Vec<(ItemId, f32)>>> {
         let most = self.beams.max(options.n.min(MOST_BEAMS));
         let all = (self.codes.trie(), |item| self.codes.of(item));
-        let search = |query: &RecQuery<'_>| {
-            Search::new(all, (query, options), most, self.tokens(query.history))
+        let read: Vec<Vec<u32>> = queries.iter().map(|query| self.tokens(query.history)).collect();
+        let memory = self.model.memory(&Input::of(&read))?;
+        let n_tokens = self.codes.n_tokens();
+        let search = |(query, read)| {
+            // After an encoder has read the history, a decoder begins with the mask.
+            let read = if memory.is_some() { vec![n_tokens] } else { read };
+            Search::new(all, (query, options), most, read)
         };
-        let mut searches: Vec<Search<'_>> = queries.iter().map(search).collect();
-        let n_tokens = self.codes.n_tokens() as usize;
-        let scores = |states: &[f32]| self.model.scores(states, n_tokens);
-        search_all(&mut searches, (&self.model, None), scores)?;
+        let mut searches: Vec<Search<'_>> = queries.iter().zip(read).map(search).collect();
+        let scores = |states: &[f32]| self.model.scores(states, n_tokens as usize);
+        search_all(&mut searches, (&self.model, memory), scores)?;
         Ok(searches.into_iter().map(Search::found).collect())
     }
 }

@@ -93,9 +93,10 @@ impl LanguageModel {
                 let found = shape.max_length;
                 problems.push(setting("max-length", found, expected).at("backbone.max-length"));
             }
-            if shape.has_encoder() || self.sides() != Sides::Causal {
+            if self.sides() != Sides::Causal {
                 let found = format!("on a backbone {}", self.backbone.name());
-                problems.push(refused("backbone", &found, "decoder or hstu, which go on"));
+                let expected = "decoder, encoder-decoder or hstu, which go on";
+                problems.push(refused("backbone", &found, expected));
             }
             if shape.style.intervals || !shape.views.is_empty() {
                 let expected = "none, since tokens have no times of their own";
