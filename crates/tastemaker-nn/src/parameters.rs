@@ -182,10 +182,10 @@ impl Parameters {
         self.changed();
     }
 
-    /// Takes out the parameters whose names begin with `prefix` and a dot.
+    /// Takes out the parameter `prefix`, and those whose names begin with it and a dot.
     pub(crate) fn remove(&mut self, prefix: &str) {
-        let own = |name: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
-        self.variables.retain(|name, _| !own(name));
+        let own = |rest: &str| rest.is_empty() || rest.starts_with('.');
+        self.variables.retain(|name, _| !name.strip_prefix(prefix).is_some_and(own));
         self.changed();
     }
 

@@ -12,7 +12,8 @@ pub(crate) const ITERATIONS: usize = 3;
 /// By how much scores are divided.
 pub(crate) const TEMPERATURE: f32 = 0.7;
 
-/// The least number that is scaled: what is smaller has no part in a sum of others, and none of them may be 0.
+/// The least number that is scaled: what is smaller has no part in a sum of others, and none may be 0.
+/// That it goes no lower is left out of gradients.
 pub(crate) const LEAST: f32 = 1e-20;
 
 /// A permutation of the rows of each of `groups` parts of a table F [groups · size, width]:
@@ -27,7 +28,8 @@ pub(crate) const LEAST: f32 = 1e-20;
 ///
 /// This is the permutation by which `VQ-Rec` (Hou et al. 2023) gives the codes of one catalog the
 /// embeddings of another's, after Mena et al. 2018, with the temperature and the number of scalings of its
-/// reference implementation. That one adds Gumbel noise to scores, which is left out here, and takes the
+/// reference implementation. That one begins with scores ten times as large, adds Gumbel noise to them,
+/// which is left out here, and takes the
 /// largest entry of each row, which can be in one column for several; its gradient ends at a `ceil`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permutation {
@@ -153,7 +155,10 @@ impl Scaled {
         for i in (0..ITERATIONS).rev() {
             let (rows, columns) = (&self.rows[i], &self.columns[i]);
             // Of v = 1 / Kᵀu, and then of u = 1 / Kv with the v of before.
-            of_columns.iter_mut().zip(columns).for_each(|(of, column)| *of *= -column * column);
+            for (of, column) in of_columns.iter_mut().zip(columns) {
+                *of *= -column;
+                *of *= column;
+            }
             let through = by_rows(&self.k, &of_columns);
             for (j, of_row) in of_rows.iter_mut().enumerate() {
                 *of_row = -(*of_row + through[j]) * rows[j] * rows[j];

@@ -27,7 +27,11 @@ pub const OUTPUT: &str = "embedding.output";
 pub const FEATURES: &str = "embedding.feature";
 
 /// The scores of the order in which the rows of [`FEATURES`] stand, where it learns.
-pub const PERMUTATION: &str = "embedding.permutation.scores";
+pub const PERMUTATION: &str = "embedding.permutation";
+
+/// The standard deviation with which these scores begin: so little that some hundred steps of a usual
+/// learning rate can bring any score above the others of its row.
+const SCORE_DEVIATION: f64 = 0.1;
 
 /// The parameters of the mixture that makes embeddings of vectors from elsewhere: the gate, …
 const GATE: &str = "embedding.text.gate";
@@ -203,7 +207,8 @@ impl Transformer {
         }
         let permutation = Permutation::new(groups, n / groups);
         let dimensions = permutation.dimensions();
-        self.parameters.add(PERMUTATION, &dimensions, Init::Normal(1.0), seeds)?;
+        let init = Init::Normal(SCORE_DEVIATION);
+        self.parameters.add(PERMUTATION, &dimensions, init, seeds)?;
         self.composed.iter_mut().for_each(|composed| composed.permutation = Some(permutation));
         Ok(())
     }
@@ -219,7 +224,7 @@ impl Transformer {
         let chosen = permutation.chosen(&self.parameters.values(PERMUTATION)?);
         let settled = Permutation::permuted(&chosen, &rows, self.shape.embedding_size);
         self.parameters.replace(FEATURES, &settled)?;
-        self.parameters.remove("embedding.permutation");
+        self.parameters.remove(PERMUTATION);
         self.composed.iter_mut().for_each(|composed| composed.permutation = None);
         Ok(())
     }

@@ -13,9 +13,9 @@ use crate::train::{Asked, BatchBuilder, Facts};
 /// Every item but the last is looked at; at each place the next item is asked for. Returns the place
 /// of the first item that is asked for.
 ///
-/// Where there is an encoder, it reads the items before that place, whole ones where they are several tokens, and the decoder the mask, with
+/// Where there is an encoder, it reads the items before that place, and the decoder the mask, with
 /// which it also begins to recommend, and then the items that it has foretold. Views tell the mask
-/// what they tell the last item before it.
+/// what they tell the last item before it. Items of several tokens are read whole.
 pub(super) fn ask(
     items: &[ItemId],
     facts: &Facts<'_>,

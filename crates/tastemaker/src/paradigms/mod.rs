@@ -36,6 +36,9 @@ pub use prompt_tuning::PromptTuning;
 /// The name of the stage before a model is adapted.
 pub const PRETRAINING: &str = "pretraining";
 
+/// The name of the stage in which codes of texts find the embeddings that were learnt elsewhere.
+pub const PERMUTING: &str = "permutation";
+
 /// Answers with a plan, which the one trainer carries out.
 pub trait Paradigm {
     /// What is learnt, one stage after the other, on a backbone of this shape.
@@ -102,7 +105,7 @@ impl TrainPlan {
     /// those of another have learnt.
     pub(crate) fn permuting(mut self) -> Self {
         let learns = vec![Learns::Named(PERMUTATION.to_owned())];
-        let stage = Stage { task: Task::Permuting, ..Stage::new("permutation", vec![], learns) };
+        let stage = Stage { task: Task::Permuting, ..Stage::new(PERMUTING, vec![], learns) };
         self.stages.insert(1, stage);
         self
     }

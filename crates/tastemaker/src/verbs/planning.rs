@@ -9,7 +9,7 @@ use tastemaker_core::{Dataset, SeedTree};
 
 use super::training::{read, suits};
 use crate::Result;
-use crate::paradigms::PRETRAINING;
+use crate::paradigms::{PERMUTING, PRETRAINING};
 use crate::recommenders::{FitContext, Others};
 use crate::study::{Arm, EPOCHS, Evaluate, RunFolder, Study};
 use crate::train::{Event, Meter, Observer};
@@ -23,6 +23,10 @@ const ASKED_USERS: usize = 32;
 /// Where a recommender's settings say how many epochs its pre-training has.
 const PRETRAINING_EPOCHS: [&str; 2] =
     ["pretraining.training.epochs", "recommender.language-model.pretraining.training.epochs"];
+
+/// And how many its codes of texts have to find their embeddings.
+const PERMUTATION_EPOCHS: [&str; 2] =
+    ["texts.codes.permutation-epochs", "recommender.language-model.texts.codes.permutation-epochs"];
 
 /// What running a study would take.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -143,7 +147,8 @@ fn try_out(
     (meter, shared): (&dyn Meter, &Path),
 ) -> Result<(f64, Vec<PlannedStage>)> {
     let says = |keys: &str| arm.setting(keys)?.as_integer();
-    let short = EPOCHS.into_iter().chain(PRETRAINING_EPOCHS).filter(|keys| says(keys).is_some());
+    let all = EPOCHS.into_iter().chain(PRETRAINING_EPOCHS).chain(PERMUTATION_EPOCHS);
+    let short = all.filter(|keys| says(keys).is_some_and(|epochs| epochs > 0));
     let short = arm.with(short.map(|keys| (keys, toml::Value::Integer(1))))?;
     let (few, part) = few(data, split);
     let listener = Listener { meter, stages: Mutex::default() };
@@ -164,8 +169,11 @@ fn try_out(
     let fitted = meter.read().seconds;
     let stages = listener.stages.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = |stage: &Tried| {
-        let before = stage.planned.stage.as_deref() == Some(PRETRAINING);
-        let keys: &[&str] = if before { &PRETRAINING_EPOCHS } else { &EPOCHS };
+        let keys: &[&str] = match stage.planned.stage.as_deref() {
+            Some(PRETRAINING) => &PRETRAINING_EPOCHS,
+            Some(PERMUTING) => &PERMUTATION_EPOCHS,
+            _ => &EPOCHS,
+        };
         let epochs = keys.iter().copied().find_map(says).unwrap_or(1);
         // What is learnt elsewhere is not cut to a few users.
         let whole = stage.interactions > part.tried;

@@ -1,18 +1,23 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use tastemaker::core::catalog::Catalog;
 use tastemaker::core::{Dataset, ItemId, RankOptions, RecQuery, Recommender, SeedTree, TieOrder};
 use tastemaker::nn::fused::Precision;
 use tastemaker::nn::transformer::{FEATURES, TABLE, TEXTS};
+use tastemaker::objectives::{AnyObjective, SequenceItemContrast};
 use tastemaker::paradigms::{AnyParadigm, FinetuneFull, FinetunePartial, Learns, PromptFree};
 use tastemaker::recommenders::{
-    FitContext, FitRecommender, Given, ItemFeatures, ItemTexts, LanguageModel, MODEL_FILE, Others,
-    Pretraining, TextAdaptor, TextCodes, TextInitialise,
+    Auxiliary, FitContext, FitRecommender, Given, ItemFeatures, ItemTexts, LanguageModel,
+    MODEL_FILE, Others, Pretraining, TextAdaptor, TextCodes, TextInitialise,
 };
 use tastemaker::text::TextEmbeddings;
+use tastemaker::train::{Event, Observer, Privacy, Schedule, Training};
 
 use crate::features::{COLOURS, colours, fit, other_shop, tensors};
 use crate::models::model as encoder;
+use crate::paradigms::Dies;
 
 fn adaptor(model: &Path, own: bool) -> ItemTexts {
     ItemTexts::Adaptor(TextAdaptor { model: model.to_owned(), experts: 3, own })
@@ -179,11 +184,89 @@ fn codes_of_a_catalog_are_given_what_those_of_another_have_learnt() {
         let found = problems(&model, &data.0);
         assert!(found.len() == 1 && found[0].contains("permutation-epochs is 2"), "{found:?}");
     }
+    // Too many scores, and negatives whose codes' embeddings are not known yet.
+    let ItemTexts::Codes(few) = with(2) else { unreachable!() };
+    let many = LanguageModel {
+        texts: Some(ItemTexts::Codes(TextCodes { codes: 4096, ..few })),
+        ..model.clone()
+    };
+    let found = problems(&many, &data.0);
+    assert!(found.len() == 1 && found[0].contains("permuted codes is 536870912"), "{found:?}");
+    let exchanged = SequenceItemContrast { exchanged: 0.75, ..SequenceItemContrast::default() };
+    let objective = AnyObjective::SequenceItemContrast(exchanged);
+    let beside = vec![Auxiliary { objective: objective.clone(), schedule: Schedule::default() }];
+    let found = problems(&LanguageModel { auxiliary: beside, ..model.clone() }, &data.0);
+    assert!(found.len() == 1 && found[0].contains("0 with permutation-epochs"), "{found:?}");
+    // Such are for pre-training.
+    let before = model.pretraining.clone().unwrap();
+    let pretraining = Some(Pretraining { objective: Some(objective), ..before });
+    let found = problems(&LanguageModel { pretraining, ..model.clone() }, &data.0);
+    assert_eq!(found, Vec::<String>::new());
+    let privacy = Some(Privacy::default());
+    let training = Training { privacy, ..model.training.clone() };
+    let found = problems(&LanguageModel { training, ..model.clone() }, &data.0);
+    assert!(found.iter().any(|problem| problem.contains("permutation-epochs = 0")), "{found:?}");
     // Its twin has nothing to put in order.
     let skip = Pretraining { skip: true, ..model.pretraining.clone().unwrap() };
     let twin = LanguageModel { pretraining: Some(skip), ..model };
     assert_eq!(problems(&twin, &data.0), Vec::<String>::new());
     assert_eq!(twin.plan().unwrap().stages.len(), 2);
+}
+
+/// Hears the mean losses of the epochs of each stage, and dies when it has heard enough.
+struct Hears(Mutex<Vec<(String, Vec<f64>)>>, Dies);
+
+impl Hears {
+    fn until(steps: usize) -> Self {
+        Self(Mutex::default(), Dies(steps.into()))
+    }
+}
+
+impl Observer for Hears {
+    fn observe(&self, event: &Event) {
+        self.1.observe(event);
+        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Stage { stage } => stages.push((stage.clone(), vec![])),
+            Event::Epoch { loss, .. } => stages.last_mut().unwrap().1.push(*loss),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn an_order_is_learnt_and_a_run_that_was_interrupted_ends_in_the_same_bytes() {
+    let Some(encoder) = encoder("all-minilm-l6-v2") else { return };
+    let (data, split) = colours();
+    let shared = tempfile::tempdir().unwrap();
+    let ItemTexts::Codes(codes) = codes(&encoder, false) else { unreachable!() };
+    let mut model = model(ItemTexts::Codes(TextCodes { permutation_epochs: 12, ..codes }));
+    model.training.epochs = 2;
+    let training = Some(Training { epochs: 20, ..model.training.clone() });
+    let elsewhere = Some(other_shop(shared.path(), "C1 thing C3 soap"));
+    model.pretraining = Some(Pretraining { elsewhere, training, ..Pretraining::default() });
+    model.paradigm = AnyParadigm::FinetuneFull(FinetuneFull::default());
+    let others = Others::default();
+    let fit = |folder: &Path, observer: &Hears| {
+        let of = (&data, &split, &others);
+        let context = crate::text::context(of, SeedTree::new(3), Some(shared.path()));
+        model.fit(&FitContext { checkpoints: Some(folder), observer, ..context }).unwrap();
+    };
+    let (whole, hears) = (tempfile::tempdir().unwrap(), Hears::until(usize::MAX));
+    fit(whole.path(), &hears);
+    let stages = hears.0.into_inner().unwrap();
+    let (name, losses) = &stages[1];
+    assert!(name == "permutation" && losses.len() == 12, "{stages:?}");
+    assert!(losses[11] < 0.97 * losses[0], "{losses:?}");
+    let steps = |folder: &Path| fs_err::read(folder.join(MODEL_FILE)).unwrap();
+    // Eight steps an epoch: while the order learns, and after it.
+    for n in [4, 50, 8 * 12 + 4] {
+        let (broken, dies) = (tempfile::tempdir().unwrap(), Hears::until(n));
+        assert!(catch_unwind(AssertUnwindSafe(|| fit(broken.path(), &dies))).is_err(), "{n}");
+        fit(broken.path(), &Hears::until(usize::MAX));
+        assert!(steps(whole.path()) == steps(broken.path()), "after {n} steps");
+        assert_eq!(fs_err::read_dir(broken.path()).unwrap().count(), 1, "checkpoints are left");
+    }
 }
 
 #[test]

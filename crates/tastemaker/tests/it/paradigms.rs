@@ -245,7 +245,7 @@ fn every_plan_is_the_one_that_was_agreed() {
 }
 
 /// Dies when this many steps have been taken, over all stages.
-struct Dies(std::sync::atomic::AtomicUsize);
+pub(crate) struct Dies(pub(crate) std::sync::atomic::AtomicUsize);
 
 impl Observer for Dies {
     fn observe(&self, event: &Event) {

@@ -6,15 +6,14 @@ use tastemaker::core::{
     TieOrder,
 };
 use tastemaker::nn::backbones::{AnyBackbone, Decoder, Encoder, EncoderDecoder};
-use tastemaker::nn::fused::Positions;
 use tastemaker::paradigms::{AnyParadigm, FinetuneFull};
 use tastemaker::recommenders::{
-    FitRecommender, Given, ItemFeatures, LanguageModel, Others, Pretraining, Scoring,
+    FitRecommender, Given, ItemFeatures, LanguageModel, MODEL_FILE, Others, Pretraining, Scoring,
 };
 use tastemaker::tokenisations::{CollaborativeIds, RandomIds, SemanticIds, Tokenisation};
 use tastemaker::train::Silent;
 
-use crate::features::colours;
+use crate::features::{colours, tensors};
 use crate::models::model as encoder;
 use crate::training::{N_ITEMS, fit, rounds};
 
@@ -59,10 +58,31 @@ fn a_decoder_writes_items_token_by_token_after_an_encoder_has_read() {
         embedding_size: Some(32),
         max_length: Some(18),
         dropout: Some(0.1),
-        positions: Positions::Relative,
         ..EncoderDecoder::default()
     });
     writes_rounds(&LanguageModel { backbone, ..model(random(40)) });
+}
+
+/// Every place that is read when a history is long has been learnt from.
+#[test]
+fn an_encoder_learns_every_place_that_it_reads() {
+    let (layers, max_length) = (Some(1), Some(6));
+    let backbone = EncoderDecoder { layers, max_length, ..EncoderDecoder::default() };
+    let backbone = AnyBackbone::EncoderDecoder(backbone);
+    let mut model = LanguageModel { backbone, ..model(random(5)) };
+    let data = rounds(60, 9..16);
+    let places = |model: &LanguageModel| {
+        let folder = tempfile::tempdir().unwrap();
+        fit(model, &data, Some(folder.path()), &Silent);
+        let (_, values) = tensors(&folder.path().join(MODEL_FILE)).remove(PLACES).unwrap();
+        values.chunks(values.len() / 6).map(<[f32]>::to_vec).collect::<Vec<_>>()
+    };
+    const PLACES: &str = "embedding.encoder-position";
+    model.training.epochs = 1;
+    let learnt = places(&model);
+    model.training.learning_rate = 1e-30;
+    let first = places(&model);
+    assert!(learnt.iter().zip(&first).all(|(a, b)| a != b));
 }
 
 /// What a model with a beam for every item answers that has learnt who goes round in which steps.
@@ -75,16 +95,19 @@ fn writes_rounds(model: &LanguageModel) {
     let all = ask(&*recommender, (&history, None), (40, true));
     let distinct: BTreeSet<ItemId> = all.items.iter().copied().collect();
     assert_eq!(distinct.len(), N_ITEMS as usize);
-    let mut hits = 0;
-    for start in 0..N_ITEMS {
-        for step in [1, 3, 7] {
-            let history: Vec<u32> = (0..5).map(|i| (start + i * step) % N_ITEMS).collect();
-            let list = ask(&*recommender, (&history, None), (1, true));
-            hits += u32::from(list.items[0].0 == (start + 5 * step) % N_ITEMS);
+    // The longer ones are longer than what is read.
+    for n in [5, 12] {
+        let mut hits = 0;
+        for start in 0..N_ITEMS {
+            for step in [1, 3, 7] {
+                let history: Vec<u32> = (0..n).map(|i| (start + i * step) % N_ITEMS).collect();
+                let list = ask(&*recommender, (&history, None), (1, true));
+                hits += u32::from(list.items[0].0 == (start + n * step) % N_ITEMS);
+            }
         }
+        // Of 120; by chance it would be 3.
+        assert!(hits > 100, "{hits} after {n}");
     }
-    // Of 120; by chance it would be 3.
-    assert!(hits > 100, "{hits}");
     assert_eq!(all.items[0], ItemId(16), "{all:?}");
     // With a beam for every item, these are probabilities of items; the rest is what is no item.
     let mass: f32 = all.scores.iter().map(|score| score.exp()).sum();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, SeedTree, UserId};
+use tastemaker_nn::backbones::Shape;
 use tastemaker_nn::transformer::{Sides, Transformer};
 
 use super::files::{CHECKPOINT_FILE, StageEnd};
@@ -141,8 +142,8 @@ impl Fitting<'_> {
         let profiles = self.profiles.clone().filter(|_| part.stage.task == Task::Recommending);
         // A window begins with the first token of an item.
         let length = self.tokenised.map_or(1, |(tokenised, _)| tokenised.codes.length());
-        let facts = Facts::new(context.data, context.split, model.shape());
-        let facts = Facts { item_length: length, ..facts };
+        let mut facts = Facts::new(context.data, context.split, model.shape());
+        facts.item_length = length;
         let mut told: Vec<Profiles> = profiles.iter().cloned().collect();
         let exchanged = &part.training.counterfactual;
         if !exchanged.is_empty() {
@@ -152,13 +153,8 @@ impl Fitting<'_> {
         let facts = facts.with_profiles(told);
         let questions = part.questions();
         part.prepare(model, &facts, &questions, &context.seeds.child("weights"))?;
-        // The last item of a window is a target only, unless it can be hidden in its place.
         let causal = questions.iter().any(|q| q.objective.sides() == Sides::Causal);
-        let longest = model.shape().max_length + usize::from(causal);
-        let windows = Windows::new(context.data, context.split, longest / length * length);
-        // An encoder reads an item before one is foretold.
-        let least = if model.shape().has_encoder() { 2 * length } else { 2 };
-        let windows = windows.of_at_least(least);
+        let windows = windows(context, model.shape(), (length, causal));
         let windows = windows.balanced(part.training.balance.as_deref(), &context.data.people);
         if windows.is_empty() {
             return Err(Error::Core(tastemaker_core::Error::Unsuitable {
@@ -243,6 +239,23 @@ impl Fitting<'_> {
         }
         split.few(|user| taken[user.index()])
     }
+}
+
+/// What is learnt from: sequences of whole items of `length` tokens, as long as the model can be asked
+/// about.
+fn windows<'a>(
+    context: &FitContext<'a>,
+    shape: Shape,
+    (length, causal): (usize, bool),
+) -> Windows<'a> {
+    let (longest, least) = if shape.has_encoder() {
+        // An encoder reads an item at least, and as many as it will be asked about, before one is foretold.
+        ((shape.max_length / length + 1) * length, 2 * length)
+    } else {
+        // The last item of a window is a target only, unless it can be hidden in its place.
+        ((shape.max_length + usize::from(causal)) / length * length, 2)
+    };
+    Windows::new(context.data, context.split, longest).of_at_least(least)
 }
 
 impl<'a> Part<'a> {

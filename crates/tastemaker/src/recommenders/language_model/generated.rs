@@ -50,13 +50,19 @@ pub(super) struct Generated {
     pub(super) prompt: ItemPrompt,
 }
 
+/// How many items of `length` tokens a history can show to a model that reads `max_length`; where there is
+/// no encoder, with room for the one that is written.
+pub(super) fn room((max_length, length): (usize, usize), has_encoder: bool) -> usize {
+    // The last token of an item is written, and not read.
+    let written = if has_encoder { 0 } else { length - 1 };
+    max_length.saturating_sub(written) / length
+}
+
 impl Generated {
     /// The end of a history in whole items, with room for an item where one stack reads and writes.
     fn tokens(&self, history: &[ItemId]) -> Vec<u32> {
-        let length = self.codes.length();
-        // The last token of an item is written, and not read.
-        let written = if self.model.has_encoder() { 0 } else { length - 1 };
-        let room = self.model.max_length().saturating_sub(written) / length;
+        let (model, length) = (&self.model, self.codes.length());
+        let room = room((model.max_length(), length), model.has_encoder());
         let shown = self.prompt.render(history);
         let last = &shown[shown.len().saturating_sub(room)..];
         let tokens = last.iter().flat_map(|&item| self.codes.of(ItemId(item))).copied();

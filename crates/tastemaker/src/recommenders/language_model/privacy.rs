@@ -40,8 +40,14 @@ impl LanguageModel {
             stages.iter().filter(|(_, own)| *own).map(|(privacy, _)| *privacy).collect();
         if here.len() > 1 && here.iter().any(Option::is_some) {
             let found = format!("in a plan whose {} stages learn from the same users", here.len());
-            let expected = "one such stage, since only one is accounted for; pre-training may be \
-                            elsewhere";
+            let expected = match self.permutation() {
+                Some(_) => {
+                    "one such stage, since only one is accounted for: permutation-epochs = 0"
+                }
+                None => {
+                    "one such stage, since only one is accounted for; pre-training may be elsewhere"
+                }
+            };
             problems.push(refused("training.privacy", &found, expected));
         }
         let alone = |objective: &AnyObjective| objective.as_dyn().is_of_one_user();

@@ -7,6 +7,7 @@ use tastemaker_nn::adapters::Place;
 use tastemaker_nn::backbones::{AnyBackbone, View};
 use tastemaker_nn::transformer::{FEATURES, Sides, TABLE, TEXTS};
 
+use super::generated::room;
 use super::{
     Auxiliary, FewShot, ItemFeatures, ItemTexts, Keyed, LanguageModel, PRETRAINING, Scoring, sides,
 };
@@ -216,7 +217,7 @@ impl LanguageModel {
         let of_plan = of_plan.map(|problem| problem.at("paradigm"));
         let mut problems: Vec<Error> = of_plan.collect();
         let length = self.tokenisation.as_ref().map_or(1, Tokenisation::length);
-        let most = (shape.max_length + 1).saturating_sub(length) / length;
+        let most = room((shape.max_length, length), shape.has_encoder());
         let too_long = too_long(paradigm.item_prompt(), most);
         problems.extend(too_long.map(|problem| problem.at("paradigm.prompt")));
         let name = format!("paradigm {}", self.paradigm.name());
@@ -238,14 +239,7 @@ impl LanguageModel {
         let table =
             |stage: &Stage| stage.task == Task::Recommending && stage.lets_learn(shape, TABLE);
         let elsewhere = self.pretraining.as_ref().is_some_and(|before| before.elsewhere.is_some());
-        if let Some((_, epochs)) = self.texts.as_ref().and_then(ItemTexts::permutation)
-            && !(elsewhere && plan.adapts())
-        {
-            let expected = "0 where nothing goes over to another catalog and learns from it; else \
-                            pretraining.elsewhere and a paradigm that adapts what it gives";
-            let problem = setting("permutation-epochs", epochs, expected);
-            problems.push(problem.at("texts.permutation-epochs"));
-        }
+        problems.extend(self.permutation_problem(elsewhere && plan.adapts()));
         if elsewhere && self.own() && !plan.stages.iter().any(table) {
             let expected = "a paradigm that trains embeddings, since the items' embeddings begin anew; \
                             finetune-extra does with embeddings = true; or features or texts with own = false, so \
@@ -253,6 +247,26 @@ impl LanguageModel {
             problems.push(setting(&name, "with pre-training elsewhere", expected).at("paradigm"));
         }
         problems
+    }
+
+    /// Why codes cannot be permuted in a plan in which something goes over to another catalog and learns
+    /// there, or does not.
+    fn permutation_problem(&self, goes_over: bool) -> Option<Error> {
+        let (_, epochs) = self.texts.as_ref()?.permutation()?;
+        if !goes_over {
+            let expected = "0 where nothing goes over to another catalog and learns from it; else \
+                            pretraining.elsewhere and a paradigm that adapts what it gives";
+            let problem = setting("permutation-epochs", epochs, expected);
+            return Some(problem.at("texts.permutation-epochs"));
+        }
+        let exchanges = |(_, objective): &Keyed<'_>| match objective {
+            AnyObjective::SequenceItemContrast(contrast) => contrast.exchanged > 0.0,
+            _ => false,
+        };
+        let (keys, _) = self.objectives().find(exchanges)?;
+        let expected = "0 with permutation-epochs, since which embedding is a code's is not known yet; \
+                        it is for pretraining.objective";
+        Some(setting("exchanged", "above 0", expected).at(&keys))
     }
 
     /// Whether anything learns after pre-training.

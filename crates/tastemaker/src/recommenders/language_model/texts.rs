@@ -70,8 +70,8 @@ pub struct TextAdaptor {
 /// # References
 /// `VQ-Rec` (Hou et al. 2023, *Learning vector-quantized item representations*), with `rotation` as it
 /// finds codes, pre-trained by [`crate::objectives::SequenceItemContrast`] with codes exchanged, with
-/// `permutation-epochs` (5 there) as it goes over to another catalog, after which it lets codes' embeddings
-/// alone learn. It takes the mean.
+/// `permutation-epochs` (5 there, without an end before) as it goes over to another catalog, after which
+/// it lets codes' embeddings and the first norm learn. It takes the mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct TextCodes {
@@ -85,9 +85,9 @@ pub struct TextCodes {
     /// Whether embeddings are rotated before they are cut, so that centroids are nearer (OPQ).
     #[serde(skip_serializing_if = "is_not")]
     pub rotation: bool,
-    /// Epochs after pre-training elsewhere in which nothing learns but which of the embeddings of a group's
-    /// codes stands for which code ([`tastemaker_nn::fused::Permutation`]), since these are the catalog's own
-    /// then; where it is 0, they are the other's.
+    /// Epochs after pre-training elsewhere, at most, in which nothing learns but which of the embeddings of
+    /// a group's codes stands for which code ([`tastemaker_nn::fused::Permutation`]), since these are the
+    /// catalog's own then; where it is 0, they are the other's.
     #[serde(skip_serializing_if = "is_zero")]
     pub permutation_epochs: usize,
     /// Whether an item has an embedding of its own as well.
@@ -121,6 +121,9 @@ fn is_not(setting: &bool) -> bool {
 fn is_zero(n: &usize) -> bool {
     *n == 0
 }
+
+/// Scores of orders of codes at most: a GiB with what learning them takes.
+const MOST_SCORES: usize = 1 << 26;
 
 /// Where the encoder is, if nothing else is said.
 const ENCODER: &str = "models/all-minilm-l6-v2";
@@ -183,7 +186,14 @@ impl ItemTexts {
         match self {
             Self::Adaptor(adaptor) => check("experts", adaptor.experts, 1..=256),
             Self::Codes(TextCodes { groups, codes, .. }) => {
-                check("groups", *groups, 1..=4096).or_else(|| check("codes", *codes, 2..=1 << 16))
+                let problem = check("groups", *groups, 1..=4096);
+                let problem = problem.or_else(|| check("codes", *codes, 2..=1 << 16));
+                let scores = groups.saturating_mul(*codes).saturating_mul(*codes);
+                let many = self.permutation().is_some() && scores > MOST_SCORES;
+                let expected = format!(
+                    "groups · codes² of at most {MOST_SCORES}, so many scores as the order of codes has"
+                );
+                problem.or_else(|| many.then(|| setting("permuted codes", scores, expected)))
             }
             Self::Initialise(_) => None,
         }
