@@ -44,6 +44,12 @@ pub use verbs::{
     export_tensorboard, plan, probe, prompt, recommend, record, report, train, unlearn,
 };
 
+/// Whether a setting says what it says where it is left out: then it is left out of files, so that studies
+/// and runs from before it was there stay the same.
+fn is_default<T: Default + PartialEq>(setting: &T) -> bool {
+    *setting == T::default()
+}
+
 /// A kind, its entries, and the settings of one of them where nothing is said.
 type Table = (&'static str, &'static [Entry], fn(&str) -> Option<Value>);
 

@@ -41,13 +41,8 @@ pub struct SequenceItemContrast {
     pub cosine: bool,
     /// The probability with which a code is exchanged in a negative that is made of the right item's; 0
     /// for no such negatives.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub exchanged: f64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(share: &f64) -> bool {
-    *share == 0.0
 }
 
 impl SequenceItemContrast {

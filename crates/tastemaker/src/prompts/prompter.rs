@@ -28,7 +28,7 @@ pub struct Prompting {
     pub last_items: usize,
     /// The most tokens of a prompt, which leaves out the oldest items of the history for it; 0 where a model
     /// that is here is told as much as it reads.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub most_tokens: usize,
     /// Other users that are told as examples.
     pub examples: usize,
@@ -36,12 +36,6 @@ pub struct Prompting {
     pub clean_titles: bool,
     /// Whether sensitive attributes of users are told.
     pub tell_sensitive: bool,
-}
-
-// Left out where nothing is said, so that studies and runs from before it was there stay the same.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(n: &usize) -> bool {
-    *n == 0
 }
 
 impl Default for Prompting {

@@ -141,33 +141,16 @@ pub struct Evaluate {
     /// Whether items of the history may be recommended again.
     pub allow_seen: bool,
     /// Ask for these targets alone.
-    #[serde(skip_serializing_if = "are_all")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub targets: Targets,
     /// Ask for this many users alone, drawn by the run's seed; 0 are all. The users are the same for
     /// every arm.
-    // Left out where it is 0, as all targets are, so that studies from before it was there stay the
-    // same.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub users: usize,
     /// Replace this share of each history by items drawn at random, from 0 to 1: noisy input. Recommenders
     /// learn from what is right.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub noise: f64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_none(share: &f64) -> bool {
-    *share <= 0.0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(n: &usize) -> bool {
-    *n == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn are_all(targets: &Targets) -> bool {
-    *targets == Targets::All
 }
 
 impl Default for Evaluate {

@@ -78,10 +78,10 @@ fn an_encoder_learns_every_place_that_it_reads() {
     let places = |model: &LanguageModel| {
         let folder = tempfile::tempdir().unwrap();
         fit(model, &data, Some(folder.path()), &Silent);
-        let (_, values) = tensors(&folder.path().join(MODEL_FILE)).remove(PLACES).unwrap();
+        let (_, values) =
+            tensors(&folder.path().join(MODEL_FILE)).remove("embedding.encoder-position").unwrap();
         values.chunks(values.len() / 6).map(<[f32]>::to_vec).collect::<Vec<_>>()
     };
-    const PLACES: &str = "embedding.encoder-position";
     model.training.epochs = 1;
     let learnt = places(&model);
     model.training.learning_rate = 1e-30;

@@ -83,12 +83,12 @@ pub struct TextCodes {
     /// Codes a part.
     pub codes: usize,
     /// Whether embeddings are rotated before they are cut, so that centroids are nearer (OPQ).
-    #[serde(skip_serializing_if = "is_not")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub rotation: bool,
     /// Epochs after pre-training elsewhere, at most, in which nothing learns but which of the embeddings of
     /// a group's codes stands for which code ([`tastemaker_nn::fused::Permutation`]), since these are the
     /// catalog's own then; where it is 0, they are the other's.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "crate::is_default")]
     pub permutation_epochs: usize,
     /// Whether an item has an embedding of its own as well.
     pub own: bool,
@@ -110,16 +110,6 @@ pub struct TextInitialise {
     /// The encoder: the folder of a sentence encoder, or a causal language model's GGUF file or folder, whose mean
     /// states are read.
     pub model: PathBuf,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_not(setting: &bool) -> bool {
-    !setting
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(n: &usize) -> bool {
-    *n == 0
 }
 
 /// Scores of orders of codes at most: a GiB with what learning them takes.
