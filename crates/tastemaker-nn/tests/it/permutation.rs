@@ -48,9 +48,9 @@ fn every_row_is_chosen_once_and_high_scores_say_where() {
     (0..60).for_each(|row| scores[row * 20 + there(row)] = if row == 5 { 300.0 } else { 9.0 });
     let expected = (0..60_usize).map(|row| (row / 20 * 20 + there(row)) as u32);
     assert_eq!(order.chosen(&scores), expected.collect::<Vec<u32>>());
-    // Of two rows that want the same, the one that wants it more takes it.
-    let scores = [2.0, 1.8, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-    assert_eq!(Permutation::new(1, 3).chosen(&scores), [1, 0, 2]);
+    // Of two rows that want the same, the one that wants it more when rows and columns are scaled takes it.
+    let scores = [0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 4.0, 2.0];
+    assert_eq!(Permutation::new(1, 3).chosen(&scores), [0, 2, 1]);
 }
 
 /// Of 28 rows one feature of the first five, and one of the other five.

@@ -257,3 +257,21 @@ impl Observer for Listener<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_are_permuted_say_for_how_many_epochs() {
+        let learner = "language-model = { texts = { codes = { permutation-epochs = 7 } } }";
+        let sharded = format!("sharded = {{ shards = 2, recommender = {{ {learner} }} }}");
+        for recommender in [learner, &sharded] {
+            let text = format!("name = \"arm\"\nrecommender = {{ {recommender} }}");
+            let arm: Arm = toml::from_str(&text).unwrap();
+            let said: Vec<_> =
+                PERMUTATION_EPOCHS.iter().filter_map(|keys| arm.setting(keys)).collect();
+            assert_eq!(said, [toml::Value::Integer(7)], "{recommender}");
+        }
+    }
+}

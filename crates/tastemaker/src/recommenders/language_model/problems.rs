@@ -125,7 +125,10 @@ impl LanguageModel {
             problems.push(refused("pretraining.elsewhere", "pre-trained elsewhere", expected));
         }
         let suits = |objective: &AnyObjective| objective.as_dyn().suits_encoder_decoder();
-        for (keys, objective) in self.all_objectives().filter(|(_, objective)| !suits(objective)) {
+        // An encoder-decoder itself asks for the same.
+        let reads = self.backbone.as_dyn().shape().is_ok_and(|shape| shape.has_encoder());
+        let unsuited = self.all_objectives().filter(|(_, objective)| !reads && !suits(objective));
+        for (keys, objective) in unsuited {
             let found = format!("with objective {}", objective.name());
             let expected = format!(
                 "one that foretells the next token: {}",

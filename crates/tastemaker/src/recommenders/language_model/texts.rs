@@ -112,8 +112,9 @@ pub struct TextInitialise {
     pub model: PathBuf,
 }
 
-/// Scores of orders of codes at most: a GiB with what learning them takes.
-const MOST_SCORES: usize = 1 << 26;
+/// Scores of orders of codes at most, eight times those of the usual codes: half a GiB with what learning
+/// them takes.
+const MOST_SCORES: usize = 1 << 24;
 
 /// Where the encoder is, if nothing else is said.
 const ENCODER: &str = "models/all-minilm-l6-v2";
