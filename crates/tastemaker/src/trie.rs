@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use tastemaker_core::{ItemId, RankOptions, RecQuery};
-use tastemaker_nn::transformer::{Frozen, Memory, Reading};
+use tastemaker_nn::transformer::{Frozen, Input, Memory, Reading};
 
 /// Beginnings that are kept for a longer list at most, where no more are asked for: each is read.
 pub(crate) const MOST_BEAMS: usize = 100;
@@ -169,6 +169,27 @@ impl<'t> Search<'t> {
     pub(crate) fn found(self) -> Vec<(ItemId, f32)> {
         self.found
     }
+}
+
+/// The best items for each query by beam search of `most` beginnings after what was `read` for it, none of
+/// it empty, over the first `n_tokens` tokens of `model`. Where the model has an encoder, that reads it,
+/// and the decoder begins with the token after those.
+pub(crate) fn write_items<'a, 't>(
+    (model, n_tokens): (&Frozen, u32),
+    (all, of): (&'t Trie, impl Fn(ItemId) -> &'a [u32]),
+    (queries, options): (&[RecQuery<'_>], &RankOptions<'_>),
+    most: usize,
+    read: Vec<Vec<u32>>,
+) -> tastemaker_nn::Result<Vec<Vec<(ItemId, f32)>>> {
+    let memory = model.memory(&Input::of(&read))?;
+    let search = |(query, read)| {
+        let read = if memory.is_some() { vec![n_tokens] } else { read };
+        Search::new((all, &of), (query, options), most, read)
+    };
+    let mut searches: Vec<Search<'t>> = queries.iter().zip(read).map(search).collect();
+    let scores = |states: &[f32]| model.scores(states, n_tokens as usize);
+    search_all(&mut searches, (model, memory), scores)?;
+    Ok(searches.into_iter().map(Search::found).collect())
 }
 
 /// Goes on with `searches` until each is over, by the `scores` [states, tokens] that tokens have after

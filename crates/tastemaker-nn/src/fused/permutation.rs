@@ -29,8 +29,8 @@ pub(crate) const LEAST: f32 = 1e-20;
 /// This is the permutation by which `VQ-Rec` (Hou et al. 2023) gives the codes of one catalog the
 /// embeddings of another's, after Mena et al. 2018, with the temperature and the number of scalings of its
 /// reference implementation. That one begins with scores ten times as large, adds Gumbel noise to them,
-/// which is left out here, and takes the
-/// largest entry of each row, which can be in one column for several; its gradient ends at a `ceil`.
+/// which is left out here, and takes the largest entry of each row, which can be in one column for
+/// several; its gradient ends at a `ceil`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permutation {
     groups: usize,
@@ -152,6 +152,7 @@ impl Scaled {
                 *gradient *= by * column;
             }
         }
+        let ones = vec![1.0; size];
         for i in (0..ITERATIONS).rev() {
             let (rows, columns) = (&self.rows[i], &self.columns[i]);
             // Of v = 1 / Kᵀu, and then of u = 1 / Kv with the v of before.
@@ -163,14 +164,15 @@ impl Scaled {
             for (j, of_row) in of_rows.iter_mut().enumerate() {
                 *of_row = -(*of_row + through[j]) * rows[j] * rows[j];
             }
-            let ones = vec![1.0; size];
             let before = if i == 0 { &ones } else { &self.columns[i - 1] };
             for (row, gradient) in gradient.chunks_exact_mut(size).enumerate() {
                 add_scaled(gradient, rows[row], &of_columns);
                 add_scaled(gradient, of_rows[row], before);
             }
-            of_columns = by_columns(&self.k, &of_rows);
-            of_rows.fill(0.0);
+            if i > 0 {
+                of_columns = by_columns(&self.k, &of_rows);
+                of_rows.fill(0.0);
+            }
         }
         for (gradient, k) in gradient.iter_mut().zip(&self.k) {
             *gradient *= k / TEMPERATURE;

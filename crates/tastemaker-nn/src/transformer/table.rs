@@ -220,13 +220,17 @@ impl Transformer {
         else {
             return Ok(());
         };
-        let rows = self.parameters.values(FEATURES)?;
-        let chosen = permutation.chosen(&self.parameters.values(PERMUTATION)?);
-        let settled = Permutation::permuted(&chosen, &rows, self.shape.embedding_size);
-        self.parameters.replace(FEATURES, &settled)?;
+        self.parameters.replace(FEATURES, &self.features_in_order(permutation)?)?;
         self.parameters.remove(PERMUTATION);
         self.composed.iter_mut().for_each(|composed| composed.permutation = None);
         Ok(())
+    }
+
+    /// The rows of features as their order says.
+    fn features_in_order(&self, order: Permutation) -> Result<Vec<f32>> {
+        let chosen = order.chosen(&self.parameters.values(PERMUTATION)?);
+        let rows = self.parameters.values(FEATURES)?;
+        Ok(Permutation::permuted(&chosen, &rows, self.shape.embedding_size))
     }
 
     /// The features that the rows of the first tokens are made of, if they are.
@@ -339,9 +343,7 @@ impl Transformer {
             Made::OfFeatures(features) => {
                 let parts = match permutation {
                     Some(order) => {
-                        let chosen = order.chosen(&self.parameters.values(PERMUTATION)?);
-                        let rows = self.parameters.values(FEATURES)?;
-                        let rows = Permutation::permuted(&chosen, &rows, width);
+                        let rows = self.features_in_order(*order)?;
                         Tensor::from_vec(rows, (features.n(), width), &Device::Cpu)?
                     }
                     None => part(FEATURES)?,

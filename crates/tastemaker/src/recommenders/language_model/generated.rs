@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tastemaker_core::recommender::RankOptions;
 use tastemaker_core::splits::SplitSets;
 use tastemaker_core::{Dataset, ItemId, RankedList, RecQuery, Recommender};
-use tastemaker_nn::transformer::{Frozen, Input};
+use tastemaker_nn::transformer::Frozen;
 
 use super::{FitContext, failed};
 use crate::Result;
 use crate::paradigms::ItemPrompt;
 use crate::tokenisations::{Codes, Tokenisation};
-use crate::trie::{MOST_BEAMS, Search, search_all};
+use crate::trie::{MOST_BEAMS, write_items};
 
 /// Queries whose items are written together.
 const QUERIES_A_PASS: usize = 64;
@@ -80,17 +80,8 @@ impl Generated {
         let most = self.beams.max(options.n.min(MOST_BEAMS));
         let all = (self.codes.trie(), |item| self.codes.of(item));
         let read: Vec<Vec<u32>> = queries.iter().map(|query| self.tokens(query.history)).collect();
-        let memory = self.model.memory(&Input::of(&read))?;
-        let n_tokens = self.codes.n_tokens();
-        let search = |(query, read)| {
-            // After an encoder has read the history, a decoder begins with the mask.
-            let read = if memory.is_some() { vec![n_tokens] } else { read };
-            Search::new(all, (query, options), most, read)
-        };
-        let mut searches: Vec<Search<'_>> = queries.iter().zip(read).map(search).collect();
-        let scores = |states: &[f32]| self.model.scores(states, n_tokens as usize);
-        search_all(&mut searches, (&self.model, memory), scores)?;
-        Ok(searches.into_iter().map(Search::found).collect())
+        // After an encoder has read the history, a decoder begins with the mask.
+        write_items((&self.model, self.codes.n_tokens()), all, (queries, options), most, read)
     }
 }
 

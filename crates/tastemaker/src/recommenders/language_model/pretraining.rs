@@ -52,9 +52,10 @@ pub struct Pretraining {
 }
 
 /// Other data than the study's. Its items are others: of what was learnt there the blocks, norms,
-/// places, views and special tokens go over, an adaptor of texts, codes of texts (or their embeddings alone, where
-/// these are permuted), and features by their attributes and values; the items' own embeddings begin anew, and so do features that are unknown there. Items that are
-/// known by their texts and have embeddings of their own beside have none there.
+/// places, views and special tokens go over, an adaptor of texts, codes of texts (or their embeddings
+/// alone, where these are permuted), and features by their attributes and values; the items' own
+/// embeddings begin anew, and so do features that are unknown there. Items that are known by their texts
+/// and have embeddings of their own beside have none there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Elsewhere {

@@ -180,10 +180,8 @@ impl LanguageModel {
     fn without_codes(&self) -> impl Iterator<Item = Error> {
         let has_codes = matches!(self.texts, Some(ItemTexts::Codes(_)));
         self.all_objectives().filter(move |_| !has_codes).filter_map(|(keys, objective)| {
-            let AnyObjective::SequenceItemContrast(contrast) = objective else { return None };
-            let exchanged = contrast.exchanged;
             let expected = "0 where items are not known by codes: texts = { codes = {} }";
-            (exchanged > 0.0).then(|| setting("exchanged", exchanged, expected).at(&keys))
+            Some(setting("exchanged", exchanged(objective)?, expected).at(&keys))
         })
     }
 
@@ -262,14 +260,11 @@ impl LanguageModel {
             let problem = setting("permutation-epochs", epochs, expected);
             return Some(problem.at("texts.permutation-epochs"));
         }
-        let exchanges = |(_, objective): &Keyed<'_>| match objective {
-            AnyObjective::SequenceItemContrast(contrast) => contrast.exchanged > 0.0,
-            _ => false,
-        };
-        let (keys, _) = self.objectives().find(exchanges)?;
+        let (keys, share) =
+            self.objectives().find_map(|(keys, objective)| Some((keys, exchanged(objective)?)))?;
         let expected = "0 with permutation-epochs, since which embedding is a code's is not known yet; \
                         it is for pretraining.objective";
-        Some(setting("exchanged", "above 0", expected).at(&keys))
+        Some(setting("exchanged", share, expected).at(&keys))
     }
 
     /// Whether anything learns after pre-training.
@@ -302,6 +297,16 @@ impl LanguageModel {
             problems.push(setting("auxiliary", n, absent("; pretraining has an auxiliary too")));
         }
         problems
+    }
+}
+
+/// The probability with which an objective exchanges codes of items, if it does.
+fn exchanged(objective: &AnyObjective) -> Option<f64> {
+    match objective {
+        AnyObjective::SequenceItemContrast(contrast) => {
+            Some(contrast.exchanged).filter(|share| *share > 0.0)
+        }
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::tasks::Asked;
 use super::{NAME, unsuitable};
 use crate::Result;
 use crate::error::setting;
-use crate::trie::{MOST_BEAMS, Search, Trie, search_all};
+use crate::trie::{MOST_BEAMS, Trie, write_items};
 
 /// Queries that are answered together.
 const QUERIES_A_PASS: usize = 32;
@@ -84,29 +84,27 @@ impl Written {
     ) -> Result<Vec<Vec<(ItemId, f32)>>> {
         let questions = queries.iter().map(|query| Ok(self.asking.question(query)?.tokens));
         let mut questions = questions.collect::<Result<Vec<Vec<u32>>>>()?;
-        let memory = read(&self.model, self.begin, &mut questions)?;
+        never_empty(self.begin, &mut questions);
         let names = (&self.names.trie, |item: ItemId| &self.names.tokens[item.index()][..]);
         let most = self.names.beams.max(options.n.min(MOST_BEAMS));
-        let search = |(query, question)| {
-            let read = if memory.is_some() { vec![self.begin] } else { question };
-            Search::new(names, (query, options), most, read)
-        };
-        let mut searches: Vec<Search<'_>> = queries.iter().zip(questions).map(search).collect();
-        let n_tokens = self.begin as usize;
-        let scores = |states: &[f32]| self.model.scores(states, n_tokens);
-        search_all(&mut searches, (&self.model, memory), scores)?;
-        Ok(searches.into_iter().map(Search::found).collect())
+        let model = (&self.model, self.begin);
+        Ok(write_items(model, names, (queries, options), most, questions)?)
     }
 }
 
-/// What an encoder, if there is one, finds in questions; one that is empty, which a transformer cannot
-/// read, becomes the token with which a decoder begins.
+/// A question that is empty, which a transformer cannot read, becomes the token with which a decoder
+/// begins.
+fn never_empty(begin: u32, questions: &mut [Vec<u32>]) {
+    questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(begin));
+}
+
+/// What an encoder, if there is one, finds in questions, none of which is left empty.
 pub(super) fn read(
     model: &Frozen,
     begin: u32,
     questions: &mut [Vec<u32>],
 ) -> Result<Option<Memory>> {
-    questions.iter_mut().filter(|tokens| tokens.is_empty()).for_each(|t| t.push(begin));
+    never_empty(begin, questions);
     Ok(model.memory(&Input::of(questions))?)
 }
 
